@@ -1,0 +1,147 @@
+"""Append-only, hash-chained ledgers on Delta tables: gates, costs, drops, withdrawals.
+
+Each row names its predecessor's hash, so a row that was changed, dropped or slipped in breaks the chain. An append
+goes through the handle that was read and fails if anybody committed in between; then it reads again and retries, so
+several processes never fork the chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from dataops_assets import manifest
+
+Row = Mapping[str, Any]
+GENESIS = "0" * 64
+RETRIES = 200
+COMPACT_EVERY = 100  # one file a commit: merged now and then, or reading slows down
+
+
+class LedgerError(RuntimeError):
+    """A ledger's chain is broken, or an append found no gap between other writers."""
+
+
+class Ledger:
+    """One ledger. Rows are dicts of the contract's columns, without `seq`, `prev_hash`, `row_hash`."""
+
+    def __init__(self, name: str, uri: str, storage_options: dict[str, str] | None = None) -> None:
+        self.contract = manifest.CONTRACTS[name]
+        self.uri = uri
+        self.storage_options = storage_options
+        self._table: DeltaTable | None = None
+        self._cached: tuple[int, pd.DataFrame] | None = None
+
+    def rows(self) -> pd.DataFrame:
+        """All rows in the order of their sequence numbers. Treat it as read-only: it is cached."""
+        return self._read(self._open())
+
+    def append(self, build: Callable[[pd.DataFrame], Sequence[Row]]) -> list[dict[str, Any]]:
+        """Add the rows that `build` makes of the rows so far; none is fine. Returns them as written.
+
+        `build` is called again when another process was faster, so "only if it isn't there yet" holds.
+        """
+        for attempt in range(RETRIES):
+            table = self._open()
+            frame = self._read(table)
+            rows = self._chain(frame, build(frame))
+            if not rows:
+                return []
+            data = manifest.to_arrow(manifest.conform(pd.DataFrame(rows), self.contract), self.contract)
+            try:
+                write_deltalake(
+                    table if table is not None else self.uri,
+                    data,
+                    mode="append" if table is not None else "error",
+                    storage_options=self.storage_options,
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                    configuration=None if table is not None else {"delta.checkpointInterval": "50"},
+                )
+            except (CommitFailedError, DeltaError):
+                self._table = None
+                if attempt == RETRIES - 1:
+                    raise
+                time.sleep(random.uniform(0.002, 0.05))
+                continue
+            self._table = None
+            if rows[-1]["seq"] % COMPACT_EVERY < len(rows):
+                self._compact()
+            return rows
+        raise LedgerError(f"{self.contract.name}: no gap between other writers after {RETRIES} tries")
+
+    def verify(self) -> list[str]:
+        """Sentences about every broken link; empty when the chain holds."""
+        frame = self.rows()
+        problems, previous = [], GENESIS
+        for expected, row in enumerate(_records(frame), start=1):
+            if row["seq"] != expected:
+                problems.append(f"{self.contract.name}: expected row {expected}, found {row['seq']}")
+                break
+            if row["prev_hash"] != previous:
+                problems.append(f"{self.contract.name}: row {expected} doesn't follow the row before it")
+            if row["row_hash"] != _hash(row):
+                problems.append(f"{self.contract.name}: row {expected} was changed after it was written")
+            previous = row["row_hash"]
+        return problems
+
+    def _chain(self, frame: pd.DataFrame, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        sequence = int(frame["seq"].iloc[-1]) if len(frame) else 0
+        previous = str(frame["row_hash"].iloc[-1]) if len(frame) else GENESIS
+        chained = []
+        for row in rows:
+            sequence += 1
+            full = {name: row.get(name) for name in self.contract.columns} | {"seq": sequence, "prev_hash": previous, "row_hash": None}
+            unknown = row.keys() - self.contract.columns.keys()
+            if unknown:
+                raise manifest.ContractError(f"{self.contract.name}: unknown columns {sorted(unknown)}")
+            # through the table's types, so that what is hashed is what a reader finds
+            whole = manifest.conform(pd.DataFrame([full | {"row_hash": ""}]), self.contract)
+            full["row_hash"] = previous = _hash(_records(whole)[0])
+            chained.append(full)
+        return chained
+
+    def _open(self) -> DeltaTable | None:
+        try:
+            if self._table is None:
+                self._table = DeltaTable(self.uri, storage_options=self.storage_options)
+            else:
+                self._table.update_incremental()
+        except TableNotFoundError:
+            self._table = None
+        return self._table
+
+    def _read(self, table: DeltaTable | None) -> pd.DataFrame:
+        if table is None:
+            return manifest.empty(self.contract.name)
+        version = table.version()
+        if self._cached is None or self._cached[0] != version:
+            self._cached = version, manifest.from_arrow(pa.table(table.to_pyarrow_table()), self.contract)
+        return self._cached[1]
+
+    def _compact(self) -> None:
+        try:
+            DeltaTable(self.uri, storage_options=self.storage_options).optimize.compact()
+        except (CommitFailedError, DeltaError):
+            pass  # a writer came in between; the next round compacts
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values: None for null, ISO text for times."""
+    records: list[dict[str, Any]] = []
+    for row in frame.astype("object").where(frame.notna(), None).to_dict("records"):
+        records.append({str(key): value.isoformat() if isinstance(value, pd.Timestamp) else value for key, value in row.items()})
+    return records
+
+
+def _hash(row: Row) -> str:
+    content = {key: value for key, value in row.items() if key != "row_hash"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

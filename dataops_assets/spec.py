@@ -1,0 +1,323 @@
+"""What a project is: one YAML file, read into one frozen model with a section a stage.
+
+Defaults live here; a project's YAML says only what differs. An unknown or misspelt key is refused, with
+file and line (`load_project`). No Dagster in this module: every stage takes its own section.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+PROJECT_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+ProjectName = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
+Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Money = Annotated[float, Field(ge=0)]
+
+Issue = Literal["dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale"]
+COMPONENT_TYPE = "dataops_assets.project.LabelingProject"
+
+
+class SpecError(ValueError):
+    """The YAML of a project can't be used; the message says file, line and what to change."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Brief(Section):
+    """What the technical team asked for, how good, by when and for how much."""
+
+    goal: str = Field(description="What the model has to recognise, in one sentence.")
+    requester: str = Field(description="Who asked for it: a person or a team.")
+    owners: tuple[str, ...] = Field((), description="Who answers for the project: e-mails, or team:name.")
+    accuracy_target: Share = Field(0.95, description="Share of delivered labels that must be right.")
+    budget: Money = Field(description="Everything the project may cost, in `currency`.")
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    start: date = Field(description="First day of work.")
+    deadline: date = Field(description="Day of delivery.")
+    volume: dict[Word, dict[str, Annotated[int, Field(ge=0)]]] = Field(
+        description="Images wanted: attribute -> value -> count. Not every value must be listed."
+    )
+
+    @model_validator(mode="after")
+    def _dates(self) -> Brief:
+        if self.deadline <= self.start:
+            raise ValueError(f"deadline {self.deadline} is not after start {self.start}")
+        return self
+
+    @property
+    def images_needed(self) -> int:
+        """Images the volume adds up to: one image serves one value of every attribute."""
+        return max((sum(counts.values()) for counts in self.volume.values()), default=0)
+
+
+class ImageVendor(Section):
+    """A company or an own stock that delivers images."""
+
+    name: Slug
+    price_per_image: Money = Field(0.0, description="Paid for each accepted file.")
+    license: str | None = Field(None, description="Licence of files whose manifest names none.")
+    consent: str | None = Field(None, description="Consent reference of files whose manifest names none.")
+    manifest: Literal["required", "optional"] = "optional"
+    category: str | None = Field(None, description="Category of files whose manifest names none.")
+
+
+class IntakeLimits(Section):
+    """Bounds on what a delivery may hold; beyond them it is refused, not truncated."""
+
+    member_bytes: int = Field(512 * 2**20, gt=0)
+    total_bytes: int = Field(20 * 2**30, gt=0)
+    members: int = Field(200_000, gt=0)
+    ratio: int = Field(100, gt=0, description="Real to packed bytes, after the first MiB.")
+    pixels: int = Field(50_000_000, gt=0)
+
+
+class Sources(Section):
+    """Where images come from and under which rules they may be used."""
+
+    vendors: tuple[ImageVendor, ...] = Field(min_length=1)
+    licenses: tuple[str, ...] = Field((), description="Licences that may be used; empty: any, even none.")
+    consent: Literal["required", "optional"] = "optional"
+    settle_s: float = Field(60.0, ge=0, description="A drop without marker or manifest must rest this long, seconds.")
+    limits: IntakeLimits = IntakeLimits()
+
+    def vendor(self, name: str) -> ImageVendor | None:
+        return next((vendor for vendor in self.vendors if vendor.name == name), None)
+
+
+class Cleaning(Section):
+    """What counts as a usable picture. Scores lie in [0, 1], 1 is good; below the threshold is an issue."""
+
+    thresholds: dict[Issue, Share] = Field(
+        default_factory=dict, description="Score below which an issue is raised; see imaging/measures.py for defaults."
+    )
+    reject: tuple[Issue, ...] = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio")
+    review: tuple[Issue, ...] = ("odd_size",)
+    near_duplicate_bits: int = Field(7, ge=0, le=16, description="Hamming distance of 64-bit hashes that still counts.")
+    workers: int | None = Field(None, ge=1, description="Decoding processes; default: the machine's cores.")
+    worker_memory_bytes: int = Field(2 * 2**30, gt=0)
+    image_seconds: float = Field(20.0, gt=0, description="Longest time one image may take to decode.")
+    max_side_px: int = Field(1600, ge=64, description="Longer sides are scaled down to this in the cleaned picture.")
+
+
+class Recipe(Section):
+    """One way to make a variant: albumentations transforms, applied in order."""
+
+    name: Word
+    copies: int = Field(1, ge=1, le=20)
+    transforms: tuple[dict[str, dict[str, Any]], ...] = Field(min_length=1, description="albumentations class -> arguments")
+    breaks: tuple[Word, ...] = Field((), description="Attributes whose label this recipe may change: not inherited.")
+
+
+class Augmentation(Section):
+    recipes: tuple[Recipe, ...] = ()
+
+
+class Attribute(Section):
+    """One question about a picture and its allowed answers."""
+
+    name: Word
+    kind: Literal["single", "multi", "box"] = "single"
+    question: str = ""
+    values: dict[str, str] = Field(min_length=1, description="value -> definition an annotator can work from")
+
+    @model_validator(mode="after")
+    def _values(self) -> Attribute:
+        for value in self.values:
+            if not value or "|" in value or value != value.strip():
+                raise ValueError(f"value {value!r} of attribute {self.name!r}: empty, padded, or with a '|'")
+        return self
+
+
+class Ontology(Section):
+    """What is labelled. A label carries the version it was given under."""
+
+    version: str = Field("1", pattern=r"^[0-9A-Za-z._-]+$")
+    attributes: tuple[Attribute, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Ontology:
+        names = [attribute.name for attribute in self.attributes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"attribute names repeat: {sorted(names)}")
+        return self
+
+    def attribute(self, name: str) -> Attribute | None:
+        return next((attribute for attribute in self.attributes if attribute.name == name), None)
+
+
+class LabelVendor(Section):
+    """A team that labels: a company, or `internal` people of our own."""
+
+    name: Slug
+    price_per_label: Money = Field(0.0, description="Per worker answer to one attribute of one image.")
+    labels_per_day: int = Field(5000, gt=0)
+    internal: bool = False
+    may_see_personal_data: bool = False
+
+
+class Labeling(Section):
+    """How labels are bought and when they are believed."""
+
+    vendors: tuple[LabelVendor, ...] = Field(min_length=1, description="The first external one gets production batches.")
+    overlap: int = Field(3, ge=1, le=25, description="Independent answers per image and attribute.")
+    gold_share: Share = Field(0.1, description="Share of a production batch that is hidden gold.")
+    batch_size: int = Field(200, ge=1, description="Source images per batch, gold not counted.")
+    pilot_size: int = Field(30, ge=1, description="Images the DOps team labels itself first; they become gold.")
+    accept_agreement: Share = Field(0.66, description="Share of answers behind the winner that accepts a task.")
+    rework_rounds: int = Field(1, ge=0, description="Rework batches a task may go through before adjudication.")
+
+    @model_validator(mode="after")
+    def _vendors(self) -> Labeling:
+        if not any(vendor.internal for vendor in self.vendors):
+            raise ValueError("no vendor is `internal: true`; pilots and adjudication need one")
+        return self
+
+    def vendor(self, name: str) -> LabelVendor | None:
+        return next((vendor for vendor in self.vendors if vendor.name == name), None)
+
+    @property
+    def internal(self) -> LabelVendor:
+        return next(vendor for vendor in self.vendors if vendor.internal)
+
+    @property
+    def production(self) -> LabelVendor:
+        return next((vendor for vendor in self.vendors if not vendor.internal), self.internal)
+
+
+class Gates(Section):
+    """Thresholds of the gates. Suites in quality_suites/ turn them into expectations."""
+
+    min_accepted_file_share: Share = Field(0.9, description="raw_images: delivered files that were accepted.")
+    min_keep_share: Share = Field(0.5, description="cleaned_set: accepted images that are kept.")
+    max_review_share: Share = Field(0.2, description="cleaned_set: images waiting for a person (a warning).")
+    min_accepted_row_share: Share = Field(0.95, description="labeled_batches: returned rows that were accepted.")
+    min_coverage: Share = Field(1.0, description="labeled_batches: tasks that got all the answers asked for.")
+    min_gold_accuracy: Share = Field(0.7, description="label_quality: lower Wilson bound of a batch's gold accuracy.")
+    min_worker_gold_accuracy: Share = Field(0.6, description="label_quality: per worker, a warning.")
+    min_accept_share: Share = Field(0.5, description="label_quality: tasks accepted without rework.")
+    min_posterior: Share = Field(0.5, description="approved_labels: winner's share of the answers.")
+    min_images_per_value: int = Field(1, ge=0, description="training_export: source images per value (a warning).")
+
+
+class Export(Section):
+    """How the training set is delivered."""
+
+    formats: tuple[Literal["image_folder", "coco", "parquet"], ...] = ("image_folder", "coco", "parquet")
+    splits: dict[Literal["train", "val", "test"], Share] = Field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})
+    salt: str = Field("1", description="Change it to draw other splits.")
+    folder_attribute: Word | None = Field(None, description="Attribute that names the image folders; default: the first.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Export:
+        if abs(sum(self.splits.values()) - 1) > 1e-9 or self.splits.get("train", 0) <= 0:
+            raise ValueError(f"splits must add up to 1 with some in train, not {self.splits}")
+        return self
+
+
+class ProjectSpec(Section):
+    """One labelling project."""
+
+    name: ProjectName
+    description: str = ""
+    brief: Brief
+    sources: Sources
+    cleaning: Cleaning = Cleaning()
+    augmentation: Augmentation = Augmentation()
+    ontology: Ontology
+    labeling: Labeling
+    gates: Gates = Gates()
+    export: Export = Export()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ProjectSpec:
+        known = {attribute.name: attribute for attribute in self.ontology.attributes}
+        for name, counts in self.brief.volume.items():
+            if name not in known:
+                raise ValueError(f"brief.volume names attribute {name!r}, which the ontology lacks (it has {', '.join(known)})")
+            for value in counts.keys() - known[name].values.keys():
+                raise ValueError(f"brief.volume.{name} names value {value!r}, which the ontology lacks")
+        for recipe in self.augmentation.recipes:
+            for name in set(recipe.breaks) - known.keys():
+                raise ValueError(f"augmentation recipe {recipe.name!r} breaks {name!r}, which the ontology lacks")
+        if self.export.folder_attribute and self.export.folder_attribute not in known:
+            raise ValueError(f"export.folder_attribute {self.export.folder_attribute!r} is not in the ontology")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits that change when anything in the spec does."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load_project(path: Path) -> ProjectSpec:
+    """Read one `defs.yaml`.
+
+    Raises:
+        SpecError: with `file:line: place: what is wrong` for each mistake.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise SpecError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(document, dict) or document.get("type") != COMPONENT_TYPE or not isinstance(document.get("attributes"), dict):
+        raise SpecError(f"{path}:1: expected `type: {COMPONENT_TYPE}` and `attributes:` (see `dataops new`)")
+    extra = document.keys() - {"type", "attributes"}
+    if extra:
+        raise SpecError(f"{path}:{_line(root, (min(extra),))}: unknown key {min(extra)!r} beside `type` and `attributes`")
+    try:
+        return ProjectSpec.model_validate(document["attributes"])
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            place = ".".join(str(part) for part in problem["loc"]) or "project"
+            line = _line(root, ("attributes", *problem["loc"]))
+            message = "unknown key; check the spelling" if problem["type"] == "extra_forbidden" else problem["msg"]
+            lines.append(f"{path}:{line}: {place}: {message}")
+        raise SpecError("\n".join(lines)) from error
+
+
+def load_projects(root: Path) -> Iterator[ProjectSpec]:
+    """Every project below a defs folder, by name of folder.
+
+    Raises:
+        SpecError: for the first that can't be used, or a folder named otherwise than its project.
+    """
+    for path in sorted(root.glob("*/defs.yaml")):
+        spec = load_project(path)
+        if spec.name != path.parent.name:
+            raise SpecError(f"{path}: name {spec.name!r} differs from its folder {path.parent.name!r}; make them equal")
+        yield spec
+
+
+def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
+    """Line (from 1) of the deepest part of `place` that the YAML has."""
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

@@ -1,0 +1,259 @@
+"""The store: blobs, manifests as Delta tables, and the ledgers that say what is released.
+
+A candidate is a version that exists; a released version is one that its gate passed or a person waived. Only released
+versions can be loaded by what comes after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from dataops_assets import manifest
+from dataops_assets.blobs import Blobs
+from dataops_assets.home import Home
+from dataops_assets.ledger import Ledger
+from dataops_assets.manifest import CONTRACTS, UNPARTITIONED, Inputs, Manifest
+
+PLACE = ["project", "partition", "version"]
+RELEASING = ("pass", "waived")
+
+
+class NotReleased(LookupError):
+    """What was asked for has not passed its gate."""
+
+
+class Store:
+    """All that lasts of one installation."""
+
+    def __init__(self, home: Home, storage_options: dict[str, str] | None = None) -> None:
+        self.home = home
+        self.storage_options = storage_options
+        self.blobs = Blobs(home.store_url, storage_options)
+        self.gates, self.costs, self.drops, self.withdrawals = (Ledger(name, self._uri(name), storage_options) for name in manifest.LEDGERS)
+        self._tables: dict[str, DeltaTable] = {}
+
+    # ---- candidates
+
+    def write(self, candidate: Manifest) -> str:
+        """Keep a candidate; the same version again is free. Returns its version."""
+        if self._record(candidate.asset, candidate.project, candidate.partition, candidate.version) is not None:
+            return candidate.version
+        contract = CONTRACTS[candidate.asset]
+        place = {"project": candidate.project, "partition": candidate.partition, "version": candidate.version}
+        if len(candidate.frame):
+            table = manifest.to_arrow(candidate.frame, contract)
+            for name, value in place.items():
+                table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+            self._overwrite(candidate.asset, table, place)
+        record = {"rows": len(candidate.frame), "inputs": candidate.inputs, "columns": list(contract.columns)}
+        self._put_json(self._record_path(candidate.asset, **place), record)
+        return candidate.version
+
+    def read(self, asset: str, project: str, partition: str, version: str) -> Manifest:
+        """One version, released or not.
+
+        Raises:
+            LookupError: when there is no such version.
+        """
+        record = self._record(asset, project, partition, version)
+        if record is None:
+            raise LookupError(f"{asset} of {project}/{partition} has no version {version}")
+        if not record["rows"]:
+            return Manifest(asset, project, partition, manifest.empty(asset), record["inputs"], version=version)
+        filters = [("project", "=", project), ("partition", "=", partition), ("version", "=", version)]
+        table = self._open(asset).to_pyarrow_table(filters=filters)
+        frame = manifest.from_arrow(pa.table(table), CONTRACTS[asset])
+        return Manifest(asset, project, partition, frame, record["inputs"], version=version)
+
+    def row_count(self, asset: str, project: str, partition: str, version: str) -> int:
+        record = self._record(asset, project, partition, version)
+        return int(record["rows"]) if record else 0
+
+    def files(self, asset: str, project: str, partition: str, version: str) -> dict[str, str]:
+        """Data files of a version, by path below the table -> sha256 of their bytes."""
+        if not self.row_count(asset, project, partition, version):
+            return {}
+        result = {}
+        for uri in self.uris(asset, [(project, partition, version)]):
+            with self.blobs.fs.open(uri, "rb") as file:
+                result[uri.split(f"/tables/{asset}/", 1)[-1]] = hashlib.sha256(file.read()).hexdigest()
+        return result
+
+    def uris(self, asset: str, places: Iterable[tuple[str, str, str]] | None = None) -> list[str]:
+        """Addresses of the Parquet files that hold the given (project, partition, version)s, or all."""
+        try:
+            table = self._open(asset)
+        except TableNotFoundError:
+            return []
+        if places is None:
+            return list(table.file_uris())
+        wanted = {f"/project={project}/partition={partition}/version={version}/" for project, partition, version in places}
+        return [uri for uri in table.file_uris() if _place_of(uri) in wanted]
+
+    # ---- releases
+
+    def releases(self, project: str | None = None, asset: str | None = None) -> pd.DataFrame:
+        """The last released version of each partition: rows of the gates ledger, by project, asset, partition."""
+        rows = self.gates.rows()
+        rows = rows[rows["outcome"].isin(RELEASING)]
+        if project is not None:
+            rows = rows[rows["project"] == project]
+        if asset is not None:
+            rows = rows[rows["asset"] == asset]
+        return rows.drop_duplicates(["project", "asset", "partition"], keep="last").reset_index(drop=True)
+
+    def released(self, asset: str, project: str) -> dict[str, str]:
+        """partition -> released version."""
+        rows = self.releases(project, asset)
+        return dict(zip(rows["partition"], rows["version"], strict=True))
+
+    def load(self, asset: str, project: str, partition: str = UNPARTITIONED) -> Manifest:
+        """The released version of one partition.
+
+        Raises:
+            NotReleased: with a sentence that says which gate said no, and what to do.
+        """
+        version = self.released(asset, project).get(partition)
+        if version is None:
+            raise NotReleased(self._why_not(asset, project, partition))
+        return self.read(asset, project, partition, version)
+
+    def load_all(self, asset: str, project: str, partitions: Iterable[str] | None = None) -> tuple[pd.DataFrame, Inputs]:
+        """Rows of every released partition (or of those named that are), and which versions they came from."""
+        held = self.released(asset, project)
+        names = sorted(held if partitions is None else set(partitions) & held.keys())
+        if not names:
+            return manifest.empty(asset), {}
+        by_version = {(name, held[name]) for name in names}
+        try:
+            filters = [("project", "=", project), ("partition", "in", names), ("version", "in", sorted({v for _, v in by_version}))]
+            table = pa.table(self._open(asset).to_pyarrow_table(filters=filters))
+        except TableNotFoundError:
+            return manifest.empty(asset), {asset: {name: held[name] for name in names}}
+        pairs = pd.MultiIndex.from_arrays([table["partition"].to_pandas(), table["version"].to_pandas()])
+        table = table.filter(pa.array(pairs.isin(by_version)))
+        return manifest.from_arrow(table, CONTRACTS[asset]), {asset: {name: held[name] for name in names}}
+
+    def withdrawn(self, project: str) -> tuple[set[str], set[str]]:
+        """(drop ids, image ids) that were withdrawn."""
+        rows = self.withdrawals.rows()
+        rows = rows[rows["project"] == project]
+        return set(rows["drop_id"].dropna()), set(rows["image_id"].dropna())
+
+    def spent(self, project: str) -> float:
+        """All costs of a project so far, committed ones included."""
+        rows = self.costs.rows()
+        return float(rows.loc[rows["project"] == project, "amount"].sum())
+
+    def charge(self, project: str, kind: str, vendor: str, ref: str, quantity: float, amount: float, currency: str) -> None:
+        """Enter a cost once: the same (project, kind, ref) again changes nothing."""
+        row = {
+            "project": project, "kind": kind, "vendor": vendor, "ref": ref, "quantity": float(quantity),
+            "amount": round(float(amount), 6), "currency": currency, "at": now(),
+        }  # fmt: skip
+
+        def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
+            same = (rows["project"] == project) & (rows["kind"] == kind) & (rows["ref"] == ref)
+            return [] if same.any() else [row]
+
+        self.costs.append(build)
+
+    # ---- documents (suites, records): small immutable JSON files
+
+    def put_document(self, kind: str, document: Any) -> str:
+        """Keep a JSON document under the digest of its canonical text; returns the digest."""
+        text = json.dumps(document, sort_keys=True, ensure_ascii=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._put_json(f"{self.blobs.root}/{kind}/{name}.json", document)
+        return name
+
+    def get_document(self, kind: str, name: str) -> Any:
+        return json.loads(self.blobs.fs.cat_file(f"{self.blobs.root}/{kind}/{name}.json"))
+
+    # ---- inside
+
+    def _uri(self, table: str) -> str:
+        return f"{self.home.store_url.rstrip('/')}/tables/{table}"
+
+    def _open(self, asset: str) -> DeltaTable:
+        held = self._tables.get(asset)
+        if held is None:
+            held = self._tables[asset] = DeltaTable(self._uri(asset), storage_options=self.storage_options)
+        else:
+            held.update_incremental()
+        return held
+
+    def _overwrite(self, asset: str, table: pa.Table, place: Mapping[str, str]) -> None:
+        predicate = " AND ".join(f"{name} = '{value}'" for name, value in place.items())
+        uri, options = self._uri(asset), self.storage_options
+        for attempt in range(20):
+            try:
+                if DeltaTable.is_deltatable(uri, storage_options=options):
+                    retries = CommitProperties(max_commit_retries=20)
+                    write_deltalake(uri, table, mode="overwrite", predicate=predicate, storage_options=options, commit_properties=retries)
+                else:
+                    settings = {"delta.checkpointInterval": "50", "delta.logRetentionDuration": "interval 7 days"}
+                    write_deltalake(uri, table, mode="error", partition_by=PLACE, storage_options=options, configuration=settings)
+                return
+            except (CommitFailedError, DeltaError):
+                if attempt == 19:
+                    raise
+                time.sleep(random.uniform(0.01, 0.2))
+
+    def _record_path(self, asset: str, project: str, partition: str, version: str) -> str:
+        return f"{self.blobs.root}/records/{asset}/{project}/{partition}/{version}.json"
+
+    def _record(self, asset: str, project: str, partition: str, version: str) -> dict[str, Any] | None:
+        try:
+            record: dict[str, Any] = json.loads(self.blobs.fs.cat_file(self._record_path(asset, project, partition, version)))
+        except FileNotFoundError:
+            return None
+        return record
+
+    def _put_json(self, path: str, document: Any) -> None:
+        if self.blobs.fs.exists(path):
+            return
+        data = json.dumps(document, sort_keys=True).encode()
+        self.blobs.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        if not self.blobs.is_local:
+            self.blobs.fs.pipe_file(path, data)
+            return
+        temporary = f"{path}.{random.getrandbits(64):x}.tmp"
+        with self.blobs.fs.open(temporary, "wb") as file:
+            file.write(data)
+        self.blobs.fs.mv(temporary, path)
+
+    def _why_not(self, asset: str, project: str, partition: str) -> str:
+        what = f"{asset} of {project}" + ("" if partition == UNPARTITIONED else f"/{partition}")
+        rows = self.gates.rows()
+        rows = rows[(rows["project"] == project) & (rows["asset"] == asset) & (rows["partition"] == partition)]
+        if rows.empty:
+            return f"{what} is not released: it has not been through its gate. Materialize it first."
+        last = rows.iloc[-1]
+        if last["outcome"] == "error":
+            return f"{what} is not released: its gate could not run on version {last['version']}: {last['reason']}"
+        return (
+            f"{what} is not released: its gate failed on version {last['version']}: {last['failed']} ({last['failed_rows']} rows). "
+            f"Correct the data or the threshold and run it again, or waive it: "
+            f"dataops waive {project} {asset} {partition} --reason ... --by ... --until ..."
+        )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _place_of(uri: str) -> str:
+    start = uri.find("/project=")
+    return uri[start : uri.rfind("/") + 1]
