@@ -92,10 +92,11 @@ class Manifest:
         return {self.asset: {self.partition: self.version}}
 
 
-def conform(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+def conform(frame: pd.DataFrame, contract: Contract, is_unique: bool = True) -> pd.DataFrame:
     """Columns in the contract's order and types, rows sorted by its key.
 
-    A column the stage left out that is not part of the key becomes null.
+    A column the stage left out that is not part of the key becomes null. `is_unique=False` is for rows of several
+    partitions, in which a key may come again.
 
     Raises:
         ContractError: on an unknown column, a null or repeated key, or a value that doesn't fit its type.
@@ -115,7 +116,7 @@ def conform(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     if keys.isna().any(axis=None):
         raise ContractError(f"{contract.name}: key {contract.key} has nulls in {int(keys.isna().any(axis=1).sum())} rows")
     repeated = keys.duplicated()
-    if repeated.any():
+    if is_unique and repeated.any():
         raise ContractError(f"{contract.name}: key {contract.key} repeats, first {keys[repeated].iloc[0].to_dict()}")
     return result.sort_values(list(contract.key), kind="stable", ignore_index=True)
 
@@ -142,12 +143,12 @@ def to_arrow(frame: pd.DataFrame, contract: Contract) -> pa.Table:
     return pa.Table.from_pandas(frame, schema=contract.schema, preserve_index=False)
 
 
-def from_arrow(table: pa.Table, contract: Contract) -> pd.DataFrame:
+def from_arrow(table: pa.Table, contract: Contract, is_unique: bool = True) -> pd.DataFrame:
     """The inverse of `to_arrow`; columns that an older version lacks become null."""
     held = [name for name in contract.columns if name in table.column_names]
     mapper = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame = table.select(held).to_pandas(types_mapper=mapper.get)
-    return conform(frame, contract)
+    return conform(frame, contract, is_unique)
 
 
 def digest(frame: pd.DataFrame, contract: Contract, inputs: Inputs) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -26,6 +27,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[float, Field(ge=0)]
 
 Issue = Literal["dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale"]
+ENV_DEFS = "DATAOPS_DEFS"
 COMPONENT_TYPE = "dataops_assets.project.LabelingProject"
 
 
@@ -261,6 +263,12 @@ class ProjectSpec(Section):
     def digest(self) -> str:
         """12 hex digits that change when anything in the spec does."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def defs_root() -> Path:
+    """Where projects' YAML lies: DATAOPS_DEFS, or `defs/` of this package."""
+    given = os.environ.get(ENV_DEFS)
+    return Path(given).expanduser().absolute() if given else Path(__file__).resolve().parent / "defs"
 
 
 def load_project(path: Path) -> ProjectSpec:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -76,6 +78,40 @@ class Store:
         frame = manifest.from_arrow(pa.table(table), CONTRACTS[asset])
         return Manifest(asset, project, partition, frame, record["inputs"], version=version)
 
+    def read_all(self, asset: str, project: str, versions: Mapping[str, str]) -> pd.DataFrame:
+        """Rows of several partitions, each in the version named."""
+        if not versions:
+            return manifest.empty(asset)
+        names, wanted = sorted(versions), sorted(set(versions.values()))
+        try:
+            filters = [("project", "=", project), ("partition", "in", names), ("version", "in", wanted)]
+            table = pa.table(self._open(asset).to_pyarrow_table(filters=filters))
+        except TableNotFoundError:
+            return manifest.empty(asset)
+        held = pd.MultiIndex.from_arrays([table["partition"].to_pandas(), table["version"].to_pandas()])
+        rows = table.filter(pa.array(held.isin(list(versions.items())), pa.bool_()))
+        return manifest.from_arrow(rows, CONTRACTS[asset], is_unique=False)
+
+    def candidates(self, asset: str, project: str) -> dict[str, list[str]]:
+        """partition -> the versions there are, released or not."""
+        found: dict[str, list[str]] = {}
+        root = f"{self.blobs.root}/records/{asset}/{project}"
+        for path in sorted(self.blobs.fs.glob(f"{root}/*/*.json")):
+            partition, name = str(path).rsplit("/", 2)[1:]
+            found.setdefault(partition, []).append(name.removesuffix(".json"))
+        return found
+
+    def only(self, asset: str, project: str, partition: str) -> Manifest:
+        """The one version of a partition that never changes, such as a batch's plan.
+
+        Raises:
+            LookupError: when there is none.
+        """
+        versions = self.candidates(asset, project).get(partition)
+        if not versions:
+            raise LookupError(f"{asset} of {project} has no {partition}")
+        return self.read(asset, project, partition, versions[0])
+
     def row_count(self, asset: str, project: str, partition: str, version: str) -> int:
         record = self._record(asset, project, partition, version)
         return int(record["rows"]) if record else 0
@@ -135,15 +171,8 @@ class Store:
         names = sorted(held if partitions is None else set(partitions) & held.keys())
         if not names:
             return manifest.empty(asset), {}
-        by_version = {(name, held[name]) for name in names}
-        try:
-            filters = [("project", "=", project), ("partition", "in", names), ("version", "in", sorted({v for _, v in by_version}))]
-            table = pa.table(self._open(asset).to_pyarrow_table(filters=filters))
-        except TableNotFoundError:
-            return manifest.empty(asset), {asset: {name: held[name] for name in names}}
-        pairs = pd.MultiIndex.from_arrays([table["partition"].to_pandas(), table["version"].to_pandas()])
-        table = table.filter(pa.array(pairs.isin(by_version)))
-        return manifest.from_arrow(table, CONTRACTS[asset]), {asset: {name: held[name] for name in names}}
+        versions = {name: held[name] for name in names}
+        return self.read_all(asset, project, versions), {asset: versions}
 
     def withdrawn(self, project: str) -> tuple[set[str], set[str]]:
         """(drop ids, image ids) that were withdrawn."""
@@ -168,6 +197,17 @@ class Store:
             return [] if same.any() else [row]
 
         self.costs.append(build)
+
+    # ---- pins: facts fixed at first sight, so that doing a thing again gives the same answer
+
+    def pin(self, kind: str, project: str, name: str, value: Any) -> None:
+        """Keep a value under a name; a second pin of that name changes nothing."""
+        self._put_json(f"{self.blobs.root}/pins/{kind}/{project}/{name}.json", value)
+
+    def pins(self, kind: str, project: str) -> dict[str, Any]:
+        """All pinned values of a kind, by name."""
+        paths = sorted(self.blobs.fs.glob(f"{self.blobs.root}/pins/{kind}/{project}/*.json"))
+        return {str(path).rsplit("/", 1)[1].removesuffix(".json"): json.loads(self.blobs.fs.cat_file(path)) for path in paths}
 
     # ---- documents (suites, records): small immutable JSON files
 
@@ -230,9 +270,16 @@ class Store:
             self.blobs.fs.pipe_file(path, data)
             return
         temporary = f"{path}.{random.getrandbits(64):x}.tmp"
-        with self.blobs.fs.open(temporary, "wb") as file:
-            file.write(data)
-        self.blobs.fs.mv(temporary, path)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)  # unlike a rename it never replaces: the first of several writers wins
+        except FileExistsError:
+            pass
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
     def _why_not(self, asset: str, project: str, partition: str) -> str:
         what = f"{asset} of {project}" + ("" if partition == UNPARTITIONED else f"/{partition}")

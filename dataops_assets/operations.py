@@ -1,0 +1,269 @@
+"""What a person can do, headless: each runs the same assets and gates as the UI's jobs, on the instance the UI shows."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets import flow, gates, runs, waiting
+from dataops_assets.home import Home, is_slug
+from dataops_assets.intake import landing
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store, now
+
+
+class Refused(ValueError):
+    """The request itself can't be carried out; the message says why and what to do."""
+
+
+@dataclass
+class Done:
+    """What was run, and how it ended."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_success(self) -> bool:
+        return all(step["is_success"] for step in self.steps)
+
+    def add(self, what: str, result: runs.Result, **facts: Any) -> None:
+        """Enter one run."""
+        step = {"what": what, "is_success": result.is_success, "error": result.error, "run_id": result.run_id, **facts}
+        self.steps.append(step)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"is_success": self.is_success, "steps": self.steps, "notes": self.notes}
+
+    def lines(self) -> list[str]:
+        shown = []
+        for step in self.steps:
+            facts = ", ".join(f"{name} {value}" for name, value in step.items() if name not in ("what", "is_success", "error", "run_id"))
+            shown.append(f"{'done' if step['is_success'] else 'HELD'}  {step['what']}" + (f": {facts}" if facts else ""))
+            if step["error"]:
+                shown.append(f"      {step['error']}")
+        return [*shown, *self.notes] or ["Nothing waits."]
+
+
+class Operations:
+    """Projects' operations on one home. Open it with `Operations.open`."""
+
+    def __init__(self, store: Store, specs: Sequence[ProjectSpec], instance: Any) -> None:
+        self.store = store
+        self.specs = {spec.name: spec for spec in specs}
+        self.instance = instance
+
+    @classmethod
+    @contextmanager
+    def open(cls, home: Path | str | None, specs: Sequence[ProjectSpec]) -> Iterator[Operations]:
+        """Prepare the home and open the Dagster instance in it."""
+        place = Home.at(home)
+        runs.prepare(place)
+        with runs.instance() as instance:
+            yield cls(Store(place), specs, instance)
+
+    def ingest(self, project: str, vendor: str, path: Path) -> Done:
+        """Copy a delivery into landing and take it to `augmented_set`."""
+        done, spec = Done(), self.specs[project]
+        if not is_slug(vendor):
+            raise Refused(f"{vendor!r} can't be a vendor's folder name: use lower-case letters, digits, - and _.")
+        try:
+            delivery = landing.place(path, self.store.home.root / "landing", project, vendor)
+        except (OSError, ValueError) as error:
+            raise Refused(f"{path} can't be taken in: {error}") from error
+        self._setup(spec, done)
+        found = waiting.drops(self.store, spec, {}, time.time(), is_settled=True)
+        mine = [item for item in found.ready if item.name == f"{delivery.vendor}/{delivery.name}"]
+        for item in mine:
+            self._drop(spec, item, done)
+        if not mine:
+            done.notes.append(f"{vendor}/{delivery.name} was delivered before, with the same content: nothing to do.")
+        return done
+
+    def run(self, project: str | None = None) -> Done:
+        """Run everything that waits, in the order of the flow."""
+        done = Done()
+        for spec in self.specs.values() if project is None else [self.specs[project]]:
+            self._setup(spec, done)
+            for item in waiting.drops(self.store, spec, {}, time.time(), is_settled=True).ready:
+                self._drop(spec, item, done)
+            for item in waiting.rescreens(self.store, spec):
+                done.add(f"{item.name} screened again", self._run(spec, "rescreen", item))
+            for batch in waiting.batches(self.store, spec):
+                self._tasks(spec, batch, done)
+            for item in waiting.returns(self.store, spec, {}, time.time(), is_settled=True).ready:
+                self._returned(spec, item, done)
+            for item in waiting.predictions(self.store, spec, {}, time.time(), is_settled=True).ready:
+                done.add(f"model results for {item.partition}", self._run(spec, "feedback", item))
+        return done
+
+    def plan(self, project: str, kind: str, limit: int | None) -> Done:
+        """Cut batches of a kind and make their request folders."""
+        done, spec = Done(), self.specs[project]
+        self._setup(spec, done)
+        if not done.is_success:
+            return done
+        before = set(self.store.candidates("batch_plans", project))
+        try:
+            sentences = flow.plan_batches(self.store, spec, kind, limit, is_dry=True).sentences
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        config = {"ops": {f"{project}__plan_batches": {"config": {"kind": kind, **({"limit": limit} if limit else {})}}}}
+        result = runs.run(self.instance, project, "plan_batches", config=config)
+        batches = sorted(set(self.store.candidates("batch_plans", project)) - before)
+        done.add(f"planned {kind}", result, batches=", ".join(batches) or "none")
+        done.notes += sentences
+        for batch in batches:
+            self._tasks(spec, batch, done)
+        return done
+
+    def import_labels(self, project: str, batch: str, file: Path, vendor: str) -> Done:
+        """Put a returned file in place and judge the batch."""
+        done, spec = Done(), self.specs[project]
+        if batch not in self.store.released("label_tasks", project):
+            raise Refused(f"There is no released batch {batch!r} in {project}; see `dataops status {project}`.")
+        if spec.labeling.vendor(vendor) is None:
+            names = ", ".join(held.name for held in spec.labeling.vendors)
+            raise Refused(f"{vendor!r} is no labelling vendor of {project}; there are: {names}.")
+        name = re.sub(r"[^\w.-]", "_", file.name).lstrip("._") or "labels"
+        put_file(file, self.store.home.returns(project) / batch / vendor / name)
+        for item in waiting.returns(self.store, spec, {}, time.time(), is_settled=True).ready:
+            if item.partition == batch:
+                self._returned(spec, item, done)
+        if not done.steps:
+            done.notes.append(f"{batch}: this file was read before, with the same content: nothing to do.")
+        return done
+
+    def approve(self, project: str, batch: str, by: str) -> Done:
+        """Approve a batch's accepted labels on a person's word."""
+        done = Done()
+        if not by.strip():
+            raise Refused("--by must name a person.")
+        if batch not in self.store.candidates("label_quality", project):
+            raise Refused(f"Batch {batch!r} of {project} has no judged labels yet; import them first.")
+        config = {"ops": {f"{project}__approved_labels": {"config": {"by": by}}}}
+        result = runs.run(self.instance, project, "approve", batch, config)
+        count = self._rows("approved_labels", project, batch) if result.is_success else 0
+        done.add(f"{batch} approved by {by}", result, labels=count)
+        return done
+
+    def release(self, project: str, name: str | None = None) -> Done:
+        """Deliver a release."""
+        done = Done()
+        chosen = name or self._next_release(project)
+        if not is_slug(chosen):
+            raise Refused(f"{chosen!r} can't name a release: use lower-case letters, digits, - and _.")
+        if chosen in self.store.released("training_export", project):
+            raise Refused(f"Release {chosen} of {project} exists and never changes; name another.")
+        if not self.store.released("approved_labels", project):
+            raise Refused(f"{project} has no approved labels yet: nothing to release.")
+        result = runs.run(self.instance, project, "release", chosen)
+        folder = self.store.home.exports(project) / chosen
+        done.add(f"release {chosen}", result, images=self._rows("training_export", project, chosen), folder=str(folder))
+        if result.is_success:
+            done.add("scorecard and audit", runs.run(self.instance, project, "reports"))
+        return done
+
+    def withdraw(self, project: str, drop: str | None, image: str | None, reason: str, by: str) -> Done:
+        """Enter a withdrawal into the ledger."""
+        done = Done()
+        if drop is not None and drop not in set(self.store.drops.rows().query("project == @project")["drop_id"]):
+            raise Refused(f"{project} has no drop {drop!r}; see `dataops status {project}`.")
+        if image is not None:
+            raw, _ = self.store.load_all("raw_images", project)
+            if image not in set(raw["image_id"]):
+                raise Refused(f"{project} has no released image {image!r}.")
+        row = {"project": project, "drop_id": drop, "image_id": image, "reason": reason, "by": by, "at": now()}
+        self.store.withdrawals.append(lambda rows: [row])
+        holding = self._holding(project, drop, image)
+        done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
+        done.notes += [f"Release {name} was delivered with {count} of its rows: tell the technical team." for name, count in holding]
+        return done
+
+    def waive(self, project: str, asset: str, partition: str, *, reason: str, by: str, until: date) -> Done:
+        """Release what a gate held back, and show it in the UI."""
+        done, spec = Done(), self.specs[project]
+        try:
+            verdict = gates.waive(self.store, spec, asset, partition, reason=reason, by=by, until=until)
+        except (ValueError, LookupError) as error:
+            raise Refused(str(error)) from error
+        last = flow.last_gate(self.store, project, asset, partition)
+        version = str(last["version"]) if last else ""
+        for evaluation in gates.evaluations(self.store, spec, asset, partition, version, verdict):
+            self.instance.report_runless_asset_event(evaluation)
+        done.notes.append(f"Released {asset} {partition} version {version} on {by}'s word until {until}; `dataops run {project}` carries on.")
+        return done
+
+    # ---- inside
+
+    def _setup(self, spec: ProjectSpec, done: Done) -> None:
+        """Brief and guidelines follow the YAML: made anew when it changed."""
+        made = flow.brief(self.store, spec)
+        is_current = self.store.released("brief", spec.name).get(made.partition) == made.version
+        if is_current and "-" in self.store.released("guidelines", spec.name):
+            book = flow.guidelines(self.store, spec, made)
+            is_current = self.store.released("guidelines", spec.name)["-"] == book.version
+        else:
+            is_current = False
+        if not is_current:
+            done.add(f"{spec.name}: brief and guidelines", runs.run(self.instance, spec.name, "setup"))
+
+    def _drop(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:
+        result = self._run(spec, "drop", item)
+        stages = {"files": "raw_images", "screened": "cleaned_set", "images with variants": "augmented_set"}
+        facts = {name: self._rows(asset, spec.name, item.partition) for name, asset in stages.items()}
+        done.add(f"{item.name} ({item.partition})", result, **facts)
+
+    def _tasks(self, spec: ProjectSpec, batch: str, done: Done) -> None:
+        result = runs.run(self.instance, spec.name, "tasks", batch)
+        folder = self.store.home.requests(spec.name) / batch
+        done.add(f"request {batch}", result, tasks=self._rows("label_tasks", spec.name, batch), folder=str(folder))
+
+    def _returned(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:
+        result = self._run(spec, "returns", item)
+        decisions: dict[str, int] = {}
+        if item.partition in self.store.released("label_quality", spec.name):
+            frame = self.store.load("label_quality", spec.name, item.partition).frame
+            decisions = {str(name): int(count) for name, count in frame["decision"].value_counts().sort_index().items()}
+        done.add(f"labels of {item.partition}", result, **decisions)
+
+    def _run(self, spec: ProjectSpec, job: str, item: waiting.Waiting) -> runs.Result:
+        tags = {"dataops/work": f"{spec.name}/{item.partition}/{item.fingerprint}", "dataops/name": item.name[:120]}
+        return runs.run(self.instance, spec.name, job, item.partition, tags=tags)
+
+    def _rows(self, asset: str, project: str, partition: str) -> int:
+        version = self.store.released(asset, project).get(partition)
+        return self.store.row_count(asset, project, partition, version) if version else 0
+
+    def _next_release(self, project: str) -> str:
+        """The first number that isn't delivered; one that was opened and held back is taken up again."""
+        released = self.store.released("training_export", project)
+        numbers = [int(name[1:]) for name in released if re.fullmatch(r"r\d+", name)]
+        return f"r{max(numbers, default=0) + 1:03d}"
+
+    def _holding(self, project: str, drop: str | None, image: str | None) -> list[tuple[str, int]]:
+        export, _ = self.store.load_all("training_export", project)
+        hit = export["drop_id"].eq(drop) if drop else export["image_id"].eq(image) | export["source_image_id"].eq(image)
+        counted: pd.Series = export[hit].groupby("release").size()
+        return [(str(name), int(count)) for name, count in counted.items()]
+
+
+def put_file(source: Path, target: Path) -> None:
+    """Copy a file so that whoever looks sees all of it or nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.read_bytes() == source.read_bytes():
+        return
+    temporary = target.with_name(f".{target.name}.{random.getrandbits(32):x}.part")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

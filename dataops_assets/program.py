@@ -1,0 +1,63 @@
+"""What spans projects: the program report and the warehouse, their job, and the schedule that renews them."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from dataops_assets import flow, warehouse
+from dataops_assets.reports import shown
+from dataops_assets.resources import metadata_of
+from dataops_assets.spec import defs_root, load_projects
+from dataops_assets.store import Store
+
+GROUP = "program"
+StoreParam = dg.ResourceParam[Store]
+
+
+@dg.asset(group_name=GROUP, kinds={"html"}, tags={"dataops/step": "manage"}, key=["program", "program_report"])
+def program_report(store: StoreParam) -> dg.MaterializeResult[None]:
+    """All projects side by side: how far each stage is, which gates said no, what it cost against budget and date."""
+    specs = list(load_projects(defs_root()))
+    made = flow.program_report(store, specs)
+    return dg.MaterializeResult(metadata=metadata_of(shown.program(store, specs, made)))
+
+
+@dg.asset(group_name=GROUP, kinds={"duckdb"}, tags={"dataops/step": "audit"}, key=["program", "warehouse"])
+def warehouse_mart(store: StoreParam) -> dg.MaterializeResult[None]:
+    """Read-only DuckDB file of every released table and all ledgers, for notebooks and BI tools."""
+    path = store.home.warehouse
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        with DuckDBResource(database=str(temporary)).get_connection() as connection:
+            try:
+                warehouse.create(connection, store, kind="TABLE")
+                tables = connection.execute("SELECT table_name, estimated_size FROM duckdb_tables() ORDER BY 1").fetchall()
+            finally:
+                connection.close()
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    rows = {f"rows/{name}": int(size) for name, size in tables}
+    return dg.MaterializeResult(metadata=metadata_of({"warehouse": Path(path), **rows}))
+
+
+reports_job = dg.define_asset_job(
+    "program_reports",
+    dg.AssetSelection.groups(GROUP),
+    description="Renew the program report and the warehouse.",
+    executor_def=dg.in_process_executor,
+)
+assets = [program_report, warehouse_mart]
+jobs = [reports_job]
+schedules = [
+    dg.ScheduleDefinition(
+        name="program_reports_every_workday",
+        job=reports_job,
+        cron_schedule="0 6 * * 1-5",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Program report and warehouse, renewed before people start work.",
+    )
+]

@@ -1,0 +1,79 @@
+"""What a person sees beside a table: numbers, small tables, contact sheets, links. No Dagster here.
+
+Vendors' words never become markup: they are shown as table cells or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.blobs import BlobMissing, Blobs
+
+PICTURE_COLUMNS = ("clean_sha256", "sha256", "image_id")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values, all with the same keys."""
+
+    rows: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    jpeg: bytes
+    title: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A file below `reports/`, as its address there."""
+
+    path: str
+
+
+def table_of(frame: pd.DataFrame) -> Table:
+    """A frame as a table; nulls become None, identifiers are cut to 16 characters."""
+    rows = []
+    for record in frame.astype("object").where(frame.notna(), None).to_dict("records"):
+        rows.append({str(name): _cell(value) for name, value in record.items()})
+    return Table(rows)
+
+
+def counts(frame: pd.DataFrame, *columns: str) -> Table | None:
+    """How many rows have each combination of values, most frequent first."""
+    if frame.empty:
+        return None
+    tally = frame[list(columns)].fillna("-").value_counts().reset_index(name="rows")
+    return table_of(tally.sort_values(["rows", *columns], ascending=[False] + [True] * len(columns)).head(60))
+
+
+def sheet(blobs: Blobs, rows: pd.DataFrame, title: str = "contact sheet", caption: str = "reason") -> Picture | None:
+    """Contact sheet of the pictures that rows name, captioned with a column; None where there are none."""
+    from dataops_assets.imaging.contact_sheet import contact_sheet
+
+    pictures = []
+    for row in rows.to_dict("records"):
+        data = next(filter(None, (_read(blobs, row.get(column)) for column in PICTURE_COLUMNS)), None)
+        if data is not None:
+            word = row.get(caption)
+            pictures.append((data, word if isinstance(word, str) else str(row.get("category") or "")))
+    return Picture(contact_sheet(pictures), title) if pictures else None
+
+
+def _read(blobs: Blobs, sha256: Any) -> bytes | None:
+    try:
+        return blobs.read(sha256) if isinstance(sha256, str) and len(sha256) == 64 else None
+    except BlobMissing:
+        return None
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    text = str(value)
+    return text[:16] if len(text) == 64 else text[:200]

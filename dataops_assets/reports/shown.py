@@ -1,0 +1,204 @@
+"""What is shown of each artifact, in the Dagster UI and on its report page: one function an asset."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.manifest import Manifest
+from dataops_assets.reports.panels import Page, Table, counts, sheet, table_of
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+
+PICTURES = 24
+
+
+def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    """Numbers (they plot over time), tables, contact sheets and links for one manifest, in reading order."""
+    shower = globals().get(f"_{made.asset}", _table)
+    found: dict[str, Any] = {**made.facts, **shower(store, spec, made)}
+    found["report"] = Page(f"{spec.name}/{made.asset}/{made.partition}.html")
+    return found
+
+
+def _table(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    return {"rows": len(made.frame), "table": table_of(made.frame.head(60)) if len(made.frame) else None}
+
+
+def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    numbers = {row.check: float(row.value) for row in made.frame.itertuples() if pd.notna(row.value)}
+    return {**numbers, "what it adds up to": table_of(made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]])}
+
+
+def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    accepted, refused = frame[frame["status"] == "accepted"], frame[frame["status"].isin(["quarantined", "held"])]
+    return {
+        "files": len(frame),
+        **_statuses(frame, ("accepted", "duplicate", "ignored", "quarantined", "held")),
+        "megabytes": round(float(frame["size_bytes"].fillna(0).sum()) / 1e6, 3),
+        "files by status and reason": counts(frame, "status", "reason"),
+        "accepted by category": counts(accepted, "category"),
+        "accepted": sheet(store.blobs, _spread(accepted), "accepted", caption="category"),
+        "refused": sheet(store.blobs, refused.head(PICTURES), "refused"),
+        "landing": store.home.landing(spec.name),
+    }
+
+
+def _cleaned_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    kept, rejected, review = (frame[frame["status"] == status] for status in ("kept", "rejected", "review"))
+    return {
+        "images": len(frame),
+        **_statuses(frame, ("kept", "rejected", "review")),
+        "keep_share": _share(len(kept), len(frame)),
+        "left out by reason": counts(frame[frame["status"] != "kept"], "status", "reason"),
+        "kept by category": counts(kept, "category"),
+        "kept": sheet(store.blobs, _spread(kept), "kept", caption="category"),
+        "rejected": sheet(store.blobs, _spread(rejected, "reason"), "rejected"),
+        "review": sheet(store.blobs, review.head(PICTURES), "review"),
+    }
+
+
+def _augmented_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    variants = frame[frame["kind"] == "variant"]
+    return {
+        "sources": int((frame["kind"] == "source").sum()),
+        "variants": len(variants),
+        "images by recipe": counts(frame, "kind", "recipe"),
+        "class balance": counts(frame, "category", "kind"),
+        "variants made": sheet(store.blobs, _spread(variants, "recipe"), "variants", caption="recipe"),
+    }
+
+
+def _label_tasks(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    questions = frame["attributes"].str.count(r"\|") + 1
+    vendor = spec.labeling.vendor(str(frame["vendor"].iloc[0])) if len(frame) else None
+    answers = int((frame["overlap"] * questions).sum())
+    return {
+        "tasks": len(frame),
+        "gold": int(frame["is_gold"].sum()),
+        "answers_wanted": answers,
+        "amount": round(answers * (vendor.price_per_label if vendor else 0), 2),
+        "batch": counts(frame, "kind", "vendor", "overlap", "round"),
+        "pictures": sheet(store.blobs, frame.head(PICTURES), "tasks", caption="kind"),
+        "request folder": store.home.requests(spec.name) / made.partition,
+    }
+
+
+def _labeled_batches(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    accepted = frame[frame["status"] == "accepted"]
+    return {
+        "rows": len(frame),
+        **_statuses(frame, ("accepted", "rejected")),
+        "workers": int(accepted["worker_id"].nunique()),
+        "rejected by reason": counts(frame[frame["status"] == "rejected"], "reason"),
+        "answers by worker": counts(accepted, "worker_id"),
+        "answers": counts(accepted, "attribute", "label"),
+        "returned to": store.home.returns(spec.name) / made.partition,
+    }
+
+
+def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    work = frame[~frame["is_gold"].fillna(False).astype(bool)]
+    tally = Counter(work["decision"])
+    by_attribute = frame.groupby("attribute", sort=True).agg(
+        tasks=("task_id", "count"), agreement=("agreement", "mean"), gold_accuracy=("gold_accuracy", "first"),
+        gold_lower=("gold_lower", "first"), gold_upper=("gold_upper", "first"),
+    )  # fmt: skip
+    open_ = work[work["decision"] != "accept"]
+    return {
+        "accept": tally["accept"],
+        "rework": tally["rework"],
+        "adjudicate": tally["adjudicate"],
+        "accept_share": _share(tally["accept"], len(work)),
+        "agreement": _mean(frame["agreement"]),
+        "gold_accuracy": _mean(frame["gold_accuracy"]),
+        "gold_lower": _mean(frame["gold_lower"]),
+        "by attribute": table_of(by_attribute.round(4).reset_index()) if len(frame) else None,
+        "not accepted": counts(open_, "attribute", "decision", "reason"),
+        "pictures not accepted": sheet(store.blobs, open_.drop_duplicates("image_id").head(PICTURES), caption="attribute"),
+    }
+
+
+def _vendor_feedback(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    named = frame[["worker_id", "attribute", "n_labels", "agreement", "gold_accuracy", "gold_lower", "confused", "advice"]]
+    return {
+        "workers": int(frame["worker_id"].nunique()),
+        "feedback": table_of(named.sort_values("agreement").head(60).round(4)) if len(frame) else None,
+    }
+
+
+def _approved_labels(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    return {
+        "labels": len(frame),
+        "images": int(frame["image_id"].nunique()),
+        "mean_posterior": _mean(frame["posterior"]),
+        "class balance": counts(frame, "attribute", "label"),
+        "pictures": sheet(store.blobs, _spread(frame.drop_duplicates("image_id"), "label"), caption="label"),
+    }
+
+
+def _training_export(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    balance: Counter[tuple[str, str, str]] = Counter()
+    for split, labels in zip(frame["split"], frame["labels"], strict=True):
+        for attribute, value in json.loads(labels).items():
+            for one in value if isinstance(value, list) else [value]:
+                balance[attribute, one["label"] if isinstance(one, dict) else one, split] += 1
+    rows = [
+        {"attribute": attribute, "label": label, **{split: balance[attribute, label, split] for split in ("train", "val", "test")}}
+        for attribute, label in sorted({key[:2] for key in balance})
+    ]
+    return {
+        "images": len(frame),
+        "sources": int((frame["kind"] == "source").sum()),
+        "variants": int((frame["kind"] == "variant").sum()),
+        **{split: int((frame["split"] == split).sum()) for split in ("train", "val", "test")},
+        "class balance": Table(rows) if rows else None,
+        "pictures": sheet(store.blobs, _spread(frame, "split"), caption="split"),
+        "export folder": store.home.exports(spec.name) / made.partition,
+    }
+
+
+def _lineage_audit(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    broken = frame[~frame["is_complete"].fillna(False).astype(bool)]
+    return {
+        "rows": len(frame),
+        "complete": len(frame) - len(broken),
+        "incomplete": table_of(broken.head(30)) if len(broken) else None,
+        "by vendor and drop": counts(frame, "release", "vendor", "drop_id"),
+    }
+
+
+def _statuses(frame: pd.DataFrame, names: tuple[str, ...]) -> dict[str, int]:
+    tally = Counter(frame["status"])
+    return {name: tally[name] for name in names}
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def _mean(column: pd.Series) -> float | None:
+    value = column.mean()
+    return None if pd.isna(value) else round(float(value), 4)
+
+
+def _spread(frame: pd.DataFrame, column: str = "category") -> pd.DataFrame:
+    """A few rows of every value of a column, so that a contact sheet shows the whole range."""
+    if frame.empty:
+        return frame
+    turn = frame.groupby(frame[column].fillna("-")).cumcount()
+    order = pd.DataFrame({"turn": turn, "value": frame[column].fillna("-")}).sort_values(["turn", "value"], kind="stable").index
+    return frame.loc[order[:PICTURES]].sort_values(column, kind="stable", na_position="last")

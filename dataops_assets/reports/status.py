@@ -1,0 +1,77 @@
+"""`dataops status`: where a project stands, from the ledgers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import RELEASING, Store
+
+STAGES = (
+    "brief", "guidelines", "raw_images", "cleaned_set", "augmented_set", "label_tasks", "labeled_batches", "label_quality",
+    "vendor_feedback", "approved_labels", "training_export", "model_feedback", "investigation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Status:
+    """One project: drops, stages, what is held back, money."""
+
+    project: str
+    drops: Sequence[dict[str, Any]]
+    stages: Sequence[dict[str, Any]]
+    held: Sequence[dict[str, Any]]
+    spent: float
+    budget: float
+    currency: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def lines(self) -> list[str]:
+        shown = [f"{self.project}: spent or committed {self.spent:,.2f} of {self.budget:,.2f} {self.currency}"]
+        shown += [
+            f"  {row['stage']:<16} {row['released']:>4} released {row['rows']:>8,} rows"
+            + (f"  {row['held']} held back" if row["held"] else "")
+            for row in self.stages
+            if row["partitions"]
+        ]
+        shown += [
+            f"  drop {row['drop_id']} ({row['vendor']}/{row['name']}): {row['status']}" + (f", {row['reason']}" if row["reason"] else "")
+            for row in self.drops
+        ]
+        shown += [f"  {row['outcome'].upper()} {row['asset']} {row['partition']}: {row['why']}" for row in self.held]
+        return shown
+
+
+def of(store: Store, spec: ProjectSpec) -> Status:
+    """The status of one project now."""
+    gates = store.gates.rows()
+    gates = gates[gates["project"] == spec.name]
+    last = gates.drop_duplicates(["asset", "partition"], keep="last")
+    releases = store.releases(spec.name)
+    stages = []
+    for stage in STAGES:
+        mine, free = last[last["asset"] == stage], releases[releases["asset"] == stage]
+        rows = sum(store.row_count(stage, spec.name, row.partition, row.version) for row in free.itertuples())
+        held_here = int((~mine["outcome"].isin(RELEASING)).sum())
+        stages.append({"stage": stage, "partitions": len(mine), "released": len(free), "rows": rows, "held": held_here})
+    held = [
+        {"asset": row.asset, "partition": row.partition, "outcome": row.outcome, "why": _text(row.failed) or _text(row.reason)}
+        for row in last[~last["outcome"].isin(RELEASING)].itertuples()
+    ]
+    drops = store.drops.rows()
+    drops = drops[drops["project"] == spec.name].drop_duplicates("drop_id", keep="last")
+    listed = [
+        {name: _text(getattr(row, name)) for name in ("drop_id", "vendor", "name", "status", "reason", "supersedes")}
+        for row in drops.itertuples()
+    ]
+    return Status(spec.name, listed, stages, held, round(store.spent(spec.name), 2), spec.brief.budget, spec.brief.currency)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or pd.isna(value) else str(value)

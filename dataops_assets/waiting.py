@@ -1,0 +1,203 @@
+"""What waits: deliveries not yet taken, batches without tasks, returns not yet read. The same answer for sensors and commands.
+
+Nothing here remembers anything: what is done is told by the ledgers, so a lost cursor or a killed run loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from dataops_assets import flow
+from dataops_assets.home import is_slug
+from dataops_assets.intake import landing
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+
+DROP_CHAIN = ("raw_images", "cleaned_set", "augmented_set")
+RETURN_CHAIN = ("labeled_batches", "label_quality", "vendor_feedback")
+Looks = Mapping[str, tuple[str, float]]  # what isn't settled -> (fingerprint, when first seen so)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One thing to run: a partition key, the fingerprint of what lies there, and what to call it."""
+
+    partition: str
+    fingerprint: str
+    name: str
+
+
+@dataclass
+class Found:
+    """What waits, and what isn't complete yet: with its reason, and the look to remember."""
+
+    ready: list[Waiting] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
+    looks: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+
+def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int | None = None, is_settled: bool = False) -> Found:
+    """Deliveries that are complete and not yet through the drop chain, at most `limit`.
+
+    A redelivery of the same bytes is entered into the ledger and not taken again. `is_settled` takes what lies there as
+    complete: a person who runs a command says so.
+    """
+    found = Found()
+    ledger = store.drops.rows()
+    ledger = ledger[ledger["project"] == spec.name]
+    known = {(row.vendor, row.name): row for row in _tuples(ledger, ["vendor", "name", "drop_id", "status", "fingerprint"])}
+    outcomes = last_outcomes(store, spec.name, DROP_CHAIN)
+    withdrawn, _ = store.withdrawn(spec.name)
+    for delivery in landing.list_deliveries(store.home.root / "landing", spec.name):
+        if limit is not None and len(found.ready) >= limit:
+            break
+        label = f"{delivery.vendor}/{delivery.name}"
+        print_ = landing.fingerprint(delivery)
+        last = known.get((delivery.vendor, delivery.name))
+        is_known = last is not None and last.fingerprint == print_
+        if is_known and (last.status == "parked" or last.drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, last.drop_id)):
+            continue
+        readiness = landing.readiness(delivery, spec, looks.get(label), now)
+        if not readiness.is_ready and not is_settled:
+            found.held[label] = readiness.reason
+            found.looks[label] = looks[label] if label in looks and looks[label][0] == print_ else (print_, now)
+            continue
+        identity = landing.identify(delivery, ledger)
+        if identity.is_redelivery and last is not None:
+            flow.enter_drop(store, _last_row(ledger, identity.drop_id) | {"fingerprint": identity.fingerprint})
+            if is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
+                continue
+        found.ready.append(Waiting(identity.drop_id, identity.fingerprint, label))
+    return found
+
+
+def batches(store: Store, spec: ProjectSpec) -> list[str]:
+    """Planned batches whose tasks have not been through their gate."""
+    done = last_outcomes(store, spec.name, ("label_tasks",))
+    return [batch for batch in sorted(store.candidates("batch_plans", spec.name)) if done.get(("label_tasks", batch), "error") == "error"]
+
+
+def returns(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_settled: bool = False) -> Found:
+    """Batches with returned files that have not been read as they lie there now."""
+    found = Found()
+    root = store.home.returns(spec.name)
+    released = store.released("label_tasks", spec.name)
+    read = store.pins("returns", spec.name)
+    gates = store.gates.rows()
+    gates = gates[gates["project"] == spec.name]
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        batch, files = folder.name, flow.return_files(folder)
+        if not files or not folder.is_dir():
+            continue
+        if not is_slug(batch) or batch not in released:
+            found.held[batch] = f"no batch {batch} has been sent out; see requests/{spec.name}/"
+            continue
+        print_ = flow.listing(files)
+        version = read.get(f"{batch}.{print_}", {}).get("version")
+        if version and _is_read(gates, batch, version):
+            continue
+        first = looks.get(batch)
+        is_marked = any((folder / file.parent.name / "_COMPLETE").exists() for file in files)
+        if not (is_settled or is_marked or (_has_rested(first, print_, now, spec))):
+            found.held[batch] = "INCOMPLETE"
+            found.looks[batch] = first if first and first[0] == print_ else (print_, now)
+            continue
+        found.ready.append(Waiting(batch, print_, batch))
+    return found
+
+
+def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_settled: bool = False) -> Found:
+    """Releases with predictions that have not been read as they lie there now."""
+    found = Found()
+    root = store.home.predictions(spec.name)
+    released = store.released("training_export", spec.name)
+    read = store.pins("predictions", spec.name)
+    outcomes = last_outcomes(store, spec.name, ("model_feedback", "investigation"))
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        release, files = folder.name, flow.plain_files(folder)
+        if not files:
+            continue
+        if release not in released:
+            found.held[release] = f"no release {release} has been delivered; see exports/{spec.name}/"
+            continue
+        print_ = flow.listing(files)
+        if f"{release}.{print_}" in read and is_concluded(outcomes, ("model_feedback", "investigation"), release):
+            continue
+        first = looks.get(release)
+        if not (is_settled or (folder / "_COMPLETE").exists() or _has_rested(first, print_, now, spec)):
+            found.held[release] = "INCOMPLETE"
+            found.looks[release] = first if first and first[0] == print_ else (print_, now)
+            continue
+        found.ready.append(Waiting(release, print_, release))
+    return found
+
+
+def plannable(store: Store, spec: ProjectSpec) -> list[str]:
+    """A key for the set of unlabelled images, once they fill a production batch; else nothing."""
+    planned = flow.plans(store, spec)
+    taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
+    usable, _ = flow.usable_images(store, spec)
+    free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)
+    has_gold = not spec.labeling.gold_share or bool(len(flow.gold_labels(store, spec)[0]))
+    return [flow.digest_of(free)] if has_gold and len(free) >= spec.labeling.batch_size else []
+
+
+def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
+    """Drops with doubtful pictures that people have decided about since they were screened."""
+    approved, _ = store.load_all("approved_labels", spec.name)
+    decided = set(approved.loc[approved["kind"] == "screening", "image_id"])
+    cleaned, _ = store.load_all("cleaned_set", spec.name)
+    open_ = cleaned[(cleaned["status"] == "review") & cleaned["image_id"].isin(decided)]
+    return [Waiting(drop, flow.digest_of(sorted(rows["image_id"])), drop) for drop, rows in open_.groupby("drop_id", sort=True)]
+
+
+def last_outcomes(store: Store, project: str, assets: tuple[str, ...]) -> dict[tuple[str, str], str]:
+    """(asset, partition) -> outcome of its newest gate."""
+    rows = store.gates.rows()
+    rows = rows[(rows["project"] == project) & rows["asset"].isin(assets)]
+    return dict(zip(zip(rows["asset"], rows["partition"], strict=True), rows["outcome"], strict=True))
+
+
+def is_concluded(outcomes: Mapping[tuple[str, str], str], chain: tuple[str, ...], partition: str) -> bool:
+    """Whether a partition is through its chain: all gates passed, or one said no. An error is neither."""
+    for asset in chain:
+        outcome = outcomes.get((asset, partition))
+        if outcome == "fail":
+            return True
+        if outcome not in ("pass", "waived"):
+            return False
+    return True
+
+
+def _has_rested(first: tuple[str, float] | None, print_: str, now: float, spec: ProjectSpec) -> bool:
+    return first is not None and first[0] == print_ and now - first[1] >= spec.sources.settle_s
+
+
+def _is_read(gates: pd.DataFrame, batch: str, version: str) -> bool:
+    """Whether a version of a batch's returns went through the chain that follows it."""
+    mine = gates[gates["partition"] == batch]
+    first = mine[(mine["asset"] == RETURN_CHAIN[0]) & (mine["version"] == version)]
+    if first.empty or first["outcome"].iloc[-1] in ("fail", "error"):
+        return not first.empty and first["outcome"].iloc[-1] == "fail"
+    for asset in RETURN_CHAIN[1:]:
+        rows = mine[mine["asset"] == asset]
+        made = rows[[json.loads(text or "{}").get(RETURN_CHAIN[0], {}).get(batch) == version for text in rows["inputs"]]]
+        if made.empty or made["outcome"].iloc[-1] == "error":
+            return False
+        if made["outcome"].iloc[-1] == "fail":
+            return True
+    return True
+
+
+def _tuples(frame: pd.DataFrame, columns: list[str]) -> list[pd.Series]:  # type: ignore[type-arg]
+    return list(frame[columns].itertuples(index=False))  # type: ignore[arg-type]
+
+
+def _last_row(ledger: pd.DataFrame, drop_id: str) -> dict[str, object]:
+    row = ledger[ledger["drop_id"] == drop_id].iloc[-1]
+    names = [name for name in ledger.columns if name not in ("seq", "prev_hash", "row_hash", "received_at", "run_id")]
+    return {name: None if pd.isna(row[name]) else row[name] for name in names}
