@@ -109,7 +109,9 @@ def run(project: AnyProject = None, home: Home = None, json: Json = False) -> No
 @app.command()
 def plan(
     project: Project,
-    kind: Annotated[str, typer.Option(help="pilot, qualification, production, rework, adjudication, screening or preservation.")] = "production",
+    kind: Annotated[
+        str, typer.Option(help="pilot, qualification, production, rework, adjudication, screening or preservation.")
+    ] = "production",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
     home: Home = None,
     json: Json = False,
@@ -136,7 +138,9 @@ def import_labels(
 
 
 @app.command()
-def approve(project: Project, batch: Annotated[str, typer.Argument(help="The batch.")], by: By, home: Home = None, json: Json = False) -> None:
+def approve(
+    project: Project, batch: Annotated[str, typer.Argument(help="The batch.")], by: By, home: Home = None, json: Json = False
+) -> None:
     """Approve a batch's accepted labels."""
     with _operations(home, project) as work:
         done = work.approve(project, batch, by)

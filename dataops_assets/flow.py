@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dataops_assets.manifest import CONTRACTS, UNPARTITIONED, Inputs, Manifest
+from dataops_assets.manifest import CONTRACTS, UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import NotReleased, Store, now
 
@@ -338,7 +338,8 @@ def vendor_scorecard(store: Store, spec: ProjectSpec) -> Manifest:
     """Vendors compared on what is released now."""
     from dataops_assets.stages import vendor_scorecard as stage
 
-    frames, inputs = {}, {}
+    frames: dict[str, pd.DataFrame] = {}
+    inputs: dict[str, Mapping[str, str]] = {}
     for asset in ("raw_images", "cleaned_set", "labeled_batches", "label_quality"):
         frames[asset], used = store.load_all(asset, spec.name)
         inputs.update(used)
@@ -363,8 +364,8 @@ def program_report(store: Store, specs: Sequence[ProjectSpec]) -> pd.DataFrame:
 
     gates = store.gates.rows()
     rows = {
-        (row.project, row.asset, row.partition): store.row_count(row.asset, row.project, row.partition, row.version)
-        for row in store.releases().itertuples()
+        (row["project"], row["asset"], row["partition"]): store.row_count(row["asset"], row["project"], row["partition"], row["version"])
+        for row in records(store.releases())
     }
     return stage.report([spec.name for spec in specs], gates, rows)
 
@@ -381,7 +382,7 @@ def last_gate(store: Store, project: str, asset: str, partition: str) -> dict[st
     """The newest row of the gates ledger for a partition."""
     rows = _rows_of(store.gates.rows(), project)
     rows = rows[(rows["asset"] == asset) & (rows["partition"] == partition)]
-    return {str(name): value for name, value in rows.iloc[-1].items()} if len(rows) else None
+    return records(rows.tail(1))[0] if len(rows) else None
 
 
 def waiver(store: Store, project: str, asset: str, partition: str, version: str, today: date) -> dict[str, Any] | None:
@@ -389,7 +390,7 @@ def waiver(store: Store, project: str, asset: str, partition: str, version: str,
     rows = _rows_of(store.gates.rows(), project)
     rows = rows[(rows["asset"] == asset) & (rows["partition"] == partition) & (rows["version"] == version) & (rows["outcome"] == "waived")]
     rows = rows[rows["until"].fillna("") >= today.isoformat()]
-    return {str(name): value for name, value in rows.iloc[-1].items()} if len(rows) else None
+    return records(rows.tail(1))[0] if len(rows) else None
 
 
 def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
@@ -440,7 +441,7 @@ def _rows_of(frame: pd.DataFrame, project: str) -> pd.DataFrame:
 
 
 def _same(left: Any, right: Any) -> bool:
-    return (pd.isna(left) and pd.isna(right)) or left == right
+    return bool((pd.isna(left) and pd.isna(right)) or left == right)
 
 
 def digest_of(names: Sequence[str]) -> str:

@@ -100,12 +100,13 @@ def _validate(
 ) -> tuple[Any, Sequence[Any], pd.DataFrame]:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     derive: Callable[[pd.DataFrame], pd.DataFrame] = getattr(module, "derive", lambda frame: frame)
     frame = derive(candidate.frame)
     parameters = module.parameters(candidate.frame, inputs) if hasattr(module, "parameters") else {}
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     suite = module.suite(spec)
     batch = (
         context.data_sources.add_pandas("store")
@@ -131,7 +132,7 @@ def _finding(result: Any) -> Finding:
         outcome, observed = "error", raised
     elif all_null:
         outcome, observed = "fail", f"all {count} values are missing"
-        rows = rows or tuple(range(int(count)))
+        rows = rows or tuple(range(int(count or 0)))
     else:
         outcome = "pass" if result.success else "fail"
         observed = _observed(seen)

@@ -82,7 +82,7 @@ class Ledger:
         """Sentences about every broken link; empty when the chain holds."""
         frame = self.rows()
         problems, previous = [], GENESIS
-        for expected, row in enumerate(_records(frame), start=1):
+        for expected, row in enumerate(_plain(frame), start=1):
             if row["seq"] != expected:
                 problems.append(f"{self.contract.name}: expected row {expected}, found {row['seq']}")
                 break
@@ -105,7 +105,7 @@ class Ledger:
                 raise manifest.ContractError(f"{self.contract.name}: unknown columns {sorted(unknown)}")
             # through the table's types, so that what is hashed is what a reader finds
             whole = manifest.conform(pd.DataFrame([full | {"row_hash": ""}]), self.contract)
-            full["row_hash"] = previous = _hash(_records(whole)[0])
+            full["row_hash"] = previous = _hash(_plain(whole)[0])
             chained.append(full)
         return chained
 
@@ -134,12 +134,12 @@ class Ledger:
             pass  # a writer came in between; the next round compacts
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain values: None for null, ISO text for times."""
-    records: list[dict[str, Any]] = []
-    for row in frame.astype("object").where(frame.notna(), None).to_dict("records"):
-        records.append({str(key): value.isoformat() if isinstance(value, pd.Timestamp) else value for key, value in row.items()})
-    return records
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON can carry them: ISO text for times."""
+    return [
+        {key: value.isoformat() if isinstance(value, pd.Timestamp) else value for key, value in row.items()}
+        for row in manifest.records(frame)
+    ]
 
 
 def _hash(row: Row) -> str:

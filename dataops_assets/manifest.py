@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -149,6 +149,12 @@ def from_arrow(table: pa.Table, contract: Contract, is_unique: bool = True) -> p
     mapper = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame = table.select(held).to_pandas(types_mapper=mapper.get)
     return conform(frame, contract, is_unique)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain dicts, with None for null."""
+    rows = frame.astype("object").where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def digest(frame: pd.DataFrame, contract: Contract, inputs: Inputs) -> str:

@@ -202,7 +202,9 @@ class Operations:
         version = str(last["version"]) if last else ""
         for evaluation in gates.evaluations(self.store, spec, asset, partition, version, verdict):
             self.instance.report_runless_asset_event(evaluation)
-        done.notes.append(f"Released {asset} {partition} version {version} on {by}'s word until {until}; `dataops run {project}` carries on.")
+        done.notes.append(
+            f"Released {asset} {partition} version {version} on {by}'s word until {until}; `dataops run {project}` carries on."
+        )
         return done
 
     # ---- inside
@@ -254,7 +256,7 @@ class Operations:
 
     def _holding(self, project: str, drop: str | None, image: str | None) -> list[tuple[str, int]]:
         export, _ = self.store.load_all("training_export", project)
-        hit = export["drop_id"].eq(drop) if drop else export["image_id"].eq(image) | export["source_image_id"].eq(image)
+        hit = export["drop_id"].isin([drop]) | export["image_id"].isin([image]) | export["source_image_id"].isin([image])
         counted: pd.Series = export[hit].groupby("release").size()
         return [(str(name), int(count)) for name, count in counted.items()]
 

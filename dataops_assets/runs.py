@@ -129,7 +129,7 @@ def run(
 def _why(outcome: dg.ExecuteInProcessResult) -> str:
     """The sentence of the first step that failed: a gate's own words, or the innermost exception."""
     for event in outcome.all_events:
-        if event.is_asset_check_evaluation:
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.asset_check_evaluation_data
             if evaluation.blocking and not evaluation.passed:
                 return f"{evaluation.asset_key.path[-1]}: {evaluation.description}"

@@ -76,8 +76,6 @@ def _check(spec: ProjectSpec) -> Report:
     if mistakes:
         raise SpecError("\n".join(f"{defs_root() / spec.name / 'defs.yaml'}: {mistake}" for mistake in mistakes))
     frame = check(spec)
-    rows = [
-        {name: None if value != value else value for name, value in row.items()} for row in frame.astype("object").to_dict("records")
-    ]
+    rows = [{name: None if value != value else value for name, value in row.items()} for row in frame.astype("object").to_dict("records")]
     problems = [str(row["sentence"]) for row in rows if row["check"] in CRITICAL and not row["is_met"]]
     return Report(spec.name, [{str(k): v for k, v in row.items()} for row in rows], problems)

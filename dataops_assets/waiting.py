@@ -14,6 +14,7 @@ import pandas as pd
 from dataops_assets import flow
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
+from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -49,7 +50,7 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
     found = Found()
     ledger = store.drops.rows()
     ledger = ledger[ledger["project"] == spec.name]
-    known = {(row.vendor, row.name): row for row in _tuples(ledger, ["vendor", "name", "drop_id", "status", "fingerprint"])}
+    known = {(row["vendor"], row["name"]): row for row in records(ledger)}
     outcomes = last_outcomes(store, spec.name, DROP_CHAIN)
     withdrawn, _ = store.withdrawn(spec.name)
     for delivery in landing.list_deliveries(store.home.root / "landing", spec.name):
@@ -58,9 +59,10 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
         label = f"{delivery.vendor}/{delivery.name}"
         print_ = landing.fingerprint(delivery)
         last = known.get((delivery.vendor, delivery.name))
-        is_known = last is not None and last.fingerprint == print_
-        if is_known and (last.status == "parked" or last.drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, last.drop_id)):
-            continue
+        if last is not None and last["fingerprint"] == print_:
+            drop_id = last["drop_id"]
+            if last["status"] == "parked" or drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, drop_id):
+                continue
         readiness = landing.readiness(delivery, spec, looks.get(label), now)
         if not readiness.is_ready and not is_settled:
             found.held[label] = readiness.reason
@@ -68,7 +70,8 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
             continue
         identity = landing.identify(delivery, ledger)
         if identity.is_redelivery and last is not None:
-            flow.enter_drop(store, _last_row(ledger, identity.drop_id) | {"fingerprint": identity.fingerprint})
+            lasting = {name: value for name, value in last.items() if name not in ("seq", "prev_hash", "row_hash", "received_at", "run_id")}
+            flow.enter_drop(store, lasting | {"fingerprint": identity.fingerprint})
             if is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
                 continue
         found.ready.append(Waiting(identity.drop_id, identity.fingerprint, label))
@@ -152,7 +155,7 @@ def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     decided = set(approved.loc[approved["kind"] == "screening", "image_id"])
     cleaned, _ = store.load_all("cleaned_set", spec.name)
     open_ = cleaned[(cleaned["status"] == "review") & cleaned["image_id"].isin(decided)]
-    return [Waiting(drop, flow.digest_of(sorted(rows["image_id"])), drop) for drop, rows in open_.groupby("drop_id", sort=True)]
+    return [Waiting(str(drop), flow.digest_of(sorted(rows["image_id"])), str(drop)) for drop, rows in open_.groupby("drop_id", sort=True)]
 
 
 def last_outcomes(store: Store, project: str, assets: tuple[str, ...]) -> dict[tuple[str, str], str]:
@@ -191,13 +194,3 @@ def _is_read(gates: pd.DataFrame, batch: str, version: str) -> bool:
         if made["outcome"].iloc[-1] == "fail":
             return True
     return True
-
-
-def _tuples(frame: pd.DataFrame, columns: list[str]) -> list[pd.Series]:  # type: ignore[type-arg]
-    return list(frame[columns].itertuples(index=False))  # type: ignore[arg-type]
-
-
-def _last_row(ledger: pd.DataFrame, drop_id: str) -> dict[str, object]:
-    row = ledger[ledger["drop_id"] == drop_id].iloc[-1]
-    names = [name for name in ledger.columns if name not in ("seq", "prev_hash", "row_hash", "received_at", "run_id")]
-    return {name: None if pd.isna(row[name]) else row[name] for name in names}

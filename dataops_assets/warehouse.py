@@ -74,7 +74,7 @@ def query(store: Store, sql: str) -> list[dict[str, Any]]:
 
 
 def _create(connection: duckdb.DuckDBPyConnection, kind: str, name: str, contract: Contract, files: list[str], *, is_placed: bool) -> None:
-    place = {column: "VARCHAR" for column in ("project", "partition", "version")} if is_placed else {}
+    place = dict.fromkeys(("project", "partition", "version"), "VARCHAR") if is_placed else {}
     columns = place | {column: SQL_TYPES[type_] for column, type_ in contract.columns.items()}
     if files:
         listed = ", ".join(map(_text, sorted(files)))

@@ -23,7 +23,14 @@ def brief(partition: str = "-", value: float = 1.0, rows: int = 2) -> Manifest:
 
 
 def gate_row(made: Manifest, outcome: str) -> dict[str, object]:
-    return {"project": made.project, "asset": made.asset, "partition": made.partition, "version": made.version, "outcome": outcome, "at": now()}
+    return {
+        "project": made.project,
+        "asset": made.asset,
+        "partition": made.partition,
+        "version": made.version,
+        "outcome": outcome,
+        "at": now(),
+    }
 
 
 def pass_gate(store: Store, made: Manifest, outcome: str = "pass") -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.manifest import records
 
 PICTURE_COLUMNS = ("clean_sha256", "sha256", "image_id")
 
@@ -38,10 +39,7 @@ class Page:
 
 def table_of(frame: pd.DataFrame) -> Table:
     """A frame as a table; nulls become None, identifiers are cut to 16 characters."""
-    rows = []
-    for record in frame.astype("object").where(frame.notna(), None).to_dict("records"):
-        rows.append({str(name): _cell(value) for name, value in record.items()})
-    return Table(rows)
+    return Table([{name: _cell(value) for name, value in row.items()} for row in records(frame)])
 
 
 def counts(frame: pd.DataFrame, *columns: str) -> Table | None:
@@ -57,7 +55,7 @@ def sheet(blobs: Blobs, rows: pd.DataFrame, title: str = "contact sheet", captio
     from dataops_assets.imaging.contact_sheet import contact_sheet
 
     pictures = []
-    for row in rows.to_dict("records"):
+    for row in records(rows):
         data = next(filter(None, (_read(blobs, row.get(column)) for column in PICTURE_COLUMNS)), None)
         if data is not None:
             word = row.get(caption)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
+from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
 
@@ -57,21 +56,14 @@ def of(store: Store, spec: ProjectSpec) -> Status:
     stages = []
     for stage in STAGES:
         mine, free = last[last["asset"] == stage], releases[releases["asset"] == stage]
-        rows = sum(store.row_count(stage, spec.name, row.partition, row.version) for row in free.itertuples())
+        rows = sum(store.row_count(stage, spec.name, row["partition"], row["version"]) for row in records(free))
         held_here = int((~mine["outcome"].isin(RELEASING)).sum())
         stages.append({"stage": stage, "partitions": len(mine), "released": len(free), "rows": rows, "held": held_here})
     held = [
-        {"asset": row.asset, "partition": row.partition, "outcome": row.outcome, "why": _text(row.failed) or _text(row.reason)}
-        for row in last[~last["outcome"].isin(RELEASING)].itertuples()
+        {"asset": row["asset"], "partition": row["partition"], "outcome": row["outcome"], "why": row["failed"] or row["reason"]}
+        for row in records(last[~last["outcome"].isin(RELEASING)])
     ]
     drops = store.drops.rows()
     drops = drops[drops["project"] == spec.name].drop_duplicates("drop_id", keep="last")
-    listed = [
-        {name: _text(getattr(row, name)) for name in ("drop_id", "vendor", "name", "status", "reason", "supersedes")}
-        for row in drops.itertuples()
-    ]
+    listed = records(drops[["drop_id", "vendor", "name", "status", "reason", "supersedes"]])
     return Status(spec.name, listed, stages, held, round(store.spent(spec.name), 2), spec.brief.budget, spec.brief.currency)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or pd.isna(value) else str(value)
