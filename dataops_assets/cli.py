@@ -113,12 +113,13 @@ def plan(
         str, typer.Option(help="pilot, qualification, production, rework, adjudication, screening or preservation.")
     ] = "production",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
+    vendor: Annotated[str | None, typer.Option(help="Who labels; needed for qualification.")] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Cut images into batches within the budget that is left, and make their request folders."""
     with _operations(home, project) as work, _bars(json):
-        done = work.plan(project, kind, limit)
+        done = work.plan(project, kind, limit, vendor)
     _finish(done, json)
 
 
@@ -202,6 +203,20 @@ def waive(
     """Release a version that its gate held back, on a person's word."""
     with _operations(home, project) as work:
         done = work.waive(project, asset, partition, reason=reason, by=by, until=until.date())
+    _finish(done, json)
+
+
+@app.command()
+def gate(
+    project: Project,
+    asset: Annotated[str, typer.Argument(help="The asset.")],
+    partition: Annotated[str, typer.Argument(help="Drop, batch or release; - for an asset without.")],
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Judge the last version again, after a threshold changed or a gate could not run."""
+    with _operations(home, project) as work:
+        done = work.gate(project, asset, partition)
     _finish(done, json)
 
 

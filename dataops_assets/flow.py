@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,64 @@ def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs
     return frame[~gone].drop_duplicates("image_id").reset_index(drop=True), inputs
 
 
+@dataclass(frozen=True)
+class Planned:
+    """New batches, and a sentence about what was left out."""
+
+    batch_ids: list[str]
+    amount: float
+    reason: str
+
+
+def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None = None, vendor: str | None = None) -> Planned:
+    """Cut what waits into batches that the budget left pays for, commit their cost and keep their plans.
+
+    Raises:
+        ValueError: for a kind or vendor that can't be.
+    """
+    from dataops_assets.stages import label_tasks as stage
+
+    with exclusive(store, f"{spec.name}.plan_batches"):
+        planned = plans(store, spec)
+        for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
+            _commit(store, spec, str(batch_id), rows)
+        cut = stage.plan(
+            kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
+            spec,
+            _showable(store, spec, kind),
+            planned,
+            gold=gold_labels(store, spec)[0],
+            quality=store.load_all("label_quality", spec.name)[0],
+            budget_left=spec.brief.budget - store.spent(spec.name),
+            vendor=vendor,
+            limit=limit,
+        )
+        batch_ids = []
+        for rows in cut.batches:
+            batch_id = str(rows["batch_id"].iloc[0])
+            store.write(Manifest("batch_plans", spec.name, batch_id, rows))
+            _commit(store, spec, batch_id, rows)
+            batch_ids.append(batch_id)
+    return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), cut.reason)
+
+
+def _commit(store: Store, spec: ProjectSpec, batch_id: str, rows: pd.DataFrame) -> None:
+    answers = int((rows["overlap"] * (rows["attributes"].str.count(r"\|") + 1)).sum())
+    vendor = str(rows["vendor"].iloc[0])
+    store.charge(spec.name, "labels", vendor, batch_id, answers, float(rows["amount"].sum()), spec.brief.currency)
+
+
+def _showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
+    """Pictures that a batch of this kind may show: usable ones, and for people who screen the doubtful ones too."""
+    usable, _ = usable_images(store, spec)
+    if kind not in ("screening", "rework", "adjudication"):
+        return usable
+    drops, images = store.withdrawn(spec.name)
+    cleaned, _ = store.load_all("cleaned_set", spec.name)
+    open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
+    return open_ if kind == "screening" else pd.concat([usable, open_], ignore_index=True)
+
+
 def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     """Rows of all batch plans. A plan is written once and never changes."""
     versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
@@ -188,7 +247,8 @@ def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manife
     from dataops_assets.stages import label_tasks as stage
 
     plan = store.only("batch_plans", spec.name, batch_id)
-    return Manifest("label_tasks", spec.name, batch_id, stage.build(plan.frame, spec, store.blobs), {**plan.input, **handbook.input})
+    frame = stage.build(plan.frame, _showable(store, spec, "rework"), spec, store.blobs)
+    return Manifest("label_tasks", spec.name, batch_id, frame, {**plan.input, **handbook.input})
 
 
 def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifest:

@@ -108,23 +108,21 @@ class Operations:
                 done.add(f"model results for {item.partition}", self._run(spec, "feedback", item))
         return done
 
-    def plan(self, project: str, kind: str, limit: int | None) -> Done:
+    def plan(self, project: str, kind: str = "production", limit: int | None = None, vendor: str | None = None) -> Done:
         """Cut batches of a kind and make their request folders."""
         done, spec = Done(), self.specs[project]
         self._setup(spec, done)
         if not done.is_success:
             return done
-        before = set(self.store.candidates("batch_plans", project))
         try:
-            sentences = flow.plan_batches(self.store, spec, kind, limit, is_dry=True).sentences
+            planned = flow.plan_batches(self.store, spec, kind, limit, vendor)
         except ValueError as error:
             raise Refused(str(error)) from error
-        config = {"ops": {f"{project}__plan_batches": {"config": {"kind": kind, **({"limit": limit} if limit else {})}}}}
-        result = runs.run(self.instance, project, "plan_batches", config=config)
-        batches = sorted(set(self.store.candidates("batch_plans", project)) - before)
-        done.add(f"planned {kind}", result, batches=", ".join(batches) or "none")
-        done.notes += sentences
-        for batch in batches:
+        if planned.batch_ids:
+            done.notes.append(f"{len(planned.batch_ids)} {kind} batches for {planned.amount:,.2f} {spec.brief.currency}.")
+        if planned.reason:
+            done.notes.append(planned.reason[0].upper() + planned.reason[1:] + ".")
+        for batch in planned.batch_ids:
             self._tasks(spec, batch, done)
         return done
 
@@ -198,16 +196,31 @@ class Operations:
             verdict = gates.waive(self.store, spec, asset, partition, reason=reason, by=by, until=until)
         except (ValueError, LookupError) as error:
             raise Refused(str(error)) from error
-        last = flow.last_gate(self.store, project, asset, partition)
-        version = str(last["version"]) if last else ""
-        for evaluation in gates.evaluations(self.store, spec, asset, partition, version, verdict):
-            self.instance.report_runless_asset_event(evaluation)
+        self._show(spec, asset, partition, verdict)
         done.notes.append(
             f"Released {asset} {partition} version {version} on {by}'s word until {until}; `dataops run {project}` carries on."
         )
         return done
 
+    def gate(self, project: str, asset: str, partition: str) -> Done:
+        """Judge the version that was judged last once more: a threshold changed, or the gate could not run."""
+        done, spec = Done(), self.specs[project]
+        last = flow.last_gate(self.store, project, asset, partition)
+        if last is None:
+            raise Refused(f"{asset} of {project}/{partition} has not been through its gate yet.")
+        verdict = gates.pass_through(self.store, spec, asset, partition, last["version"], by="gate, asked again")
+        self._show(spec, asset, partition, verdict)
+        done.add(f"{asset} {partition} version {last['version']}: {verdict.outcome}", runs.Result(verdict.is_released, verdict.reason))
+        return done
+
     # ---- inside
+
+    def _show(self, spec: ProjectSpec, asset: str, partition: str, verdict: gates.Verdict) -> None:
+        """Report a verdict that no run made to the UI."""
+        last = flow.last_gate(self.store, spec.name, asset, partition)
+        version = last["version"] if last else ""
+        for evaluation in gates.evaluations(self.store, spec, asset, partition, version, verdict):
+            self.instance.report_runless_asset_event(evaluation)
 
     def _setup(self, spec: ProjectSpec, done: Done) -> None:
         """Brief and guidelines follow the YAML: made anew when it changed."""

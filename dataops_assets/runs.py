@@ -35,6 +35,7 @@ class Plan(dg.Config):
 
     kind: str = "production"
     limit: int | None = None
+    vendor: str | None = None
 
 
 def jobs_of(spec: ProjectSpec, batches: dg.DynamicPartitionsDefinition) -> dict[str, Any]:
@@ -49,9 +50,9 @@ def jobs_of(spec: ProjectSpec, batches: dg.DynamicPartitionsDefinition) -> dict[
 
     @dg.op(name=f"{spec.name}__plan_batches")
     def cut(context: dg.OpExecutionContext, config: Plan, store: dg.ResourceParam[Store]) -> None:
-        planned = flow.plan_batches(store, spec, config.kind, config.limit)
-        for sentence in planned.sentences:
-            context.log.info(sentence)
+        planned = flow.plan_batches(store, spec, config.kind, config.limit, config.vendor)
+        context.log.info(f"batches {planned.batch_ids} for {planned.amount} {spec.brief.currency}. {planned.reason}")
+        context.add_output_metadata({"batches": planned.batch_ids, "amount": planned.amount, "left out": planned.reason or "nothing"})
         context.instance.add_dynamic_partitions(batches.name or "", planned.batch_ids)
 
     @dg.job(
@@ -123,6 +124,12 @@ def run(
         tags={"dataops/project": project, **(tags or {})},
         raise_on_error=False,
     )
+    return Result(outcome.success, "" if outcome.success else _why(outcome), outcome.run_id)
+
+
+def run_shared(instance: dg.DagsterInstance, job: str) -> Result:
+    """Run a job that spans projects."""
+    outcome = definitions().resolve_job_def(job).execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
     return Result(outcome.success, "" if outcome.success else _why(outcome), outcome.run_id)
 
 
