@@ -377,3 +377,7 @@ def _grid(rows: list[dict[str, Any]]) -> list[str]:
 def _stop(code: int, sentence: str) -> NoReturn:
     typer.echo(sentence, err=True)
     raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,8 @@ class Outcome:
             *(f"  held back        {row['asset']} of {row['partition']}: {row['why']}" for row in self.held),
             "Cleaning           " + ", ".join(f"{count} {reason}" for reason, count in self.cleaning.items()),
             "",
-            f"Label accuracy     {mean:.1%} of {self.labels_checked:,} delivered labels are right, by the known truth (target {self.accuracy_target:.0%}: {verdict})",
+            f"Label accuracy     {mean:.1%} of {self.labels_checked:,} delivered labels are right, by the known truth "
+            f"(target {self.accuracy_target:.0%}: {verdict})",
             *(f"  {name:<16} {value:.1%}" for name, value in self.accuracy.items() if name != "all"),
             "",
             "Release            " + ", ".join(f"{value} {name}" for name, value in self.release.items()),

@@ -197,9 +197,7 @@ class Operations:
         except (ValueError, LookupError) as error:
             raise Refused(str(error)) from error
         self._show(spec, asset, partition, verdict)
-        done.notes.append(
-            f"Released {asset} {partition} version {version} on {by}'s word until {until}; `dataops run {project}` carries on."
-        )
+        done.notes.append(f"Released {asset} {partition} on {by}'s word until {until}; `dataops run {project}` carries on.")
         return done
 
     def gate(self, project: str, asset: str, partition: str) -> Done:
