@@ -1,0 +1,208 @@
+"""Landing to export through Dagster, and the promise that nothing passes a gate's no."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dataops_assets import lineage, runs, waiting
+from dataops_assets.home import ENV_HOME, Home
+from dataops_assets.intake import landing
+from dataops_assets.io import manifest_io_manager
+from dataops_assets.operations import Operations
+from dataops_assets.project import project_defs
+from dataops_assets.resources import store_resource
+from dataops_assets.simulate import vendors, workers
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+from tests.conftest import changed
+
+SEED = 11
+
+
+def defs_of(spec: ProjectSpec) -> dg.Definitions:
+    return dg.Definitions.merge(project_defs(spec), dg.Definitions(resources={"store": store_resource, "manifests": manifest_io_manager}))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    place = Home.at(tmp_path / "home")
+    monkeypatch.setenv(ENV_HOME, str(place.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(place.dagster))
+    runs.prepare(place)
+    return place
+
+
+@pytest.fixture
+def instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    with runs.instance() as held:
+        yield held
+
+
+def run(spec: ProjectSpec, instance: dg.DagsterInstance, assets: list[str], partition: str) -> dg.ExecuteInProcessResult:
+    """Materialize assets of a partition with their gates, as the UI's button does."""
+    definitions = defs_of(spec)
+    keys = [dg.AssetKey([spec.name, asset]) for asset in assets]
+    graph = definitions.resolve_asset_graph()
+    chosen = dg.AssetSelection.assets(*keys)
+    job = dg.define_asset_job("chosen", chosen).resolve(asset_graph=graph)
+    del job
+    implicit = definitions.resolve_implicit_global_asset_job_def()
+    checks = {key for key in graph.asset_check_keys if key.asset_key in keys}
+    subset = implicit.get_subset(asset_selection=set(keys), asset_check_selection=checks)
+    instance.add_dynamic_partitions(f"{spec.name}_drops", [partition])
+    return subset.execute_in_process(instance=instance, partition_key=partition, run_config=runs.QUIET, raise_on_error=False)
+
+
+def outcomes(store: Store, asset: str) -> list[str]:
+    rows = store.gates.rows()
+    return list(rows.loc[rows["asset"] == asset, "outcome"])
+
+
+def test_the_four_runs_that_prove_promotion_holds(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
+    store = Store(home)
+    vendors.bad_drop(dresses, home.landing("dresses") / "bazaar" / "lot", "bazaar", 12, SEED)
+    item = waiting.drops(store, dresses, {}, time.time()).ready[0]
+    drop = item.partition
+
+    # 1: the gate of cleaned_set says no, and augmented_set doesn't run
+    first = run(dresses, instance, ["raw_images", "cleaned_set", "augmented_set"], drop)
+    assert not first.success
+    assert (outcomes(store, "raw_images"), outcomes(store, "cleaned_set"), outcomes(store, "augmented_set")) == (["pass"], ["fail"], [])
+    # 2: downstream alone, which Dagster's blocking checks let through: refused, with the reason
+    second = run(dresses, instance, ["augmented_set"], drop)
+    assert not second.success
+    told = [event.step_failure_data.user_failure_data for event in second.all_events if event.is_step_failure]
+    assert told and told[0] and "its gate failed" in str(told[0].description)
+    assert store.candidates("augmented_set", "dresses") == {}
+    # 3: with another threshold the gate passes
+    lenient = changed(dresses, gates={"min_keep_share": 0.05})
+    assert run(lenient, instance, ["cleaned_set"], drop).success
+    assert outcomes(store, "cleaned_set") == ["fail", "pass"]
+    # 4: and downstream runs
+    assert run(lenient, instance, ["augmented_set"], drop).success
+    assert outcomes(store, "augmented_set") == ["pass"]
+    assert store.gates.verify() == []
+
+
+def test_a_failed_candidate_leaves_the_released_version_in_use(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
+    store = Store(home)
+    vendors.deliver(dresses, home.landing("dresses") / "atelier" / "lot", "atelier", 12, SEED)
+    drop = waiting.drops(store, dresses, {}, time.time()).ready[0].partition
+    assert run(dresses, instance, ["raw_images", "cleaned_set"], drop).success
+    released = store.released("cleaned_set", "dresses")
+    strict = changed(dresses, gates={"min_keep_share": 1.0})
+    assert not run(strict, instance, ["cleaned_set"], drop).success
+    assert store.released("cleaned_set", "dresses") == released
+
+
+def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: Home, dresses: ProjectSpec) -> None:
+    truth = vendors.deliver(dresses, home.landing("dresses") / "atelier" / "spring", "atelier", 40, SEED)
+    names = [attribute.name for attribute in dresses.ontology.attributes]
+    known = {row["image_id"]: {name: row[name] for name in names} for row in truth.to_dict("records")}
+    values = {attribute.name: list(attribute.values) for attribute in dresses.ontology.attributes}
+
+    with Operations.open(home.root, [dresses]) as work:
+        store = work.store
+        assert work.run("dresses").is_success
+
+        def answer(batch: str, crew: tuple[workers.Worker, ...]) -> None:
+            tasks = store.load("label_tasks", "dresses", batch).frame
+            right = {task: known[image] for task, image in zip(tasks["task_id"], tasks["image_id"], strict=True)}
+            request = home.requests("dresses") / batch
+            text = workers.label(request, right, crew, SEED, datetime(2026, 11, 5, tzinfo=UTC), values)
+            folder = home.returns("dresses") / batch / str(tasks["vendor"].iloc[0])
+            folder.mkdir(parents=True)
+            (folder / "labels.csv").write_text(text)
+            assert work.run("dresses").is_success
+
+        assert work.plan("dresses", "pilot", 8).is_success
+        answer("pilot-001", workers.EXPERTS)
+        assert work.approve("dresses", "pilot-001", "ann@example.org").is_success
+        spent = store.spent("dresses")
+        assert work.plan("dresses").is_success
+        assert store.spent("dresses") > spent
+        gold = store.load("label_tasks", "dresses", "production-001").frame["is_gold"]
+        assert gold.sum() > 0
+        answer("production-001", workers.GOOD)
+        assert work.approve("dresses", "production-001", "ann@example.org").is_success
+        done = work.release("dresses")
+        assert done.is_success, done.lines()
+
+        export = store.load("training_export", "dresses", "r001").frame
+        assert set(export["split"]) <= {"train", "val", "test"}
+        assert set(export.loc[export["kind"] == "variant", "split"]) == {"train"}
+        row = export[export["kind"] == "variant"].iloc[0]
+        told = json.dumps(lineage.trace(store, row["image_id"]).as_dict(), default=str)
+        for fact in ("atelier", row["source_image_id"], "production-001"):
+            assert fact in told
+        assert lineage.verify(store, "dresses", "r001") == []
+        audit = store.load("lineage_audit", "dresses").frame
+        assert len(audit) == len(export)
+        assert audit["is_complete"].all()
+
+        folder = home.exports("dresses") / "r001"
+        assert (folder / "README.md").exists()
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+        again = runs.run(work.instance, "dresses", "release", "r001")  # somebody presses Materialize
+        assert again.is_success
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def released(root: Path) -> dict[tuple[str, str], str]:
+    rows = Store(Home.at(root)).releases()
+    return {(row["asset"], row["partition"]): row["version"] for row in rows.to_dict("records")}
+
+
+def ingest(root: Path, folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "dataops_assets.cli", "ingest", "dresses", "atelier", str(folder), "--home", str(root)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def test_killed_anywhere_and_run_again_ends_in_the_same_versions(tmp_path: Path, dresses: ProjectSpec) -> None:
+    folder = tmp_path / "delivery"
+    vendors.deliver(dresses, folder, "atelier", 40, SEED)
+    whole = tmp_path / "whole"
+    started = time.monotonic()
+    assert ingest(whole, folder).wait(300) == 0
+    seconds = time.monotonic() - started
+    killed = tmp_path / "killed"
+    for share in (0.45, 0.6, 0.75, 0.9):
+        process = ingest(killed, folder)
+        time.sleep(seconds * share)
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+    assert ingest(killed, folder).wait(300) == 0
+    assert released(killed) == released(whole)
+    assert {asset for asset, _ in released(whole)} >= {"raw_images", "cleaned_set", "augmented_set"}
+    ledger = Store(Home.at(killed))
+    assert ledger.gates.verify() == ledger.drops.verify() == ledger.costs.verify() == []
+    assert ledger.spent("dresses") == Store(Home.at(whole)).spent("dresses")
+
+
+def test_a_drop_is_taken_once_and_a_redelivery_of_other_bytes_supersedes(home: Home, dresses: ProjectSpec) -> None:
+    with Operations.open(home.root, [dresses]) as work:
+        vendors.deliver(dresses, home.root / "a" / "lot", "atelier", 8, SEED)
+        assert work.ingest("dresses", "atelier", home.root / "a" / "lot").is_success
+        again = work.ingest("dresses", "atelier", home.root / "a" / "lot")
+        assert again.steps == []
+        vendors.deliver(dresses, home.root / "b" / "lot", "atelier", 8, SEED + 1)
+        assert work.ingest("dresses", "atelier", home.root / "b" / "lot").is_success
+        drops = work.store.drops.rows()
+        assert list(drops["name"].unique()) == ["lot"]
+        first, second = drops["drop_id"].unique()
+        assert drops.loc[drops["drop_id"] == second, "supersedes"].iloc[-1] == first
+        assert landing.find(home.root / "landing", "dresses", second, drops).name == "lot"
