@@ -17,7 +17,8 @@ def iou(first: Boxes, second: Boxes) -> Boxes:
     end = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
     shared = np.clip(end - start, 0, None).prod(axis=2)
     total = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None, :] - shared
-    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    overlap: Boxes = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    return overlap
 
 
 def match(first: Boxes, second: Boxes, min_iou: float = MIN_IOU) -> list[tuple[int, int]]:

@@ -71,7 +71,7 @@ def read(document: Any, sizes: dict[str, tuple[int, int]], boxes: Sequence[str])
         found += [{"row": number, "part": part} | row for part, row in enumerate(_task(task, sizes, boxes), start=1)]
     if not found:
         raise Refused("NO_ROWS", "no annotation in it")
-    return pd.DataFrame(found, columns=list(COLUMNS), dtype="object").fillna({name: "" for name in (*FIELDS, "fault")})
+    return pd.DataFrame(found, columns=list(COLUMNS), dtype="object").fillna(dict.fromkeys((*FIELDS, "fault"), ""))
 
 
 def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ NUMBERS = ("x", "y", "w", "h", "seconds")
 
 MAX_BYTES = 512 * 2**20
 MAX_DEPTH = 64
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 10_000
 _REPEATING = ("item_id", "attribute", "label", "annotator")  # few values, many rows: one string object each
 
 

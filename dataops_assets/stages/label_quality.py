@@ -151,7 +151,7 @@ def _objects(drawn: list[boxes.Answer]) -> list[dict[str, object]]:
     rows.sort(key=lambda row: [float(str(row[side])) for side in _SIDES])
     rows = [row | {"object_id": f"{number:03d}"} for number, row in enumerate(rows, start=1)]
     empty = sum(not answer[1] for answer in drawn)
-    nothing = {"object_id": "", "label": NO_OBJECT if empty else None, "posterior": empty / n if n else 0.0}
+    nothing: dict[str, object] = {"object_id": "", "label": NO_OBJECT if empty else None, "posterior": empty / n if n else 0.0}
     return rows or [nothing | {"is_tie": False, "left_out": left_out}]
 
 
@@ -167,9 +167,8 @@ def _decide(rows: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     agreed = (posterior >= spec.labeling.accept_agreement - _EPSILON) & ~is_tie & rows["label"].notna()
     may_rework = rows["round"].astype(int) < spec.labeling.rework_rounds
     decision = np.select([rows["is_gold"].astype(bool) | (enough & agreed), may_rework], ["accept", "rework"], "adjudicate")
-    why = [
-        _why(*values, spec.labeling.accept_agreement) for values in zip(rows["is_gold"], n, wanted, posterior, is_tie, agreed, strict=True)
-    ]
+    columns = zip(rows["is_gold"], n, wanted, posterior, is_tie, agreed, strict=True)
+    why = [_why(gold, given, asked, share, tie, fine, spec.labeling.accept_agreement) for gold, given, asked, share, tie, fine in columns]
     return rows.assign(decision=decision, reason=why)
 
 

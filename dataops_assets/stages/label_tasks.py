@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+from collections.abc import Hashable, Mapping
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -244,7 +246,7 @@ def _whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFr
     return rows[columns]
 
 
-def _draw(gold: pd.DataFrame, batch_id: str, vendor: str, uses: dict[tuple[str, str], int]) -> pd.DataFrame:
+def _draw(gold: pd.DataFrame, batch_id: str, vendor: str, uses: Mapping[Hashable, int]) -> pd.DataFrame:
     """Gold in the order to take it: pictures this vendor saw least first, then by chance that the batch's name fixes."""
     chance = [hashlib.sha256(f"{batch_id}|{image_id}".encode()).hexdigest() for image_id in gold["image_id"]]
     seen = [uses.get((vendor, image_id), 0) for image_id in gold["image_id"]]
@@ -279,5 +281,5 @@ def _kept(everything: str, breaks: str | None) -> str:
 
 
 def _last_number(kind: str, planned: pd.DataFrame) -> int:
-    numbers = planned["batch_id"].astype("object").str.extract(rf"^{kind}-(\d+)$", expand=False).dropna() if len(planned) else []
-    return max((int(number) for number in numbers), default=0)
+    found = (re.fullmatch(rf"{kind}-(\d+)", batch_id) for batch_id in planned["batch_id"].unique())
+    return max((int(match[1]) for match in found if match), default=0)

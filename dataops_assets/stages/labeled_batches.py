@@ -61,7 +61,8 @@ def accept(
     asked = questions(spec, list(tasks["attributes"].unique()))
     boxes = tuple(attribute.name for attribute in asked if attribute.kind == "box")
     sizes = _sizes(tasks)
-    parts, seen = [], set()
+    parts: list[pd.DataFrame] = []
+    seen: set[str] = set()
     for vendor, name, data in sorted(files):
         sha256 = hashlib.sha256(data).hexdigest()
         if MARKERS.fullmatch(name) or sha256 in seen:
@@ -70,20 +71,25 @@ def accept(
         try:
             part = tables.read(data, sizes, boxes)
         except tables.Refused as refused:
-            part = pd.DataFrame([{column: "" for column in tables.COLUMNS} | {"row": 0, "part": 0, "answer": 0, "fault": refused.code}])
-        parts.append(_pseudonymise(part, vendor, name, key).assign(file_sha256=sha256, vendor=vendor, order=len(parts)))
+            part = pd.DataFrame([dict.fromkeys(tables.COLUMNS, "") | {"row": 0, "part": 0, "answer": 0, "fault": refused.code}])
+        part["file"] = _pseudonymise(part, vendor, name, key)
+        part["file_sha256"], part["vendor"], part["order"] = sha256, vendor, len(parts)
+        parts.append(part)
     if not parts:
         return manifest.empty("labeled_batches")
-    rows = pd.concat(parts, ignore_index=True)
-    del parts
+    rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    parts.clear()
     rows = _judge(rows, tasks.reset_index(drop=True), asked, received_before)
     rows["row_id"] = [f"{sha[:12]}:{row}:{part}" for sha, row, part in zip(rows["file_sha256"], rows["row"], rows["part"], strict=True)]
     rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
     rows["batch_id"] = batch_id
     rows["ontology_version"] = str(tasks["ontology_version"].iloc[0])
     contract = manifest.CONTRACTS["labeled_batches"]
-    rows = rows.drop(columns=[column for column in rows.columns if column not in contract.columns])
-    return manifest.conform(_blank_to_null(rows), contract)
+    for column in ("item_id", "attribute", "worker_id", "label"):
+        rows[column] = rows[column].where(rows[column] != "", None)
+    for column in set(rows.columns) - contract.columns.keys():
+        del rows[column]  # in place: a copy of a million rows is dear
+    return manifest.conform(rows, contract)
 
 
 def _sizes(tasks: pd.DataFrame) -> dict[str, tuple[int, int]]:
@@ -91,8 +97,8 @@ def _sizes(tasks: pd.DataFrame) -> dict[str, tuple[int, int]]:
     return {item: (int(w), int(h)) for item, w, h in zip(known["task_id"], known["width_px"], known["height_px"], strict=True)}
 
 
-def _pseudonymise(rows: pd.DataFrame, vendor: str, name: str, key: bytes) -> pd.DataFrame:
-    """Replace the annotator by a pseudonym, in the file's name too."""
+def _pseudonymise(rows: pd.DataFrame, vendor: str, name: str, key: bytes) -> str:
+    """Replace `annotator` by `worker_id`, in place; returns the file's name without annotators in it."""
     codes, names = pd.factorize(rows["annotator"])
     made = np.array([pseudonym(key, vendor, worker) if worker else "" for worker in names], dtype="object")
     for worker, alias in zip(names, made, strict=True):
@@ -103,7 +109,8 @@ def _pseudonymise(rows: pd.DataFrame, vendor: str, name: str, key: bytes) -> pd.
     for column in ("item_id", "attribute", "label"):
         codes, texts = pd.factorize(rows[column])
         rows[column] = np.array([_harmless(text, secret) for text in texts], dtype="object")[codes]
-    return rows.drop(columns="annotator").assign(file=_printable(name))
+    del rows["annotator"]
+    return _printable(name)
 
 
 def _harmless(text: str, secret: set[str]) -> str:
@@ -128,11 +135,11 @@ def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], rece
     known = place >= 0
     known[known] = tasks["vendor"].to_numpy()[place[known]] == rows["vendor"].to_numpy()[known]
     for column in ("task_id", "image_id"):
-        rows[column] = np.where(known, tasks[column].to_numpy(dtype="object")[place], None)
+        rows[column] = pd.Series(np.where(known, tasks[column].to_numpy(dtype="object")[place], None), index=rows.index)
     mark(~known, "UNKNOWN_ITEM")
-    sole = tasks["attributes"].where(~tasks["attributes"].str.contains("|", regex=False), "").to_numpy(dtype="object")
+    sole = np.array(["" if "|" in joined else joined for joined in tasks["attributes"]], dtype="object")
     unnamed = (rows["attribute"] == "").to_numpy() & known
-    rows.loc[unnamed, "attribute"] = sole[place[unnamed]]
+    rows.loc[unnamed, "attribute"] = list(sole[place[unnamed]])
     mark(~_is_asked(rows["attribute"], tasks["attributes"], place), "SCHEMA")
     mark((rows["worker_id"] == "").to_numpy(), "SCHEMA")
 
@@ -151,7 +158,7 @@ def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], rece
     has_corners = is_box & ~((rows["label"] == NO_OBJECT) & (rows["x"] == "")).to_numpy()
     numbers = {name: _numbers(rows[name]) for name in tables.NUMBERS}
     for name in _SIDES:
-        values, missing, wild, wrong = numbers[name]
+        _, missing, wild, wrong = numbers[name]
         mark(has_corners & wild, "NOT_FINITE")
         mark(has_corners & (missing | wrong), "SCHEMA")
     outside = has_corners & ~_clip(rows, {name: numbers[name][0] for name in _SIDES}, tasks, place, has_corners)
@@ -165,7 +172,7 @@ def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], rece
     mark(bad_time, "BAD_TIME")
     if received_before is not None:
         mark((rows["submitted_at"] > pd.Timestamp(received_before).tz_convert("UTC") + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
-    rows["reason"] = reason
+    rows["reason"] = pd.Series(reason, index=rows.index)
     _mark_repeats(rows, is_box)
     return rows
 
@@ -214,7 +221,8 @@ def _clip(rows: pd.DataFrame, sides: dict[str, np.ndarray], tasks: pd.DataFrame,
             fine = boxed & inside & np.isfinite(start) & np.isfinite(end)
             rows[low] = np.where(fine, first, np.nan)
             rows[length] = np.where(fine, last - first, np.nan)
-    return inside | ~boxed
+    verdict: np.ndarray = inside | ~boxed
+    return verdict
 
 
 def _times(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
@@ -233,13 +241,14 @@ def _mark_repeats(rows: pd.DataFrame, is_box: np.ndarray) -> None:
     The boxes of one submission (one annotation, or the rows of one file) are one answer together.
     """
     unit = ["task_id", "attribute", "worker_id"]
-    good = rows.loc[rows["reason"] == "", [*unit, "label", *_SIDES, "submitted_at", "order", "row", "part", "answer"]]
+    accepted = rows["reason"] == ""
+    more = rows.loc[accepted, unit].duplicated(keep=False)
+    good = rows.loc[more[more].index, [*unit, "label", *_SIDES, "submitted_at", "order", "row", "part", "answer"]]
     boxes = good[is_box[good.index]]
     twice = boxes.duplicated([*unit, "order", "answer", "label", *_SIDES])
     rows.loc[twice[twice].index, "reason"] = "DUPLICATE_CONTENT"
     boxes = boxes[~twice]
     good = good[~is_box[good.index]]
-    good = good[good.duplicated(unit, keep=False)]
     good = good.assign(submission=np.arange(len(good)), says=good["label"])
     if len(boxes):
         several = boxes.groupby(unit)[["order", "answer"]].transform("nunique").gt(1).any(axis=1)
@@ -250,7 +259,7 @@ def _mark_repeats(rows: pd.DataFrame, is_box: np.ndarray) -> None:
     if good.empty:
         return
     answers = good.sort_values(["order", "row", "part"]).groupby("submission", sort=False)
-    whole = answers.agg({**dict.fromkeys(unit, "first"), "submitted_at": "max", "says": lambda texts: "\n".join(sorted(texts))})
+    whole = answers.agg({**dict.fromkeys(unit, "first"), "submitted_at": "max", "says": _together})
     whole["unit"] = whole.groupby(unit).ngroup()
     latest = whole.groupby("unit")["submitted_at"].transform("max")
     last = whole[whole["submitted_at"].isna() | (whole["submitted_at"] == latest)]  # without a time it may be the last
@@ -262,7 +271,5 @@ def _mark_repeats(rows: pd.DataFrame, is_box: np.ndarray) -> None:
     rows.loc[good.index, "reason"] = good["submission"].map(code)
 
 
-def _blank_to_null(rows: pd.DataFrame) -> pd.DataFrame:
-    for column in ("item_id", "attribute", "worker_id", "label"):
-        rows[column] = rows[column].where(rows[column] != "", None)
-    return rows
+def _together(texts: pd.Series) -> str:
+    return "\n".join(sorted(texts))

@@ -6,6 +6,7 @@ It never names a picture: telling which one is gold would spoil it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,7 @@ def _box_answers(rows: pd.DataFrame, settled: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=[*_WHO, "task_id", "seconds", "is_judged", "is_right", "pair"])
 
 
-def _advice(row: dict[str, object], top: list[tuple[tuple[str, str], int]], spec: ProjectSpec) -> str:
+def _advice(row: Mapping[Hashable, object], top: list[tuple[tuple[str, str], int]], spec: ProjectSpec) -> str:
     """One sentence, with the definitions that apply in the guidelines' words."""
     name = str(row["attribute"])
     attribute = question(spec, name)
