@@ -1,0 +1,163 @@
+"""Label Studio: the tasks and labelling page it works from, and the JSON it exports.
+
+Format: https://labelstud.io/guide/task_format.html (boxes are percent of the picture's sides).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import pandas as pd
+
+from dataops_assets.labels.questions import NO_OBJECT
+from dataops_assets.labels.tables import COLUMNS, FIELDS, Refused
+from dataops_assets.spec import Attribute
+
+LOCAL_FILES = "/data/local-files/?d="  # how Label Studio addresses pictures below its local document root
+
+
+def config(attributes: Sequence[Attribute], questions: dict[str, str]) -> str:
+    """The labelling page (XML): choices for questions, rectangles for boxes; definitions show as hints.
+
+    Args:
+        attributes: What the batch asks.
+        questions: attribute -> the question in words.
+    """
+    lines = ["<View>", '  <Header value="Answer only: $attributes" size="5"/>']
+    lines.append('  <Image name="image" value="$image" zoom="true" zoomControl="true"/>')
+    for attribute in attributes:
+        lines.append(f"  <Header value={quoteattr(questions[attribute.name])}/>")
+        tag, item = ("RectangleLabels", "Label") if attribute.kind == "box" else ("Choices", "Choice")
+        choice = "" if attribute.kind == "box" else f' choice="{"multiple" if attribute.kind == "multi" else "single"}" showInline="true"'
+        lines.append(f'  <{tag} name={quoteattr(attribute.name)} toName="image"{choice}>')
+        lines += [f"    <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.values.items()]
+        lines.append(f"  </{tag}>")
+    return "\n".join([*lines, "</View>"]) + "\n"
+
+
+def tasks(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Tasks to import (JSON) from (item_id, file, attributes joined by |)."""
+    documents = [
+        {"data": {"attributes": attributes.replace("|", ", "), "image": LOCAL_FILES + file, "item_id": item_id}}
+        for item_id, file, attributes in rows
+    ]
+    return json.dumps(documents, indent=1, ensure_ascii=True) + "\n"
+
+
+def read(document: Any, sizes: dict[str, tuple[int, int]], boxes: Sequence[str]) -> pd.DataFrame:
+    """Rows of an export: `row` is the task's place in the file, `part` counts its results.
+
+    A cancelled or empty annotation is a row with fault NO_ROWS; one without rectangles for a box question says that
+    there is nothing to box. Predictions are not answers and not read.
+
+    Args:
+        document: The parsed export: a list of tasks.
+        sizes: item_id -> (width, height) in pixels of the picture sent out; percents refer to it.
+        boxes: Attributes that are answered with boxes.
+
+    Raises:
+        Refused: SCHEMA when it is no Label Studio export, NO_ROWS when it holds no annotation.
+    """
+    if not isinstance(document, list) or not all(isinstance(task, dict) for task in document):
+        raise Refused("SCHEMA", "a Label Studio export is a list of tasks")
+    if document and not any("annotations" in task or "completions" in task for task in document):
+        raise Refused("SCHEMA", "no task has `annotations`: export as JSON, not JSON_MIN")
+    found = []
+    for number, task in enumerate(document, start=1):
+        found += [{"row": number, "part": part} | row for part, row in enumerate(_task(task, sizes, boxes), start=1)]
+    if not found:
+        raise Refused("NO_ROWS", "no annotation in it")
+    return pd.DataFrame(found, columns=list(COLUMNS), dtype="object").fillna(dict.fromkeys((*FIELDS, "fault"), ""))
+
+
+def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    item = _item_id(task)
+    annotations = task.get("annotations", task.get("completions"))
+    if not isinstance(annotations, list):
+        yield {"answer": 0, "item_id": item, "fault": "SCHEMA"}
+        return
+    for answer, annotation in enumerate(annotations):
+        if not isinstance(annotation, dict):
+            yield {"answer": answer, "item_id": item, "fault": "SCHEMA"}
+            continue
+        head = {
+            "answer": answer,
+            "item_id": item,
+            "annotator": _annotator(annotation.get("completed_by")),
+            "submitted_at": _text(annotation.get("created_at")),
+            "seconds": _number(annotation.get("lead_time")),
+        }
+        results = annotation.get("result")
+        if annotation.get("was_cancelled") or (results == [] and not boxes):
+            yield head | {"fault": "NO_ROWS"}
+        elif not isinstance(results, list):
+            yield head | {"fault": "SCHEMA"}
+        else:
+            for result in results:
+                yield from (head | row for row in _result(result, sizes.get(item)))
+            answered = {_text(result.get("from_name")) for result in results if isinstance(result, dict)}
+            yield from (head | {"attribute": name, "label": NO_OBJECT} for name in boxes if name not in answered)
+
+
+def _result(result: Any, size: tuple[int, int] | None) -> Iterator[dict[str, Any]]:
+    if not isinstance(result, dict) or not isinstance(result.get("value"), dict):
+        yield {"fault": "SCHEMA"}
+        return
+    row: dict[str, Any] = {"attribute": _text(result.get("from_name"))}
+    kind, value = result.get("type"), result["value"]
+    labels = value.get(kind) if isinstance(kind, str) else None
+    if kind not in ("choices", "rectanglelabels") or not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        yield row | {"fault": "SCHEMA"}
+    elif kind == "choices":
+        yield row | {"label": "|".join(labels)}
+    elif len(labels) != 1 or value.get("rotation") not in (None, 0) or result.get("image_rotation") not in (None, 0):
+        yield row | {"label": "|".join(labels), "fault": "SCHEMA"}  # a rotated rectangle is no box
+    else:
+        width, height = size or (_number(result.get("original_width")), _number(result.get("original_height")))
+        sides = {"x": width, "y": height, "w": width, "h": height}
+        percents = {"x": value.get("x"), "y": value.get("y"), "w": value.get("width"), "h": value.get("height")}
+        yield row | {"label": labels[0]} | {name: _pixels(percent, sides[name]) for name, percent in percents.items()}
+
+
+def _pixels(percent: Any, side: Any) -> float | str:
+    number = _number(percent)
+    return number * side / 100 if isinstance(number, float) and isinstance(side, int | float) else ""
+
+
+def _item_id(task: dict[str, Any]) -> str:
+    """`data.item_id`, else the picture's file name without suffix and the prefix that an upload gets."""
+    data = task.get("data")
+    if not isinstance(data, dict):
+        return ""
+    if "item_id" in data:
+        return _text(data["item_id"])
+    name = _text(data.get("image")) or _text(task.get("file_upload"))
+    return re.sub(r"^[0-9a-f]{8}-", "", re.split(r"[/\\=]", name)[-1]).rsplit(".", 1)[0]
+
+
+def _annotator(given: Any) -> str:
+    if isinstance(given, dict):
+        given = next((given[name] for name in ("id", "email", "username") if given.get(name) not in (None, "")), "")
+    return _text(given)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+
+
+def _number(value: Any) -> float | str:
+    """A float; text and other things as text, for the verdict to refuse."""
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return "inf"
+    return value if isinstance(value, str) else "?"

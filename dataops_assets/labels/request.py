@@ -1,0 +1,135 @@
+"""The folder a labelling vendor works from: pictures, tasks, the tool's page, guidelines, how to return.
+
+It says nothing of gold: every task looks like every other.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from dataops_assets.blobs import Blobs
+from dataops_assets.labels import label_studio
+from dataops_assets.labels.questions import questions
+from dataops_assets.labels.tables import FIELDS
+from dataops_assets.spec import Attribute, ProjectSpec
+from dataops_assets.stages import guidelines
+
+CHECKSUMS = "checksums.txt"
+
+
+def write_request(tasks: pd.DataFrame, spec: ProjectSpec, folder: Path, blobs: Blobs) -> None:
+    """Write the request folder of one batch; the same tasks give the same bytes, and writing it again changes nothing.
+
+    It appears whole: written beside and renamed. One that says something else (the guidelines changed) is replaced.
+
+    Args:
+        tasks: `label_tasks` rows of one batch.
+        spec: The project.
+        folder: Where it shall lie, e.g. `requests/<project>/<batch>`.
+        blobs: Where the pictures are.
+
+    Raises:
+        BlobMissing: when a picture isn't in the store.
+    """
+    documents = _documents(tasks, spec)
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in documents.items()}
+    sums |= dict(zip(tasks["file"], tasks["sha256"], strict=True))
+    checksums = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+    if _is_there(folder, checksums, sums):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        (new / "images").mkdir(parents=True)
+        for name, sha256 in zip(tasks["file"], tasks["sha256"], strict=True):
+            (new / name).write_bytes(blobs.read(sha256))
+        for name, data in documents.items():
+            (new / name).write_bytes(data)
+        (new / CHECKSUMS).write_bytes(checksums)
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+            folder.rename(old)
+            new.rename(folder)
+            shutil.rmtree(old)
+        else:
+            new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _is_there(folder: Path, checksums: bytes, sums: dict[str, str]) -> bool:
+    path = folder / CHECKSUMS
+    return path.is_file() and path.read_bytes() == checksums and all((folder / name).is_file() for name in sums)
+
+
+def _documents(tasks: pd.DataFrame, spec: ProjectSpec) -> dict[str, bytes]:
+    tasks = tasks.sort_values("task_id")
+    asked = questions(spec, list(tasks["attributes"]))
+    shown = list(zip(tasks["task_id"], tasks["file"], tasks["attributes"], strict=True))
+    overlap = [str(int(n)) for n in tasks["overlap"]]
+    words = {attribute.name: guidelines.ask(attribute) for attribute in asked}
+    blank = [[item, name] + [""] * (len(FIELDS) - 2) for item, _, joined in shown for name in joined.split("|")]
+    texts = {
+        "tasks.csv": _csv(
+            [["item_id", "file", "attributes", "answers_wanted"], *([*row, n] for row, n in zip(shown, overlap, strict=True))]
+        ),
+        "returns_template.csv": _csv([list(FIELDS), *blank]),
+        "label_studio_tasks.json": label_studio.tasks(shown),
+        "label_config.xml": label_studio.config(asked, words),
+        "guidelines.html": guidelines.html(spec, asked),
+        "guidelines.md": guidelines.markdown(spec, asked),
+        "README.txt": _readme(spec, str(tasks["batch_id"].iloc[0]), str(tasks["vendor"].iloc[0]), asked, len(tasks)),
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def _csv(rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _readme(spec: ProjectSpec, batch_id: str, vendor: str, asked: list[Attribute], n_tasks: int) -> str:
+    has_box = any(attribute.kind == "box" for attribute in asked)
+    has_multi = any(attribute.kind == "multi" for attribute in asked)
+    lines = [
+        f"Labelling request {batch_id} of project {spec.name}, for {vendor}",
+        "",
+        f"{n_tasks} pictures in images/. Read guidelines.html first. checksums.txt holds the sha256 of every file.",
+        "tasks.csv says which attributes are asked for each picture and how many answers are wanted;",
+        "each of them from another person.",
+        "",
+        "With Label Studio: new project, label_config.xml as labelling page, import label_studio_tasks.json. It looks for",
+        "the pictures in its local storage: start it with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT set to this folder, and add images/ as local storage.",
+        "Set as many annotations a task as answers are wanted. Return its export as JSON (not JSON_MIN).",
+        "",
+        "With any other tool: return CSV (UTF-8) with the columns of returns_template.csv, one row an answer:",
+        "  item_id       as in tasks.csv",
+        "  attribute     the question",
+        "  label         one of its values, spelt as in the guidelines" + ("; several joined by |" if has_multi else ""),
+    ]
+    if has_box:
+        lines += [
+            "  x,y,w,h       a box in pixels of the picture as sent, from its top left corner; one row a box;",
+            "                label `none` and no numbers: looked, and there is nothing to box",
+        ]
+    else:
+        lines += ["  x,y,w,h       empty"]
+    lines += [
+        "  annotator     the same name for the same person everywhere; we keep only a pseudonym",
+        "  submitted_at  ISO 8601, e.g. 2026-11-23T09:30:00Z; UTC where it has no offset",
+        "  seconds       time spent on the answer (may be empty)",
+        "Leave out rows of pictures you skipped. Correct an answer by a row with a later submitted_at.",
+        "",
+        f"Put the files into returns/{spec.name}/{batch_id}/{vendor}/, and an empty file _COMPLETE when all is there.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,65 @@
+"""Labels that a person approved for training, and the gold that later batches are measured with."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dataops_assets import manifest
+from dataops_assets.spec import ProjectSpec
+
+_ANSWER = ["image_id", "attribute"]
+
+
+def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: str) -> pd.DataFrame:
+    """The accepted labels of one batch, without its hidden gold.
+
+    Args:
+        quality: `label_quality` rows of the batch.
+        tasks: `label_tasks` rows of the batch: under which ontology its labels were given.
+        spec: The project.
+        by: Who approves.
+
+    Returns:
+        `approved_labels` rows.
+    """
+    is_gold = quality["is_gold"].fillna(False).astype(bool)
+    rows = quality[(quality["decision"] == "accept") & ~is_gold & quality["label"].notna()]
+    versions = tasks.set_index("task_id")["ontology_version"]
+    rows = rows.assign(
+        decided_by=rows["kind"].map(lambda kind: "adjudication" if kind == "adjudication" else "majority_vote").astype("object"),
+        approved_by=by,
+        ontology_version=rows["task_id"].map(versions).fillna(spec.ontology.version),
+    )
+    contract = manifest.CONTRACTS["approved_labels"]
+    return manifest.conform(rows[[column for column in contract.columns if column in rows.columns]], contract)
+
+
+def current(approved: pd.DataFrame) -> pd.DataFrame:
+    """One answer for each image and attribute out of all batches: adjudication beats rework beats the first answer.
+
+    Among batches of one kind the later number wins. Boxes of a picture are taken from one batch together.
+    """
+    if approved.empty:
+        return approved
+    standing = approved["kind"].map({"adjudication": 2, "rework": 1}).fillna(0).astype(int)
+    number = approved["batch_id"].str.extract(r"-(\d+)$", expand=False).fillna("0").astype(int)
+    ranked = approved.assign(_standing=standing, _number=number).sort_values(["_standing", "_number", "batch_id"], kind="stable")
+    last = ranked.drop_duplicates(_ANSWER, keep="last").set_index(_ANSWER)["batch_id"]
+    chosen = ranked.join(last.rename("_last"), on=_ANSWER)
+    chosen = chosen[chosen["batch_id"] == chosen["_last"]]
+    return chosen[approved.columns].sort_values([*_ANSWER, "object_id"], ignore_index=True)
+
+
+def gold_of(approved: pd.DataFrame, plans: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What our own people answered in pilots: `image_id, attribute, label, object_id, x, y, w, h`.
+
+    Args:
+        approved: `approved_labels` rows of every released batch.
+        plans: `batch_plans` rows; with them, pilot pictures that were reworked or adjudicated count as well, with what
+            was decided last.
+    """
+    is_ours = approved["kind"] == "pilot"
+    if plans is not None:
+        pilots = set(plans.loc[plans["kind"] == "pilot", "image_id"])
+        is_ours |= approved["kind"].isin(["rework", "adjudication"]) & approved["image_id"].isin(pilots)
+    return current(approved[is_ours])[[*_ANSWER, "label", "object_id", "x", "y", "w", "h"]].reset_index(drop=True)

@@ -1,0 +1,285 @@
+"""From pictures that wait for an answer to batches, and from a batch's plan to the tasks an annotator sees.
+
+A plan is made once and never changes. Everything here is deterministic: images are ordered by their content hash, so a
+batch mixes drops and vendors, and the same state gives the same plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Hashable, Mapping
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+
+from dataops_assets import manifest
+from dataops_assets.blobs import Blobs
+from dataops_assets.labels.questions import SCREENING, questions
+from dataops_assets.labels.request import write_request
+from dataops_assets.spec import LabelVendor, ProjectSpec
+
+__all__ = ["Kind", "Plan", "build", "plan", "write_request"]
+
+Kind = Literal["screening", "pilot", "qualification", "production", "rework", "adjudication", "preservation"]
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "GIF": ".gif"}
+_CENT = 1e-9  # sums of prices are floats
+
+
+class Plan(NamedTuple):
+    """Batches to order, and a sentence about what was left out, "" when nothing was."""
+
+    batches: list[pd.DataFrame]
+    reason: str
+
+
+def plan(
+    kind: Kind,
+    spec: ProjectSpec,
+    sources: pd.DataFrame,
+    planned: pd.DataFrame,
+    *,
+    gold: pd.DataFrame | None = None,
+    quality: pd.DataFrame | None = None,
+    budget_left: float = float("inf"),
+    vendor: str | None = None,
+    limit: int | None = None,
+) -> Plan:
+    """Cut what waits into batches of at most `labeling.batch_size` images that the budget pays for.
+
+    - `pilot`: source images never planned, drawn evenly over category and image vendor; internal. One answer each: our own
+      people's answer defines what is right, and a second opinion on it is what `preservation` and a tool trial are for.
+    - `production`: source images in no pilot or production plan, plus `gold_share` of hidden gold (at least one
+      picture where there is gold), the least used with this vendor first.
+    - `rework`: what `quality` sends back and no later batch has planned; to the same vendor, one round later.
+    - `adjudication`: what `quality` can't decide; internal, one answer.
+    - `screening`: `sources` are `cleaned_set` rows; those in `review`. Only people who may see personal data.
+    - `qualification`: gold alone, to test `vendor`.
+    - `preservation`: variants, drawn evenly over recipes, asked what they should have inherited; internal.
+
+    Args:
+        kind: What the batches are for.
+        spec: The project.
+        sources: What may be shown now: `augmented_set` rows (`cleaned_set` for screening), withdrawn images left out.
+            Rework and adjudication of screening need those rows too.
+        planned: All `batch_plans` rows of the project so far.
+        gold: `approved_labels.gold_of` rows.
+        quality: `label_quality` rows of released batches.
+        budget_left: In `brief.currency`; the plan's amounts never add up to more.
+        vendor: Who labels; default by kind. Needed for qualification.
+        limit: At most so many images, gold not counted; default: all (`pilot_size` for pilot and preservation).
+
+    Returns:
+        `batch_plans` rows, one frame a batch; `amount` is a row's own price: overlap x attributes x price_per_label.
+
+    Raises:
+        ValueError: for an unknown kind or vendor, or one that may not see what the batch shows.
+    """
+    if kind not in get_args(Kind):
+        raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
+    who = _who(kind, spec, vendor)
+    gold = _whole_gold(gold, spec, sources, planned)
+    waiting = _waiting(kind, spec, sources, planned, gold, quality)
+    if limit is not None:
+        waiting = waiting.head(limit)
+    if waiting.empty:
+        return Plan([], f"nothing waits for a {kind} batch")
+    with_gold = kind == "production" and spec.labeling.gold_share > 0
+    reasons = ["no hidden gold: no pilot is approved yet"] if with_gold and gold.empty else []
+    uses = planned[planned["is_gold"].fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
+    number = _last_number(kind, planned)
+    batches: list[pd.DataFrame] = []
+    left, unpaid = budget_left, 0
+    for _, group in waiting.groupby("group", sort=True):
+        labels_it = who or _known(spec, str(group["vendor"].iloc[0]))
+        for start in range(0, len(group), spec.labeling.batch_size):
+            rows = group.iloc[start : start + spec.labeling.batch_size]
+            batch_id = f"{kind}-{number + 1:03d}"
+            pool = _draw(gold, batch_id, labels_it.name, uses) if with_gold else gold.head(0)
+            n, n_gold = _affordable(rows, pool, spec, labels_it, left)
+            unpaid += len(rows) - n
+            if n == 0:
+                continue
+            batch = pd.concat([rows.head(n), pool.head(n_gold)], ignore_index=True)
+            batch = batch.assign(batch_id=batch_id, kind=kind, vendor=labels_it.name, currency=spec.brief.currency)
+            batch["amount"] = _prices(batch, labels_it)
+            left -= float(batch["amount"].sum())
+            for image_id in pool["image_id"].head(n_gold):
+                uses[labels_it.name, image_id] = uses.get((labels_it.name, image_id), 0) + 1
+            number += 1
+            batches.append(manifest.conform(batch.drop(columns="group"), manifest.CONTRACTS["batch_plans"]))
+    if unpaid:
+        reasons.append(f"{unpaid} images wait: the budget left, {budget_left:.2f} {spec.brief.currency}, doesn't pay for them")
+    return Plan(batches, "; ".join(reasons))
+
+
+def build(batch: pd.DataFrame, sources: pd.DataFrame, spec: ProjectSpec, blobs: Blobs | None = None) -> pd.DataFrame:
+    """Tasks of one planned batch.
+
+    A task's id is a hash of batch and image after a letter (a spreadsheet would turn some hex digits into a number); sorted
+    by it, gold can't be told by its place.
+
+    Args:
+        batch: `batch_plans` rows of one batch.
+        sources: Rows with `image_id, width_px, height_px` of its images, from whichever table.
+        spec: The project.
+        blobs: Where the pictures are; their headers then give suffix and size. None: `.jpg`, and the sources' sizes.
+
+    Returns:
+        `label_tasks` rows.
+    """
+    questions(spec, list(batch["attributes"]))
+    tasks = batch.drop(columns=["amount", "currency"])
+    tasks["task_id"] = [task_id(*pair) for pair in zip(batch["batch_id"], batch["image_id"], strict=True)]
+    sizes = sources.drop_duplicates("image_id").set_index("image_id")[["width_px", "height_px"]]
+    tasks = tasks.join(sizes, on="image_id")
+    suffixes = [".jpg"] * len(tasks)
+    if blobs is not None:
+        headers = [_header(blobs.read(sha256)) for sha256 in tasks["sha256"]]
+        suffixes = [suffix for suffix, _, _ in headers]
+        tasks["width_px"] = [width for _, width, _ in headers]
+        tasks["height_px"] = [height for _, _, height in headers]
+    tasks["file"] = [f"images/{name}{suffix}" for name, suffix in zip(tasks["task_id"], suffixes, strict=True)]
+    tasks["ontology_version"] = spec.ontology.version
+    return manifest.conform(tasks, manifest.CONTRACTS["label_tasks"])
+
+
+def task_id(batch_id: str, image_id: str) -> str:
+    return "t" + hashlib.sha256(f"{batch_id}|{image_id}".encode()).hexdigest()[:15]
+
+
+def _header(data: bytes) -> tuple[str, int, int]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return SUFFIXES.get(image.format or "", ".img"), image.width, image.height
+
+
+def _who(kind: Kind, spec: ProjectSpec, vendor: str | None) -> LabelVendor | None:
+    """Who labels; None for rework, which goes back where it came from."""
+    if kind == "rework":
+        return None
+    if kind == "qualification" and vendor is None:
+        raise ValueError("a qualification batch tests somebody: name the vendor")
+    if vendor is None:
+        return spec.labeling.production if kind == "production" else spec.labeling.internal
+    chosen = _known(spec, vendor)
+    if kind == "screening" and not (chosen.internal or chosen.may_see_personal_data):
+        raise ValueError(f"{vendor} may not see personal data, which pictures to screen can hold (`may_see_personal_data`)")
+    if kind in ("pilot", "adjudication", "preservation") and not chosen.internal:
+        raise ValueError(f"{kind} is done by our own people; {vendor} is not `internal`")
+    return chosen
+
+
+def _known(spec: ProjectSpec, name: str) -> LabelVendor:
+    vendor = spec.labeling.vendor(name)
+    if vendor is None:
+        raise ValueError(f"no labelling vendor {name!r} in {spec.name}")
+    return vendor
+
+
+def _waiting(
+    kind: Kind, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, gold: pd.DataFrame, quality: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Columns of a plan that say what to show and ask, in order, and `group`: what may share a batch."""
+    if kind in ("rework", "adjudication"):
+        return _sent_back(kind, spec, sources, planned, quality if quality is not None else manifest.empty("label_quality"))
+    if kind == "qualification":
+        return gold.assign(overlap=spec.labeling.overlap).head(spec.labeling.batch_size)
+    everything = "|".join(attribute.name for attribute in spec.ontology.attributes)
+    if kind == "screening":
+        rows = sources[(sources["status"] == "review") & sources["clean_sha256"].notna()]
+        rows = rows.assign(sha256=rows["clean_sha256"], attributes=SCREENING.name, overlap=1)
+        done = planned[planned["kind"] == kind]
+    elif kind == "preservation":
+        rows = sources[sources["kind"] == "variant"]
+        kept = [_kept(everything, breaks) for breaks in rows["breaks"]]
+        rows = rows.assign(attributes=kept, overlap=1)
+        rows = rows[rows["attributes"] != ""]
+        done = planned[planned["kind"] == kind]
+    else:
+        rows = sources[sources["kind"] == "source"].assign(attributes=everything)
+        rows = rows.assign(overlap=1 if kind == "pilot" else spec.labeling.overlap)
+        done = planned[planned["kind"].isin(["pilot", "production"])]
+    rows = rows[~rows["image_id"].isin(set(done["image_id"]))].drop_duplicates("image_id").sort_values("image_id")
+    if kind in ("pilot", "preservation"):
+        rows = _evenly(rows, ["category", "vendor"] if kind == "pilot" else ["recipe"]).head(spec.labeling.pilot_size)
+    rows = rows.assign(is_gold=False, round=0, parent_batch_id=None, group="")
+    return rows[["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]]
+
+
+def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
+    decision = "adjudicate" if kind == "adjudication" else "rework"
+    rows = quality[(quality["decision"] == decision) & ~quality["is_gold"].fillna(False).astype(bool)]
+    rows = rows[rows["image_id"].isin(set(sources["image_id"]))]
+    rows = rows[["batch_id", "image_id", "attribute"]].drop_duplicates()
+    later = planned[planned["parent_batch_id"].notna()][["parent_batch_id", "image_id", "attributes"]]
+    later = later.assign(attribute=later["attributes"].str.split("|")).explode("attribute")
+    taken = pd.MultiIndex.from_frame(later[["parent_batch_id", "image_id", "attribute"]])
+    rows = rows[~pd.MultiIndex.from_frame(rows).isin(taken)]
+    order = {name: place for place, name in enumerate([SCREENING.name, *(attribute.name for attribute in spec.ontology.attributes)])}
+    rows = rows[rows["attribute"].isin(order.keys())].sort_values("attribute", key=lambda names: names.map(order))
+    joined = rows.groupby(["batch_id", "image_id"], as_index=False).agg(attributes=("attribute", "|".join))
+    joined = joined.merge(planned[["batch_id", "image_id", "sha256", "vendor", "overlap", "round"]], on=["batch_id", "image_id"])
+    joined = joined.assign(parent_batch_id=joined["batch_id"], group=joined["batch_id"], is_gold=False)
+    if kind == "rework":
+        joined["round"] += 1
+    else:
+        joined["overlap"] = 1
+    return joined.drop(columns="batch_id").sort_values(["group", "image_id"], ignore_index=True)
+
+
+def _whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+    """Plan rows of the gold images that answer every question and may still be shown."""
+    everything = [attribute.name for attribute in spec.ontology.attributes]
+    columns = ["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]
+    if gold is None or gold.empty:
+        return pd.DataFrame(columns=columns)
+    counts = gold[gold["attribute"].isin(everything)].groupby("image_id")["attribute"].nunique()
+    whole = set(counts.index[counts == len(everything)]) & set(sources["image_id"])
+    rows = planned[planned["image_id"].isin(whole)].drop_duplicates("image_id").sort_values("image_id")
+    rows = rows.assign(
+        attributes="|".join(everything), overlap=spec.labeling.overlap, is_gold=True, round=0, parent_batch_id=None, group=""
+    )
+    return rows[columns]
+
+
+def _draw(gold: pd.DataFrame, batch_id: str, vendor: str, uses: Mapping[Hashable, int]) -> pd.DataFrame:
+    """Gold in the order to take it: pictures this vendor saw least first, then by chance that the batch's name fixes."""
+    chance = [hashlib.sha256(f"{batch_id}|{image_id}".encode()).hexdigest() for image_id in gold["image_id"]]
+    seen = [uses.get((vendor, image_id), 0) for image_id in gold["image_id"]]
+    return gold.assign(_seen=seen, _chance=chance).sort_values(["_seen", "_chance"]).drop(columns=["_seen", "_chance"])
+
+
+def _prices(rows: pd.DataFrame, vendor: LabelVendor) -> np.ndarray:
+    n_attributes = rows["attributes"].str.count(r"\|").to_numpy(dtype=np.float64) + 1
+    return rows["overlap"].to_numpy(dtype=np.float64) * n_attributes * vendor.price_per_label
+
+
+def _affordable(rows: pd.DataFrame, pool: pd.DataFrame, spec: ProjectSpec, vendor: LabelVendor, left: float) -> tuple[int, int]:
+    """How many of the rows, with their share of gold, the budget pays for."""
+    n_gold = np.zeros(len(rows) + 1, dtype=np.int64)
+    if len(pool):
+        n_gold[1:] = [min(len(pool), max(1, round(spec.labeling.gold_share * n))) for n in range(1, len(rows) + 1)]
+    cost = np.concatenate([[0.0], np.cumsum(_prices(rows, vendor))])
+    gold_cost = np.concatenate([[0.0], np.cumsum(_prices(pool, vendor))])
+    n = int(np.flatnonzero(cost + gold_cost[n_gold] <= left + _CENT)[-1]) if left >= 0 else 0
+    return n, int(n_gold[n])
+
+
+def _evenly(rows: pd.DataFrame, strata: list[str]) -> pd.DataFrame:
+    """The first of every stratum, then the second, and so on."""
+    turn = rows.groupby(strata, dropna=False, sort=True).cumcount()
+    return rows.assign(_turn=turn).sort_values(["_turn", "image_id"]).drop(columns="_turn")
+
+
+def _kept(everything: str, breaks: str | None) -> str:
+    broken = set((breaks or "").split("|"))
+    return "|".join(name for name in everything.split("|") if name not in broken)
+
+
+def _last_number(kind: str, planned: pd.DataFrame) -> int:
+    found = (re.fullmatch(rf"{kind}-(\d+)", batch_id) for batch_id in planned["batch_id"].unique())
+    return max((int(match[1]) for match in found if match), default=0)

@@ -1,0 +1,275 @@
+"""Every row that came back for a batch, accepted or rejected with a reason.
+
+Rejections (one code a row, the first that applies):
+
+| code | when |
+|---|---|
+| UNKNOWN_ITEM | the item was not sent out in this batch, or not to the vendor whose folder the file lay in |
+| SCHEMA | cells missing or too many, no annotator, an attribute that wasn't asked for this item, no usable number, a rotated box |
+| UNKNOWN_LABEL | not a value of the attribute; an empty label |
+| NOT_FINITE, OUT_OF_BOUNDS | coordinates that are no numbers, or leave the picture by more than a pixel |
+| BAD_TIME, CLOCK_SKEW | `submitted_at` is no ISO 8601 time, `seconds` is negative; submitted after we received it |
+| DUPLICATE_CONTENT | the same worker gave the same answer before |
+| LABEL_CONFLICT | the same worker answered otherwise later; or twice at the same or an unknown time: then none of them counts |
+| NO_ROWS | a Label Studio annotation that was cancelled or holds no answer |
+| ENCODING, TOO_DEEP, XML_FORBIDDEN, TOO_LARGE, NO_ROWS, SCHEMA, NOT_FINITE | the whole file, as one row |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from dataops_assets import manifest
+from dataops_assets.home import pseudonym
+from dataops_assets.labels import tables
+from dataops_assets.labels.questions import NO_OBJECT, questions
+from dataops_assets.spec import Attribute, ProjectSpec
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+EDGE_PX = 1.0  # drawing tools round; beyond this a box is wrong, up to it it is cut
+MARKERS = re.compile(r"(?:.*/)?(?:\..*|_COMPLETE|_READY|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
+_SIDES = ("x", "y", "w", "h")
+
+
+def accept(
+    files: Sequence[tuple[str, str, bytes]],
+    tasks: pd.DataFrame,
+    spec: ProjectSpec,
+    key: bytes,
+    received_before: datetime | None = None,
+) -> pd.DataFrame:
+    """Judge every row of the files returned for one batch. Nothing a vendor sends raises.
+
+    Args:
+        files: (vendor whose folder it lay in, file name, bytes). The same bytes twice count once; completion markers and
+            hidden files are no returns.
+        tasks: `label_tasks` rows of the batch.
+        spec: The project.
+        key: Secret behind the workers' pseudonyms; the names themselves are in nothing that is returned.
+        received_before: When the files were looked at; later submissions are CLOCK_SKEW. None: not checked.
+
+    Returns:
+        `labeled_batches` rows: as many as the files have rows, plus one for each file refused as a whole.
+    """
+    batch_id = str(tasks["batch_id"].iloc[0])
+    asked = questions(spec, list(tasks["attributes"].unique()))
+    boxes = tuple(attribute.name for attribute in asked if attribute.kind == "box")
+    sizes = _sizes(tasks)
+    parts: list[pd.DataFrame] = []
+    seen: set[str] = set()
+    for vendor, name, data in sorted(files):
+        sha256 = hashlib.sha256(data).hexdigest()
+        if MARKERS.fullmatch(name) or sha256 in seen:
+            continue
+        seen.add(sha256)
+        try:
+            part = tables.read(data, sizes, boxes)
+        except tables.Refused as refused:
+            part = pd.DataFrame([dict.fromkeys(tables.COLUMNS, "") | {"row": 0, "part": 0, "answer": 0, "fault": refused.code}])
+        part["file"] = _pseudonymise(part, vendor, name, key)
+        part["file_sha256"], part["vendor"], part["order"] = sha256, vendor, len(parts)
+        parts.append(part)
+    if not parts:
+        return manifest.empty("labeled_batches")
+    rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    parts.clear()
+    rows = _judge(rows, tasks.reset_index(drop=True), asked, received_before)
+    rows["row_id"] = [f"{sha[:12]}:{row}:{part}" for sha, row, part in zip(rows["file_sha256"], rows["row"], rows["part"], strict=True)]
+    rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
+    rows["batch_id"] = batch_id
+    rows["ontology_version"] = str(tasks["ontology_version"].iloc[0])
+    contract = manifest.CONTRACTS["labeled_batches"]
+    for column in ("item_id", "attribute", "worker_id", "label"):
+        rows[column] = rows[column].where(rows[column] != "", None)
+    for column in set(rows.columns) - contract.columns.keys():
+        del rows[column]  # in place: a copy of a million rows is dear
+    return manifest.conform(rows, contract)
+
+
+def _sizes(tasks: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    known = tasks.dropna(subset=["width_px", "height_px"])
+    return {item: (int(w), int(h)) for item, w, h in zip(known["task_id"], known["width_px"], known["height_px"], strict=True)}
+
+
+def _pseudonymise(rows: pd.DataFrame, vendor: str, name: str, key: bytes) -> str:
+    """Replace `annotator` by `worker_id`, in place; returns the file's name without annotators in it."""
+    codes, names = pd.factorize(rows["annotator"])
+    made = np.array([pseudonym(key, vendor, worker) if worker else "" for worker in names], dtype="object")
+    for worker, alias in zip(names, made, strict=True):
+        if len(worker) > 2:
+            name = re.sub(re.escape(worker), alias, name, flags=re.IGNORECASE)
+    rows["worker_id"] = made[codes]
+    secret = {worker for worker in names if worker}
+    for column in ("item_id", "attribute", "label"):
+        codes, texts = pd.factorize(rows[column])
+        rows[column] = np.array([_harmless(text, secret) for text in texts], dtype="object")[codes]
+    del rows["annotator"]
+    return _printable(name)
+
+
+def _harmless(text: str, secret: set[str]) -> str:
+    """Text a table may hold; what may name a person, or is no plain word, becomes a digest of itself."""
+    if len(text) <= 256 and "@" not in text and text not in secret and text.isprintable():
+        return text
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _printable(name: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in name)[:256]
+
+
+def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], received_before: datetime | None) -> pd.DataFrame:
+    """Fill task_id, image_id, typed values and `reason` ("" is accepted)."""
+    reason = rows.pop("fault").to_numpy(dtype="object", copy=True)
+
+    def mark(where: np.ndarray, code: str) -> None:
+        reason[where & (reason == "")] = code
+
+    place = pd.Index(tasks["task_id"]).get_indexer(pd.Index(rows["item_id"]))
+    known = place >= 0
+    known[known] = tasks["vendor"].to_numpy()[place[known]] == rows["vendor"].to_numpy()[known]
+    for column in ("task_id", "image_id"):
+        rows[column] = pd.Series(np.where(known, tasks[column].to_numpy(dtype="object")[place], None), index=rows.index)
+    mark(~known, "UNKNOWN_ITEM")
+    sole = np.array(["" if "|" in joined else joined for joined in tasks["attributes"]], dtype="object")
+    unnamed = (rows["attribute"] == "").to_numpy() & known
+    rows.loc[unnamed, "attribute"] = list(sole[place[unnamed]])
+    mark(~_is_asked(rows["attribute"], tasks["attributes"], place), "SCHEMA")
+    mark((rows["worker_id"] == "").to_numpy(), "SCHEMA")
+
+    is_box = np.zeros(len(rows), dtype=bool)
+    for attribute in asked:
+        of_it = (rows["attribute"] == attribute.name).to_numpy()
+        is_box |= of_it & (attribute.kind == "box")
+        codes, texts = pd.factorize(rows["label"].to_numpy()[of_it])
+        usable = [_label(text, attribute) for text in texts]
+        labels = np.array([text if label is None else label for text, label in zip(texts, usable, strict=True)], dtype="object")
+        rows.loc[of_it, "label"] = labels[codes] if len(codes) else []
+        bad = of_it.copy()
+        bad[of_it] = np.array([label is None for label in usable], dtype=bool)[codes] if len(codes) else False
+        mark(bad, "UNKNOWN_LABEL")
+
+    has_corners = is_box & ~((rows["label"] == NO_OBJECT) & (rows["x"] == "")).to_numpy()
+    numbers = {name: _numbers(rows[name]) for name in tables.NUMBERS}
+    for name in _SIDES:
+        _, missing, wild, wrong = numbers[name]
+        mark(has_corners & wild, "NOT_FINITE")
+        mark(has_corners & (missing | wrong), "SCHEMA")
+    outside = has_corners & ~_clip(rows, {name: numbers[name][0] for name in _SIDES}, tasks, place, has_corners)
+    mark(outside, "OUT_OF_BOUNDS")
+    seconds, _, wild, wrong = numbers["seconds"]
+    mark(wild, "NOT_FINITE")
+    mark(wrong | (seconds < 0), "BAD_TIME")
+    rows["seconds"] = np.where(wild | wrong, np.nan, seconds)
+    times, bad_time = _times(rows["submitted_at"])
+    rows["submitted_at"] = times
+    mark(bad_time, "BAD_TIME")
+    if received_before is not None:
+        mark((rows["submitted_at"] > pd.Timestamp(received_before).tz_convert("UTC") + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
+    rows["reason"] = pd.Series(reason, index=rows.index)
+    _mark_repeats(rows, is_box)
+    return rows
+
+
+def _is_asked(attribute: pd.Series, wanted: pd.Series, place: np.ndarray) -> np.ndarray:
+    """Whether each row's attribute is among those its task asks; unknown tasks: True, they have their reason."""
+    kinds, lists = pd.factorize(wanted)
+    codes, names = pd.factorize(attribute)
+    table = np.array([[name in joined.split("|") for name in names] for joined in lists], dtype=bool).reshape(len(lists), len(names))
+    found: np.ndarray = np.where(place >= 0, table[kinds[place], codes], True)
+    return found
+
+
+def _label(text: str, attribute: Attribute) -> str | None:
+    """The label in its one spelling, or None."""
+    if attribute.kind == "multi":
+        values = sorted({part.strip() for part in text.split("|")})
+        return "|".join(values) if all(value in attribute.values for value in values) else None
+    if text in attribute.values or (attribute.kind == "box" and text == NO_OBJECT):
+        return text
+    return None
+
+
+def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Values, and whether each is missing, not finite, or no number at all."""
+    codes, texts = pd.factorize(column)
+    missing = np.array([text == "" for text in texts], dtype=bool)
+    values = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce").to_numpy(dtype=np.float64)
+    spelt = [str(text).lower().lstrip("+-") in ("nan", "inf", "infinity") for text in texts]
+    wild = np.isinf(values) | np.array(spelt, dtype=bool)
+    wrong = np.isnan(values) & ~missing & ~wild
+    return values[codes], missing[codes], wild[codes], wrong[codes]
+
+
+def _clip(rows: pd.DataFrame, sides: dict[str, np.ndarray], tasks: pd.DataFrame, place: np.ndarray, boxed: np.ndarray) -> np.ndarray:
+    """Write the boxes, cut at the picture's edge; returns whether each lies inside."""
+    limits = [tasks[name].astype("float64").to_numpy()[place] for name in ("width_px", "height_px")]
+    inside = np.ones(len(rows), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        for low, length, limit in (("x", "w", limits[0]), ("y", "h", limits[1])):
+            start, end = sides[low], sides[low] + sides[length]
+            limit = np.where(np.isnan(limit), np.inf, limit)
+            inside &= (start >= -EDGE_PX) & (end <= limit + EDGE_PX) & (sides[length] > 0)
+            first, last = np.clip(start, 0, None), np.minimum(end, limit)
+            inside &= ~(last <= first)
+            fine = boxed & inside & np.isfinite(start) & np.isfinite(end)
+            rows[low] = np.where(fine, first, np.nan)
+            rows[length] = np.where(fine, last - first, np.nan)
+    verdict: np.ndarray = inside | ~boxed
+    return verdict
+
+
+def _times(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
+    """UTC times (a time without zone is taken as UTC), and whether there is text that is no ISO 8601 time."""
+    codes, texts = pd.factorize(column)
+    # pandas would also take "now" and "today"
+    dated = [text if re.match(r"\d{4}-?\d\d", text) else None for text in texts]
+    values = pd.to_datetime(pd.Series(dated, dtype="object"), utc=True, errors="coerce", format="ISO8601")
+    bad = values.isna().to_numpy() & np.array([text != "" for text in texts], dtype=bool)
+    return values.iloc[codes].set_axis(column.index), bad[codes]
+
+
+def _mark_repeats(rows: pd.DataFrame, is_box: np.ndarray) -> None:
+    """Of several answers of one worker to one question the latest counts; see the table above for the others.
+
+    The boxes of one submission (one annotation, or the rows of one file) are one answer together.
+    """
+    unit = ["task_id", "attribute", "worker_id"]
+    accepted = rows["reason"] == ""
+    more = rows.loc[accepted, unit].duplicated(keep=False)
+    good = rows.loc[more[more].index, [*unit, "label", *_SIDES, "submitted_at", "order", "row", "part", "answer"]]
+    boxes = good[is_box[good.index]]
+    twice = boxes.duplicated([*unit, "order", "answer", "label", *_SIDES])
+    rows.loc[twice[twice].index, "reason"] = "DUPLICATE_CONTENT"
+    boxes = boxes[~twice]
+    good = good[~is_box[good.index]]
+    good = good.assign(submission=np.arange(len(good)), says=good["label"])
+    if len(boxes):
+        several = boxes.groupby(unit)[["order", "answer"]].transform("nunique").gt(1).any(axis=1)
+        boxes = boxes[several]
+        boxes = boxes.assign(submission=-1 - boxes.groupby([*unit, "order", "answer"]).ngroup())
+        boxes = boxes.assign(says=boxes["label"] + boxes[list(_SIDES)].round(3).astype(str).agg("|".join, axis=1))
+        good = pd.concat([good, boxes])
+    if good.empty:
+        return
+    answers = good.sort_values(["order", "row", "part"]).groupby("submission", sort=False)
+    whole = answers.agg({**dict.fromkeys(unit, "first"), "submitted_at": "max", "says": _together})
+    whole["unit"] = whole.groupby(unit).ngroup()
+    latest = whole.groupby("unit")["submitted_at"].transform("max")
+    last = whole[whole["submitted_at"].isna() | (whole["submitted_at"] == latest)]  # without a time it may be the last
+    is_clear = whole["unit"].map(last.groupby("unit")["says"].nunique() == 1)
+    kept = last.drop_duplicates("unit")
+    same = whole["says"] == whole["unit"].map(kept.set_index("unit")["says"])
+    code = pd.Series(np.where(is_clear & same, "DUPLICATE_CONTENT", "LABEL_CONFLICT"), index=whole.index, dtype="object")
+    code[is_clear & whole.index.isin(kept.index)] = ""
+    rows.loc[good.index, "reason"] = good["submission"].map(code)
+
+
+def _together(texts: pd.Series) -> str:
+    return "\n".join(sorted(texts))
