@@ -125,8 +125,7 @@ def shrink(pixels: Pixels, max_side_px: int) -> Pixels:
     if longer <= max_side_px:
         return pixels
     size = (max(1, round(width * max_side_px / longer)), max(1, round(height * max_side_px / longer)))
-    small: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return small
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _decode(data: bytes, kind: str, max_pixels: int) -> Decoded:
@@ -214,10 +213,10 @@ def _to_rgb(image: Image.Image) -> Pixels:
     if image.mode == "F":
         brightest = float(np.nan_to_num(np.asarray(image), posinf=0, neginf=0).max(initial=0))
         return _scaled(image, 1.0 if brightest <= 1 else max(255.0, brightest))
-    profile = image.info.get("icc_profile")
+    profile, is_bmp = image.info.get("icc_profile"), image.format == "BMP"
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        if image.format == "BMP" and image.getextrema()[3] == (0, 0):
+        if is_bmp and image.getchannel("A").getextrema() == (0, 0):
             image.putalpha(255)  # writers leave the fourth byte of a BMP at 0
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")

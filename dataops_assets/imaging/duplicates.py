@@ -50,18 +50,23 @@ def near_duplicates(hashes: Hashes, max_bits: int) -> Pairs:
     return np.unique(np.concatenate(found), axis=0)
 
 
-def lead(pairs: Pairs, rows: int) -> Pairs:
+def lead(pairs: Pairs, rows: int, settled: int = 0) -> Pairs:
     """Group rows, given in order of preference, around leaders.
 
     A row that is near a leader before it follows the first such leader; every other row is a leader. Groups don't chain:
     each follower is near its own leader.
+
+    Args:
+        pairs: Of `near_duplicates`.
+        rows: How many there are.
+        settled: That many of the first rows lead whatever they are near to: they were released as such.
 
     Returns:
         For each row the position of its leader, its own for a leader.
     """
     leader = np.arange(rows, dtype=np.int64)
     for first, second in pairs.tolist():  # sorted: when a row leads its pairs, its own place is settled
-        if leader[first] == first and leader[second] == second:
+        if second >= settled and leader[first] == first and leader[second] == second:
             leader[second] = first
     return leader
 

@@ -8,6 +8,7 @@ The issues and the formulae for brightness, entropy and shape follow CleanVision
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,42 +44,42 @@ def calc_scores(pixels: Pixels) -> dict[str, float]:
     }
 
 
-def calc_brightness(pixels: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Perceived brightness of each pixel in [0, 1]: sqrt(.241 R^2 + .691 G^2 + .068 B^2), HSP of D. R. Finley, 2006."""
+def calc_brightness(pixels: Pixels) -> Pixels:
+    """Perceived brightness of each pixel, 0 to 255: sqrt(.241 R^2 + .691 G^2 + .068 B^2), HSP of D. R. Finley, 2006."""
     squared = np.square(pixels, dtype=np.float32) @ np.array([0.241, 0.691, 0.068], dtype=np.float32)
-    return np.minimum(np.sqrt(squared) / np.float32(255), np.float32(1))
+    return np.asarray(np.minimum(np.rint(np.sqrt(squared)), 255), dtype=np.uint8)
 
 
 def calc_gray(pixels: Pixels) -> Pixels:
     import cv2
 
-    gray: Pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    return gray
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def calc_dark(brightness: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+def calc_dark(brightness: Pixels) -> float:
     """Brightness that 99 % of the pixels stay below: a night shot with one lamp is fine, an underexposed one isn't."""
-    return float(np.percentile(brightness, 99))
+    return _percentile(brightness, 99) / 255
 
 
-def calc_light(brightness: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+def calc_light(brightness: Pixels) -> float:
     """How far the darkest twentieth is from white."""
-    return 1 - float(np.percentile(brightness, 5))
+    return 1 - _percentile(brightness, 5) / 255
 
 
 def calc_blurry(gray: Pixels) -> float:
     """Steepness of the sharpest edges against the picture's contrast.
 
     The 99.5th percentile of the absolute Laplacian over the spread of gray (1st to 99th percentile), full at a quarter,
-    which most photos reach. Looking at the sharpest edges only, not at their variance over the frame, keeps a sharp garment on a plain wall sharp.
+    which most photos nearly reach. Looking at the sharpest edges only, not at their variance over the frame, keeps a
+    sharp garment on a plain wall sharp.
     """
     import cv2
 
     if min(gray.shape) < 3:
         return 1.0
-    edges = np.abs(cv2.Laplacian(cv2.GaussianBlur(gray, (3, 3), 0), cv2.CV_16S))
-    low, high = np.percentile(gray, (1, 99))
-    return float(min(1.0, 4 * np.percentile(edges, 99.5) / max(float(high - low), 8.0)))
+    edges = np.abs(np.asarray(cv2.Laplacian(cv2.GaussianBlur(gray, (3, 3), 0), cv2.CV_16S), dtype=np.int16))
+    contrast = _percentile(gray, 99) - _percentile(gray, 1)
+    return min(1.0, 4 * _percentile(edges, 99.5) / max(contrast, 8))
 
 
 def calc_low_information(gray: Pixels) -> float:
@@ -98,8 +99,11 @@ def calc_grayscale(pixels: Pixels) -> float:
 
     Looks at pixels, not at the file's mode: a gray photo saved as RGB is gray, JPEG's chroma noise (4 or less) isn't colour.
     """
-    spread = pixels.max(axis=2) - pixels.min(axis=2)
-    return float(min(1.0, np.percentile(spread, 99) / 64))
+    import cv2
+
+    red, green, blue = cv2.split(np.ascontiguousarray(pixels))
+    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    return min(1.0, _percentile(spread, 99) / 64)
 
 
 def calc_odd_size(sizes_px: Sequence[tuple[int, int]]) -> list[float]:
@@ -109,3 +113,9 @@ def calc_odd_size(sizes_px: Sequence[tuple[int, int]]) -> list[float]:
         return []
     median = float(np.median(sides))
     return [float(min(side / median, median / side)) for side in sides]
+
+
+def _percentile(values: np.ndarray[tuple[int, ...], np.dtype[np.integer[Any]]], percent: float) -> int:
+    """Smallest value that `percent` of small whole numbers don't exceed; counting is ten times faster than sorting."""
+    below = np.cumsum(np.bincount(values.ravel()))
+    return int(np.searchsorted(below, percent / 100 * values.size))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -30,13 +31,17 @@ KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 REASON_BY_SIGNAL = {-signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
 
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from dataops_assets.imaging.workers import serve; serve(int(sys.argv[1]))"
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX", "NO_ALBUMENTATIONS_UPDATE")
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 
 
 class WorkerError(RuntimeError):
-    """A task failed for a reason that isn't the picture's: a missing blob, a full disk, a bug."""
+    """Workers don't start; or, as the cause of what a task raised, the traceback in the worker."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ def map_blobs(
         seconds: Longest time for one item.
 
     Raises:
-        WorkerError: when the task raised, with the child's traceback, or when children don't start.
+        WorkerError: when children don't start. What the task itself raises (a missing blob, a full disk, a bug: nothing
+            of the picture's) is raised here again and ends the map.
     """
     count = min(workers or os.cpu_count() or 1, -(-len(items) // ITEMS_PER_CHILD))
     setup = (task, blobs, memory_bytes, seconds)
@@ -122,7 +128,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | ONE_THREAD,
+                env=os.environ | ENVIRONMENT,
             )
         self.connection = Connection(ours.detach())
         self.index = -1
@@ -151,7 +157,8 @@ class _Child:
             detail = f"the decoding process ended by {_name(self.code)}"
             return Died(REASON_BY_SIGNAL.get(self.code, "CORRUPT"), detail)
         if not ok:
-            raise WorkerError(f"item {self.index}: {value}")
+            error, trace = value
+            raise error from WorkerError(trace)
         return value
 
     def stop(self) -> None:
@@ -194,8 +201,13 @@ def _answer(task: Callable[[Blobs, Any], Any], blobs: Blobs, item: Any) -> tuple
         return True, task(blobs, item)
     except MemoryError:
         return True, Died("TOO_LARGE", "the picture needs more memory than a worker may take")
-    except Exception:
-        return False, traceback.format_exc()
+    except Exception as error:
+        trace = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # an exception that can't travel
+            error = WorkerError(f"{type(error).__name__}: {error}")
+        return False, (error, trace)
 
 
 def _warm_up() -> None:

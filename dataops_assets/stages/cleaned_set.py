@@ -62,9 +62,7 @@ def screen(
     return conform(frame, CONTRACTS["cleaned_set"])
 
 
-def _examine(
-    shas: list[str], spec: Cleaning, pixels: int, blobs: Blobs, progress: Callable[[int, int], None] | None
-) -> list[Examined]:
+def _examine(shas: list[str], spec: Cleaning, pixels: int, blobs: Blobs, progress: Callable[[int, int], None] | None) -> list[Examined]:
     task = partial(examine, max_side_px=spec.max_side_px, max_pixels=pixels)
     limits = {"memory_bytes": spec.worker_memory_bytes, "seconds": spec.image_seconds}
     examined = []
@@ -138,7 +136,7 @@ def _mark_exact_duplicates(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
             continue
         winner = image_id if image_id in known else by_pixels.get(sha256)
         if winner is not None:
-            frame.loc[position, ["status", "reason", "duplicate_of", "decided_by"]] = ["rejected", "exact_duplicate", winner, None]
+            _reject(frame, position, "exact_duplicate", winner)
         elif preference[position] < 2:
             by_pixels[sha256] = image_id
 
@@ -151,13 +149,18 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, areas: np.nda
     ids = [*known["image_id"], *usable["image_id"]]
     groups = [*known.get("near_duplicate_group", pd.Series([None] * len(known))), *([None] * len(usable))]
     hashes = np.array([int(text, 16) for text in [*known["phash"], *usable["phash"]]], dtype=np.uint64)
-    leaders = lead(near_duplicates(hashes, max_bits), len(hashes))
+    leaders = lead(near_duplicates(hashes, max_bits), len(hashes), settled=len(known))
     for place, position in enumerate(usable.index, start=len(known)):
         winner = int(leaders[place])
         if winner == place:
             continue
         group = groups[winner] or ids[winner]
-        frame.loc[position, ["status", "reason", "decided_by"]] = ["rejected", "near_duplicate", None]
-        frame.loc[position, ["duplicate_of", "near_duplicate_group"]] = [ids[winner], group]
+        _reject(frame, position, "near_duplicate", ids[winner])
+        frame.at[position, "near_duplicate_group"] = group
         if winner >= len(known):
-            frame.loc[usable.index[winner - len(known)], "near_duplicate_group"] = group
+            frame.at[usable.index[winner - len(known)], "near_duplicate_group"] = group
+
+
+def _reject(frame: pd.DataFrame, position: int, reason: str, winner: str) -> None:
+    for column, value in (("status", "rejected"), ("reason", reason), ("duplicate_of", winner), ("decided_by", None)):
+        frame.at[position, column] = value
