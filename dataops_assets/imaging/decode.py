@@ -1,0 +1,257 @@
+"""From a file's bytes to the picture a person would see, or to the reason code for which it can't be used.
+
+A picture is an array of shape (height_px, width_px, 3), uint8, sRGB, upright, without metadata.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+MAX_PIXELS = 50_000_000
+JPEG_QUALITY = 92
+ORIENTATION_TAG = 0x0112
+
+# libjpeg warnings about headers that cameras get wrong; the picture itself is whole.
+HARMLESS_JPEG = ("Invalid SOS parameters", "unknown JFIF revision", "Unknown Adobe color transform")
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Pixels, or the reason code and a sentence for people; never both."""
+
+    pixels: Pixels | None = None
+    reason: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Cleaned:
+    """The picture that is sent out, or why there is none.
+
+    Attributes:
+        pixels: At most `max_side_px` on its longer side.
+        encoded: Those pixels as a file without metadata.
+        width_px: Of the upright picture as delivered, before it was scaled down.
+        height_px: As above.
+    """
+
+    pixels: Pixels | None = None
+    encoded: bytes = b""
+    width_px: int = 0
+    height_px: int = 0
+    reason: str | None = None
+    detail: str = ""
+
+
+def sniff(data: bytes) -> str | None:
+    """Format by the first bytes: JPEG, PNG, WEBP, TIFF, BMP, GIF, or None for anything else."""
+    if data[:2] == b"\xff\xd8":
+        return "JPEG"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if data[:2] == b"BM":
+        return "BMP"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    return None
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """One upright RGB picture from a file, whatever the bytes are.
+
+    Colours with an embedded profile are converted to sRGB, transparency is laid on white, 16-bit and float
+    channels are scaled. Never raises for what is in the file: reasons are ZERO_BYTE, TYPE_MISMATCH, TOO_LARGE,
+    MULTI_FRAME and CORRUPT.
+    """
+    from PIL import Image
+
+    if not data:
+        return Decoded(reason="ZERO_BYTE", detail="the file is empty")
+    kind = sniff(data)
+    if kind is None:
+        return Decoded(reason="TYPE_MISMATCH", detail="not JPEG, PNG, WEBP, TIFF, BMP or GIF")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken metadata is dropped anyway; size is checked below
+            return _decode(data, kind, max_pixels)
+    except (Image.DecompressionBombError, MemoryError) as error:
+        return Decoded(reason="TOO_LARGE", detail=_sentence(error))
+    except Exception as error:  # Pillow and its codecs raise at least ten types on hostile bytes
+        return Decoded(reason="CORRUPT", detail=_sentence(error))
+
+
+def clean(data: bytes, max_side_px: int, max_pixels: int = MAX_PIXELS) -> Cleaned:
+    """Decode, scale down to `max_side_px` and re-encode; metadata is gone, the same input gives the same bytes."""
+    decoded = decode(data, max_pixels)
+    if decoded.pixels is None:
+        return Cleaned(reason=decoded.reason, detail=decoded.detail)
+    height, width = decoded.pixels.shape[:2]
+    pixels = shrink(decoded.pixels, max_side_px)
+    return Cleaned(pixels, encode(pixels), width, height)
+
+
+def encode(pixels: Pixels) -> bytes:
+    """A JPEG of quality 92 without chroma subsampling or metadata; the same pixels give the same bytes.
+
+    JPEG rather than PNG: photos come out at about a fifth of the size, every labelling tool shows it, and at
+    4:4:4 thin coloured lines survive, which 4:2:0 would wash out. Encoding takes 1 ms for 400x533.
+    """
+    import simplejpeg
+
+    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
+    return data
+
+
+def shrink(pixels: Pixels, max_side_px: int) -> Pixels:
+    """The picture with its longer side at most `max_side_px`, by area averaging; smaller ones as they are."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    longer = max(height, width)
+    if longer <= max_side_px:
+        return pixels
+    size = (max(1, round(width * max_side_px / longer)), max(1, round(height * max_side_px / longer)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _decode(data: bytes, kind: str, max_pixels: int) -> Decoded:
+    from PIL import Image, ImageOps
+
+    with Image.open(BytesIO(data), formats=[kind]) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            return Decoded(reason="TOO_LARGE", detail=f"{width} x {height} px is more than {max_pixels} px")
+        if _is_multi_frame(image):
+            return Decoded(reason="MULTI_FRAME", detail=f"{getattr(image, 'n_frames', 2)} frames")
+        if kind == "JPEG":
+            return Decoded(_jpeg(data, image))
+        if kind == "PNG":
+            _check_png(data)
+        image.load()
+        upright = ImageOps.exif_transpose(image)  # of a TIFF, Pillow's load did it already and removed the tag
+        return Decoded(np.ascontiguousarray(_to_rgb(upright)))
+
+
+def _is_multi_frame(image: Image.Image) -> bool:
+    """Animations and pages; the previews, depth and gain maps behind a phone's JPEG (MPO) don't count."""
+    if image.format != "MPO":
+        return getattr(image, "n_frames", 1) > 1
+    entries: list[dict[str, dict[str, str]]] = getattr(image, "mpinfo", {}).get(0xB002, [])
+    return any(entry["Attribute"]["MPType"].startswith("Multi-Frame") for entry in entries)
+
+
+def _jpeg(data: bytes, header: Image.Image) -> Pixels:
+    """Decode with libjpeg-turbo in strict mode: Pillow and OpenCV fill damaged parts with grey and say nothing."""
+    import simplejpeg
+
+    colorspace = simplejpeg.decode_jpeg_header(data, strict=False)[2]
+    is_cmyk = colorspace in ("CMYK", "YCCK")
+    target = "CMYK" if is_cmyk else "RGB"
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace=target, strict=True)
+    except ValueError as error:
+        if not any(text in str(error) for text in HARMLESS_JPEG):
+            raise
+        pixels = simplejpeg.decode_jpeg(data, colorspace=target, strict=False)
+    if is_cmyk:
+        header.load()  # Pillow knows Adobe's inverted inks
+        pixels = _to_rgb(header)
+    elif header.info.get("icc_profile"):
+        from PIL import Image
+
+        pixels = np.asarray(_to_srgb(Image.fromarray(pixels), header.info["icc_profile"]))
+    return np.ascontiguousarray(_upright(pixels, _orientation(header)))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # hostile EXIF: the picture is shown as it is stored
+        return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo an EXIF orientation (EXIF 2.32, tag 0x0112); values outside 2 to 8 mean upright."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def _check_png(data: bytes) -> None:
+    """Raise on a wrong checksum, which a plain load passes over."""
+    from PIL import Image
+
+    with Image.open(BytesIO(data), formats=["PNG"]) as image:
+        image.verify()
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        return _scaled(image, 65535.0)
+    if image.mode == "I":
+        return _scaled(image, 65535.0 if image.getextrema()[1] <= 65535 else 2.0**31 - 1)  # type: ignore[operator]
+    if image.mode == "F":
+        brightest = float(np.nan_to_num(np.asarray(image), posinf=0, neginf=0).max(initial=0))
+        return _scaled(image, 1.0 if brightest <= 1 else max(255.0, brightest))
+    profile, is_bmp = image.info.get("icc_profile"), image.format == "BMP"
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if is_bmp and image.getchannel("A").getextrema() == (0, 0):
+            image.putalpha(255)  # writers leave the fourth byte of a BMP at 0
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    elif image.mode == "LAB":
+        from PIL import ImageCms
+
+        converted = ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return np.asarray(converted)
+    if profile:
+        image = _to_srgb(image, profile)
+    return np.asarray(image.convert("RGB"))
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """The colours the embedded profile means; a profile that is broken or of another colour model is ignored."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if source.profile.xcolor_space.strip() != image.mode or "srgb" in (source.profile.profile_description or "").lower():
+            return image
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+
+
+def _scaled(image: Image.Image, white: float) -> Pixels:
+    """One wide channel scaled to 0..255 with rounding; Pillow's own conversion clips at 255."""
+    wide = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=white, neginf=0)
+    narrow = np.rint(np.clip(wide * (255 / white), 0, 255)).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        narrow[wide == transparent] = 255
+    return np.repeat(narrow[:, :, None], 3, axis=2)
+
+
+def _sentence(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300]

@@ -1,0 +1,229 @@
+"""Child processes that look at untrusted pictures: bounded in memory and time, each death costs one picture.
+
+Children are plain `python -c` processes that talk over a socket, not multiprocessing's: nothing of the caller's main
+module is imported again (a Dagster process would cost seconds a child), no lock of another thread is inherited, and the
+code runs the same from a Dagster run, pytest or a shell. POSIX only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from dataops_assets.blobs import Blobs
+
+MEMORY_BYTES = 2 * 2**30
+SECONDS = 20.0
+ITEMS_PER_CHILD = 8  # starting a child costs about as much as this many photos
+
+KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
+REASON_BY_SIGNAL = {-signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
+
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from dataops_assets.imaging.workers import serve; serve(int(sys.argv[1]))"
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+
+
+class WorkerError(RuntimeError):
+    """Workers don't start; or, as the cause of what a task raised, the traceback in the worker."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """What comes in place of a result when the child died, hung or ran out of memory on an item."""
+
+    reason: str  # CORRUPT: crashed the decoder; TOO_LARGE: more memory or time than allowed
+    detail: str
+
+
+def map_blobs(
+    task: Callable[[Blobs, Any], Any],
+    items: Sequence[Any],
+    blobs: Blobs,
+    *,
+    workers: int | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+    seconds: float = SECONDS,
+) -> Iterator[tuple[int, Any]]:
+    """Yield `(index, task(blobs, items[index]))` in order, each call in a bounded child process.
+
+    A picture on which the child crashes or takes more than it may gives `Died` in place of a result; the child is
+    replaced and the rest goes on. Where someone else killed the child (the kernel for want of memory, a person), the
+    item gets a second try. Children end when this process does, however it ends: at the latest after `seconds`.
+
+    Args:
+        task: A function, or `functools.partial` of one, at the top of an importable module; the lighter the module's
+            imports, the faster a child starts. It should catch what is wrong with a picture itself.
+        items: Anything that pickles; mostly sha256s.
+        blobs: Handed to the task, in the child.
+        workers: Child processes; None: the machine's cores. Few items start fewer.
+        memory_bytes: Address space a child may take beyond its libraries.
+        seconds: Longest time for one item.
+
+    Raises:
+        WorkerError: when children don't start. What the task itself raises (a missing blob, a full disk, a bug: nothing
+            of the picture's) is raised here again and ends the map.
+    """
+    count = min(workers or os.cpu_count() or 1, -(-len(items) // ITEMS_PER_CHILD))
+    setup = (task, blobs, memory_bytes, seconds)
+    busy: list[_Child] = []
+    idle: list[_Child] = []
+    results: dict[int, Any] = {}
+    waiting = list(range(len(items) - 1, -1, -1))
+    tried_twice: set[int] = set()
+    due = 0
+
+    try:
+        while due < len(items):
+            while waiting and len(busy) < count:
+                child = idle.pop() if idle else _Child(setup)
+                busy.append(child)
+                child.give(waiting.pop(), items)
+            ready = wait([child.connection for child in busy])
+            for child in [child for child in busy if child.connection in ready]:
+                index = child.index
+                answer = child.answer()
+                busy.remove(child)
+                if child.code in KILLED_FROM_OUTSIDE and index not in tried_twice:
+                    tried_twice.add(index)
+                    waiting.append(index)
+                    continue
+                results[index] = answer
+                if isinstance(answer, Died):
+                    child.stop()
+                else:
+                    idle.append(child)
+            while due in results:
+                yield due, results.pop(due)
+                due += 1
+    finally:
+        for child in busy + idle:
+            child.stop()
+
+
+class _Child:
+    """One process and the item it is at."""
+
+    def __init__(self, setup: tuple[Any, ...]) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", START, str(theirs.fileno()), json.dumps(sys.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | ENVIRONMENT,
+            )
+        self.connection = Connection(ours.detach())
+        self.index = -1
+        self.code: int | None = None
+        self.started = False
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # noticed when the answer is read
+            self.connection.send(setup)
+
+    def give(self, index: int, items: Sequence[Any]) -> None:
+        self.index = index
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(items[index])
+
+    def answer(self) -> Any:
+        """The result of the item at hand, or `Died`; raises what the task raised."""
+        try:
+            if not self.started:
+                self.connection.recv()
+                self.started = True
+            ok, value = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.connection.close()
+            self.code = self.process.wait()
+            if not self.started and self.code not in KILLED_FROM_OUTSIDE:
+                raise WorkerError(f"a worker process ended with code {self.code} before it was ready") from None
+            detail = f"the decoding process ended by {_name(self.code)}"
+            return Died(REASON_BY_SIGNAL.get(self.code, "CORRUPT"), detail)
+        if not ok:
+            error, trace = value
+            raise error from WorkerError(trace)
+        return value
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def _name(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def serve(descriptor: int) -> None:
+    """Life of a child: read the task, then items, until the parent closes the socket or is gone."""
+    import resource
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even inside a C library
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    connection = Connection(descriptor)
+    try:
+        task, blobs, memory_bytes, seconds = connection.recv()
+        _warm_up()
+        limit = _address_space_bytes() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        connection.send("ready")
+        while True:
+            item = connection.recv()
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            answer = _answer(task, blobs, item)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            connection.send(answer)
+    except (EOFError, ConnectionResetError, BrokenPipeError):
+        return
+
+
+def _answer(task: Callable[[Blobs, Any], Any], blobs: Blobs, item: Any) -> tuple[bool, Any]:
+    try:
+        return True, task(blobs, item)
+    except MemoryError:
+        return True, Died("TOO_LARGE", "the picture needs more memory than a worker may take")
+    except Exception as error:
+        trace = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # an exception that can't travel
+            error = WorkerError(f"{type(error).__name__}: {error}")
+        return False, (error, trace)
+
+
+def _warm_up() -> None:
+    """Import what every picture needs before memory is limited, and keep it to one thread a process."""
+    import cv2
+    import simplejpeg  # noqa: F401
+    from PIL import Image, ImageCms, ImageOps  # noqa: F401
+
+    cv2.setNumThreads(1)
+    Image.preinit()
+
+
+def _address_space_bytes() -> int:
+    """Address space in use; 0 where /proc doesn't say (the limit isn't enforced there either)."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
