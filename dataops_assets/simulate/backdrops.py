@@ -40,11 +40,10 @@ def room(size: tuple[int, int], floor_y: float, rng: np.random.Generator) -> Ima
             box = (left + step * 0.12, height * 0.06, left + step * 0.88, floor_y - height * 0.06)
             draw.rectangle(box, outline=hsv(wall[0], wall[1], wall[2] * 0.86), width=max(2, height // 160))
     elif split == "corner":
-        edge, side = width * rng.uniform(0.12, 0.88), hsv(wall[0], wall[1] + 0.05, wall[2] * rng.uniform(0.62, 0.82))
-        draw.rectangle((0, 0, edge, height) if rng.random() < 0.5 else (edge, 0, width, height), fill=side)
+        edge, darker = width * rng.uniform(0.12, 0.88), hsv(wall[0], wall[1] + 0.05, wall[2] * rng.uniform(0.62, 0.82))
+        draw.rectangle((0, 0, edge, height) if rng.random() < 0.5 else (edge, 0, width, height), fill=darker)
     hue, saturation, value = FLOORS[rng.integers(len(FLOORS))]
-    floor = hsv(hue, saturation, value + rng.normal(0, 0.04))
-    draw.rectangle((0, floor_y, width, height), fill=floor)
+    draw.rectangle((0, floor_y, width, height), fill=hsv(hue, saturation, value + rng.normal(0, 0.04)))
     draw.rectangle((0, floor_y - height * 0.018, width, floor_y), fill=hsv(wall[0], wall[1] * 0.4, min(0.97, wall[2] + 0.12)))
     sides = [-1, 1] if rng.random() < 0.6 else [int(rng.choice((-1, 1)))]
     for side in sides:
@@ -99,9 +98,8 @@ def _plant(draw: ImageDraw.ImageDraw, x: float, floor: float, width: int, height
 def _frame(draw: ImageDraw.ImageDraw, x: float, floor: float, width: int, height: int, rng: np.random.Generator) -> None:
     half, top = width * rng.uniform(0.08, 0.17), height * rng.uniform(0.05, 0.3)
     box = (x - half, top, x + half, top + half * rng.uniform(1.6, 2.8))
-    draw.rectangle(
-        box, fill=hsv(rng.random(), 0.35, rng.uniform(0.3, 0.95)), outline=hsv(0.08, 0.5, rng.uniform(0.2, 0.6)), width=width // 60
-    )
+    canvas, wood = hsv(rng.random(), 0.35, rng.uniform(0.3, 0.95)), hsv(0.08, 0.5, rng.uniform(0.2, 0.6))
+    draw.rectangle(box, fill=canvas, outline=wood, width=width // 60)
 
 
 def _curtain(draw: ImageDraw.ImageDraw, x: float, floor: float, width: int, height: int, rng: np.random.Generator) -> None:

@@ -102,8 +102,7 @@ def draw(attributes: Mapping[str, str], seed: int, size: tuple[int, int] = (360,
     rng = np.random.default_rng((seed, 4))
     near, far = COLOURS[look["colour"]]
     share = rng.random()
-    hue, saturation, value = (a + (b - a) * share for a, b in zip(near, far, strict=True))
-    fabric = hsv(hue, saturation, value)
+    fabric = hsv(*(a + (b - a) * share for a, b in zip(near, far, strict=True)))
     dress = _silhouette(look, pose)
     sleeves = _sleeves(look, pose)
     mask = _mask(picture.size, [dress, *sleeves])

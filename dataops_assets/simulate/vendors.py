@@ -83,8 +83,8 @@ def deliver(spec: ProjectSpec, folder: Path, vendor: str, n: int, seed: int, spo
     for row, data in zip(rows, files, strict=True):
         row["license"] = row.get("license") or terms.license
         entries.append({
-            "path": row["path"], "sha256": row["image_id"], "bytes": len(data), "category": terms.category or "dress", "license": row["license"],
-            "consent": terms.consent, "price": terms.price_per_image, "group": row["group"],
+            "path": row["path"], "sha256": row["image_id"], "bytes": len(data), "category": terms.category or "dress",
+            "license": row["license"], "consent": terms.consent, "price": terms.price_per_image, "group": row["group"],
         })  # fmt: skip
     notes = {f"notes_{number + 1}.txt": NOTE + b"%d\n" % number for number in range(spoil.text_files)}
     entries += [{"path": path, "sha256": _sha256(data), "bytes": len(data)} for path, data in notes.items()]

@@ -19,7 +19,10 @@ COLUMNS = ("item_id", "attribute", "label", "x", "y", "w", "h", "annotator", "su
 
 # what a person mistakes for what, where it isn't any value alike
 CONFUSABLE: dict[str, dict[str, tuple[str, ...]]] = {
-    "colour": {"red": ("yellow",), "blue": ("black", "green"), "green": ("blue",), "black": ("blue",), "white": ("yellow",), "yellow": ("white", "red")},
+    "colour": {
+        "red": ("yellow",), "blue": ("black", "green"), "green": ("blue",),
+        "black": ("blue",), "white": ("yellow",), "yellow": ("white", "red"),
+    },
     "pattern": {"plain": ("striped",), "striped": ("checked",), "dotted": ("checked",), "checked": ("striped",)},
     "sleeve_length": {"sleeveless": ("short",), "short": ("sleeveless", "long"), "long": ("short",)},
     "neckline": {"round": ("square",), "v_neck": ("round",), "square": ("round",)},

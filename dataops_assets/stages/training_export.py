@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dataops_assets import manifest
+from dataops_assets.blobs import Blobs
+from dataops_assets.exports import card, checksums, coco, image_folder, parquet, sheets
 from dataops_assets.spec import Export, ProjectSpec
 
 SPLITS = ("train", "val", "test")
@@ -67,7 +72,10 @@ def assemble(
     cleaned = cleaned.drop_duplicates("image_id").set_index("image_id")
     labels = _labels(approved, spec)
     sources = augmented[augmented["kind"] == "source"]
-    reasons = {image: _why_not(image, drop, cleaned, drops, images, labels, spec) for image, drop in _pairs(sources, "image_id", "drop_id")}
+    reasons = {
+        str(image): _why_not(str(image), drop, cleaned, drops, images, labels, spec)
+        for image, drop in _pairs(sources, "image_id", "drop_id")
+    }
     usable = sources[sources["image_id"].map(lambda image: not reasons[image][0]).astype(bool)]
     placed, groups, bridges = split(usable, spec.export, earlier)
     reasons |= {str(image): ("bridges_splits", detail) for image, detail in bridges.items()}
@@ -85,12 +93,14 @@ def assemble(
                 reason, detail = "withdrawn", "the variant itself was withdrawn"
             elif placed[source] != "train":
                 reason, detail = "variant_outside_train", f"its source is in {placed[source]}"
+        held = labels.get(source, NO_LABELS)
+        broken = set((row["breaks"] or "").split("|")) | breakable if row["kind"] == "variant" else set()
+        given = {name: value for name, value in held.values.items() if name not in broken}
+        if not reason and not given:
+            reason, detail = "no_label_kept", f"recipe {row['recipe']} breaks every attribute"
         if reason:
             out.append({"image_id": image, "source_image_id": source, "kind": row["kind"], "reason": reason, "detail": detail})
             continue
-        held = labels[source]
-        broken = set((row["breaks"] or "").split("|")) | breakable if row["kind"] == "variant" else set()
-        given = {name: value for name, value in held.values.items() if name not in broken}
         rows.append({
             "release": release, "image_id": image, "source_image_id": source, "kind": row["kind"], "split": placed[source],
             "labels": json.dumps(given, sort_keys=True, ensure_ascii=False),
@@ -185,6 +195,9 @@ class _Held:
     versions: list[str]
 
 
+NO_LABELS = _Held({}, [], [])
+
+
 def _labels(approved: pd.DataFrame, spec: ProjectSpec) -> dict[str, _Held]:
     """image -> its approved labels, as they go into the export."""
     rank = approved["kind"].map({kind: index for index, kind in enumerate(KINDS)}).fillna(len(KINDS))
@@ -218,8 +231,9 @@ def _why_not(
         return "withdrawn", f"drop {drop}" if drop in drops else "the image itself"
     if image not in cleaned.index:
         return "not_in_cleaned_set", ""
-    if cleaned.at[image, "status"] != "kept":
-        return "not_kept", f"{cleaned.at[image, 'status']}: {cleaned.at[image, 'reason'] or ''}"
+    status = str(cleaned.at[image, "status"])
+    if status != "kept":
+        return "not_kept", f"{status}: {cleaned.at[image, 'reason'] or ''}"
     if image not in labels:
         return "unlabelled", ""
     values = labels[image].values
@@ -248,7 +262,7 @@ def _placed_before(earlier: pd.DataFrame | None, salt: str) -> dict[str, str]:
 
 def _drawn(image: str, export: Export) -> str:
     """The split whose stretch of [0, 1) holds the hash of salt and image."""
-    position = int.from_bytes(hashlib.sha256(f"{export.salt}:{image}".encode()).digest()[:8]) / 2**64
+    position = int(hashlib.sha256(f"{export.salt}:{image}".encode()).hexdigest()[:16], 16) / 2**64
     upto = 0.0
     for name in SPLITS:
         upto += export.splits.get(name, 0.0)  # type: ignore[call-overload]
@@ -259,3 +273,72 @@ def _drawn(image: str, export: Export) -> str:
 
 def _pairs(frame: pd.DataFrame, left: str, right: str) -> list[tuple[str, Any]]:
     return list(zip(frame[left], frame[right], strict=True))
+
+
+class ReleaseExists(RuntimeError):
+    """A release of that name was delivered with another content; releases don't change."""
+
+
+def write(assembly: Assembly, spec: ProjectSpec, folder: Path, blobs: Blobs, facts: Mapping[str, object] = MappingProxyType({})) -> None:
+    """Deliver a release into `folder`: pictures, labels in the formats the spec names, card, checksums.
+
+    It appears whole, by rename. Delivering the same again changes nothing.
+
+    Args:
+        assembly: What to deliver.
+        spec: The project.
+        folder: `exports/<project>/<release>`.
+        blobs: Where the pictures are.
+        facts: What was measured, for the card; see `exports.card.write`.
+
+    Raises:
+        ReleaseExists: when the folder holds something else.
+        BlobMissing: when a picture isn't in the store.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        root = Path(name) / folder.name
+        root.mkdir()
+        _fill(root, assembly, spec, folder.name, blobs, facts)
+        new = checksums.write(root)
+        if not folder.exists():
+            try:
+                root.rename(folder)
+                return
+            except OSError:
+                if not folder.exists():
+                    raise
+    old = folder / checksums.NAME
+    problems = checksums.verify(folder)
+    if problems or old.read_text(encoding="utf-8") != new:
+        why = problems[0] if problems else "its checksums differ from what would be delivered now"
+        raise ReleaseExists(f"{folder} is there already and a release never changes ({why}). Make another release under a new name.")
+
+
+def _fill(root: Path, assembly: Assembly, spec: ProjectSpec, release: str, blobs: Blobs, facts: Mapping[str, object]) -> None:
+    frame = assembly.frame
+    (root / "images").mkdir()
+    for file, sha256 in _pairs(frame, "file", "sha256"):
+        (root / file).write_bytes(blobs.read(sha256))
+    if "image_folder" in spec.export.formats:
+        image_folder.write(root, frame, spec)
+    if "coco" in spec.export.formats:
+        coco.write(root, frame, spec, release)
+    if "parquet" in spec.export.formats:
+        parquet.write(root, frame, spec)
+    names = [attribute.name for attribute in spec.ontology.attributes]
+    first, last = ["image_id", "file", "split", "kind", "source_image_id"], ["vendor", "drop_id", "batch_ids", "ontology_version"]
+    rows = []
+    for row in frame.to_dict("records"):
+        labels = json.loads(row["labels"])
+        rows.append([*(row[key] for key in first), *(_cell(labels.get(name)) for name in names), *(row[key] for key in last)])
+    sheets.write(root / "labels.csv", [*first, *names, *last], rows)
+    sheets.write(root / "left_out.csv", list(assembly.left_out.columns), assembly.left_out.itertuples(index=False, name=None))
+    card.write(root, frame, assembly.left_out, spec, release, facts)
+
+
+def _cell(value: Any) -> str | None:
+    """A label as one cell: a multiple choice as a|b, boxes as JSON."""
+    if isinstance(value, list):
+        return json.dumps(value, sort_keys=True) if not value or isinstance(value[0], dict) else "|".join(value)
+    return None if value is None else str(value)
