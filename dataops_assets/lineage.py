@@ -14,12 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import manifest
+from dataops_assets import chain, manifest
+from dataops_assets.chain import Row, Versions
 from dataops_assets.exports import checksums
 from dataops_assets.store import RELEASING, Store
-
-Versions = dict[tuple[str, str], str]  # (asset, partition) -> version
-Row = dict[str, Any]
 
 DROP_STAGES = ("augmented_set", "cleaned_set", "raw_images")
 BATCH_STAGES = ("approved_labels", "label_quality", "labeled_batches")
@@ -117,23 +115,6 @@ def trace(store: Store, identifier: str, project: str | None = None) -> Trace:
     return _trace(store, identifier, where, image)
 
 
-def closure(store: Store, asset: str, project: str, partition: str, version: str) -> Versions:
-    """Every version that one was made from, directly or not; of two versions of one partition, the nearer one."""
-    versions: Versions = {}
-    queue = [(asset, partition, version)]
-    while queue:
-        one, place, number = queue.pop(0)
-        if (one, place) in versions or one not in manifest.CONTRACTS or one in manifest.LEDGERS:
-            continue
-        versions[(one, place)] = number
-        try:
-            inputs = store.read(one, project, place, number).inputs
-        except LookupError:
-            continue  # the version is named but gone: the rows that need it will miss it
-        queue += [(name, part, held) for name, parts in sorted(inputs.items()) for part, held in sorted(parts.items())]
-    return versions
-
-
 def audit_rows(store: Store, project: str, release: str) -> pd.DataFrame:
     """`lineage_audit` of one release: for each delivered picture where it came from and which link is absent.
 
@@ -144,14 +125,14 @@ def audit_rows(store: Store, project: str, release: str) -> pd.DataFrame:
     """
     export = store.load("training_export", project, release)
     rows = export.frame[["release", "image_id", "source_image_id", "drop_id", "batch_ids"]].copy()
-    versions = closure(store, "training_export", project, release, export.version)
-    gates = _gate_rows(store, project)
+    versions = chain.closure(store, "training_export", project, release, export.version)
+    gates = chain.gate_rows(store, project)
     drops = sorted(set(rows["drop_id"].dropna()))
     pairs = rows[["image_id", "source_image_id", "batch_ids"]].assign(batch=rows["batch_ids"].fillna("").str.split("|")).explode("batch")
     pairs = pairs[pairs["batch"] != ""]
     batches = sorted(set(pairs["batch"]))
-    frames = {stage: _frames(store, project, stage, drops, versions) for stage in DROP_STAGES}
-    frames |= {stage: _frames(store, project, stage, batches, versions) for stage in BATCH_STAGES}
+    frames = {stage: chain.frames(store, project, stage, drops, versions) for stage in DROP_STAGES}
+    frames |= {stage: chain.frames(store, project, stage, batches, versions) for stage in BATCH_STAGES}
 
     absent = pd.Series([[] for _ in range(len(rows))], index=rows.index)
 
@@ -181,11 +162,11 @@ def audit_rows(store: Store, project: str, release: str) -> pd.DataFrame:
     by_image = pairs.groupby("image_id")["batch"].agg(list)
     counts, waivers = [], []
     for index, (image, drop) in enumerate(zip(rows["image_id"], rows["drop_id"], strict=True)):
-        chain = [(stage, drop) for stage in DROP_STAGES] + [(stage, batch) for batch in by_image.get(image, []) for stage in BATCH_STAGES]
-        chain.append(("training_export", release))
-        counts.append(sum(key in passed for key in chain))
-        waivers.append(sum(key in waived for key in chain))
-        absent[index] += [f"gate of {stage} {part}" for stage, part in chain if (stage, part) in ungated]
+        steps = [(stage, drop) for stage in DROP_STAGES] + [(stage, batch) for batch in by_image.get(image, []) for stage in BATCH_STAGES]
+        steps.append(("training_export", release))
+        counts.append(sum(key in passed for key in steps))
+        waivers.append(sum(key in waived for key in steps))
+        absent[index] += [f"gate of {stage} {part}" for stage, part in steps if (stage, part) in ungated]
     rows["gates"], rows["waivers"] = counts, waivers
     rows["missing"] = absent.map(lambda sentences: "|".join(sentences) or None)
     rows["is_complete"] = rows["missing"].isna()
@@ -216,7 +197,7 @@ def verify(store: Store, project: str | None = None, release: str | None = None)
         wanted = {
             (row.project, *place, version)
             for row in current.itertuples()
-            for place, version in closure(store, "training_export", str(row.project), release, str(row.version)).items()
+            for place, version in chain.closure(store, "training_export", str(row.project), release, str(row.version)).items()
         }
         keys = zip(released["project"], released["asset"], released["partition"], released["version"], strict=True)
         released = released[[key in wanted for key in keys]]
@@ -237,7 +218,7 @@ def _find(store: Store, project: str, identifier: str) -> dict[str, str]:
         hits = set(ids[ids.str.startswith(identifier)])
         if hits:
             return {identifier: identifier} if identifier in hits else {hit: hit for hit in hits}
-    for frame in (store.load_all("labeled_batches", project)[0], _stored(store, "label_tasks", project)):
+    for frame in (store.load_all("labeled_batches", project)[0], chain.stored(store, "label_tasks", project)):
         frame = frame[frame["task_id"].fillna("").str.startswith(identifier)]
         exact = frame[frame["task_id"] == identifier]
         pairs = (exact if len(exact) else frame).dropna(subset=["image_id"])
@@ -247,19 +228,16 @@ def _find(store: Store, project: str, identifier: str) -> dict[str, str]:
 
 
 def _trace(store: Store, identifier: str, project: str, image: str) -> Trace:
-    gates = _gate_rows(store, project)
+    gates = chain.gate_rows(store, project)
     links: list[Link] = []
     missing: list[str] = []
-    versions: Versions = {}
     source, drop, batches = image, None, []
-    # a source that is itself in a release, or a variant: every release that has it
     for release, version in sorted(store.released("training_export", project).items()):
         rows = store.read("training_export", project, release, version).frame
         rows = rows[rows["image_id"] == image]
         if rows.empty:
             continue
-        versions = closure(store, "training_export", project, release, version) | versions
-        links.append(Link("training_export", release, version, _plain(rows), gates.get(("training_export", release, version))))
+        links.append(Link("training_export", release, version, chain.plain(rows), gates.get(("training_export", release, version))))
         source, drop = rows["source_image_id"].iloc[0], rows["drop_id"].iloc[0]
         batches += [batch for batch in (rows["batch_ids"].iloc[0] or "").split("|") if batch and batch not in batches]
     if not links:
@@ -267,6 +245,11 @@ def _trace(store: Store, identifier: str, project: str, image: str) -> Trace:
     drop = drop or _drop_of(store, project, image)
     if drop is None:
         missing.append("no drop is known for it")
+    stored = {stage: chain.stored(store, stage, project) for stage in PLAN_STAGES}
+    versions: Versions = {}
+    places = {str(drop), *_with_parents(batches, stored)}
+    for export in links:  # of several releases the last one's chain is shown
+        versions |= chain.closure(store, export.stage, project, export.partition, export.version, places)
     for stage in DROP_STAGES if drop else ():
         wanted = {image, source} if stage == "augmented_set" else {source}
         link = _link(store, project, stage, str(drop), versions, gates, wanted)
@@ -281,8 +264,8 @@ def _trace(store: Store, identifier: str, project: str, image: str) -> Trace:
         if ledger.empty:
             missing.append(f"the drops ledger has no row for {drop}")
         else:
-            links.append(Link("drops", str(drop), "", _plain(ledger.tail(1))))
-    plans = {stage: _stored(store, stage, project).query("image_id == @source") for stage in PLAN_STAGES}
+            links.append(Link("drops", str(drop), "", chain.plain(ledger.tail(1))))
+    plans = {stage: frame[frame["image_id"] == source] for stage, frame in stored.items()}
     for batch in _with_parents(batches or sorted(set(plans["label_tasks"]["batch_id"])), plans):
         for stage in BATCH_STAGES:
             link = _link(store, project, stage, batch, versions, gates, {source})
@@ -291,11 +274,11 @@ def _trace(store: Store, identifier: str, project: str, image: str) -> Trace:
         for stage, frame in plans.items():
             rows = frame[frame["batch_id"] == batch].drop_duplicates()
             if len(rows):
-                links.append(Link(stage, batch, "", _plain(rows), None))
+                links.append(Link(stage, batch, "", chain.plain(rows), None))
     withdrawals = store.withdrawals.rows()
     gone = (withdrawals["project"] == project) & (withdrawals["image_id"].isin([image, source]) | (withdrawals["drop_id"] == drop))
     if gone.any():
-        links.append(Link("withdrawals", "-", "", _plain(withdrawals[gone])))
+        links.append(Link("withdrawals", "-", "", chain.plain(withdrawals[gone])))
     return Trace(identifier, project, image, str(source), links, missing)
 
 
@@ -319,7 +302,7 @@ def _link(
         frame = store.read(stage, project, partition, version).frame
     except LookupError:
         return None
-    return Link(stage, partition, version, _plain(frame[frame["image_id"].isin(images)]), gates.get((stage, partition, version)))
+    return Link(stage, partition, version, chain.plain(frame[frame["image_id"].isin(images)]), gates.get((stage, partition, version)))
 
 
 def _with_parents(batches: Iterable[str], plans: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -343,63 +326,6 @@ def _drop_of(store: Store, project: str, image: str) -> str | None:
     return None
 
 
-# ---- tables
-
-
-def _frames(store: Store, project: str, stage: str, partitions: Iterable[str], versions: Versions) -> pd.DataFrame:
-    released = store.released(stage, project)
-    frames = [manifest.empty(stage)]
-    for partition in partitions:
-        version = versions.get((stage, partition)) or released.get(partition)
-        try:
-            if version is not None:
-                frames.append(store.read(stage, project, partition, version).frame)
-        except LookupError:
-            continue
-    held = [frame for frame in frames if len(frame)]
-    return pd.concat(held, ignore_index=True) if held else frames[0]
-
-
-def _stored(store: Store, asset: str, project: str) -> pd.DataFrame:
-    """Every version of a table, released or not."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    contract = manifest.CONTRACTS[asset]
-    tables = []
-    for uri in store.uris(asset):
-        if f"/project={project}/" in uri:
-            with store.blobs.fs.open(uri, "rb") as file:
-                tables.append(pq.read_table(file, columns=None))
-    if not tables:
-        return manifest.empty(asset)
-    table = pa.concat_tables([table.select([name for name in contract.columns if name in table.column_names]) for table in tables])
-    return table.to_pandas().drop_duplicates(ignore_index=True).reindex(columns=list(contract.columns))
-
-
-def _gate_rows(store: Store, project: str) -> dict[tuple[str, str, str], Row]:
-    """(asset, partition, version) -> the ledger row that released it last."""
-    rows = store.gates.rows()
-    rows = rows[(rows["project"] == project) & rows["outcome"].isin(RELEASING)]
-    rows = rows.drop_duplicates(["asset", "partition", "version"], keep="last")
-    kept = [
-        "outcome",
-        "asset",
-        "partition",
-        "version",
-        "suite_digest",
-        "seq",
-        "by",
-        "at",
-        "reason",
-        "until",
-        "failed",
-        "failed_rows",
-        "row_hash",
-    ]
-    return {(row["asset"], row["partition"], row["version"]): row for row in _plain(rows[kept])}
-
-
 def _passages(
     gates: Mapping[tuple[str, str, str], Row], versions: Versions, store: Store, project: str, drops: list[str], batches: list[str]
 ) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
@@ -411,12 +337,6 @@ def _passages(
             used |= {(stage, part): released[part] for part in partitions if (stage, part) not in used and part in released}
     outcomes = {key: gates[(*key, version)]["outcome"] for key, version in used.items() if (*key, version) in gates}
     return set(outcomes), {key for key, outcome in outcomes.items() if outcome == "waived"}
-
-
-def _plain(frame: pd.DataFrame) -> list[Row]:
-    """Rows as JSON's own types: None for null, ISO text for times."""
-    records = frame.astype("object").where(frame.notna(), None).to_dict("records")
-    return [{str(key): value.isoformat() if isinstance(value, pd.Timestamp) else value for key, value in row.items()} for row in records]
 
 
 def _gate_sentence(gate: Row) -> str:

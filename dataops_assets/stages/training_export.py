@@ -233,7 +233,7 @@ def _why_not(
         return "not_in_cleaned_set", ""
     status = str(cleaned.at[image, "status"])
     if status != "kept":
-        return "not_kept", f"{status}: {str(cleaned.at[image, 'reason'] or '')}"
+        return "not_kept", f"{status}: {cleaned.at[image, 'reason'] or ''!s}"
     if image not in labels:
         return "unlabelled", ""
     values = labels[image].values
