@@ -8,7 +8,7 @@ checks. Suites live in `quality_suites/`, one module an artifact; thresholds com
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import ModuleType
@@ -102,8 +102,7 @@ def _validate(
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    derive: Callable[[pd.DataFrame], pd.DataFrame] = getattr(module, "derive", lambda frame: frame)
-    frame = derive(candidate.frame)
+    frame = module.derive(candidate.frame, inputs) if hasattr(module, "derive") else candidate.frame
     parameters = module.parameters(candidate.frame, inputs) if hasattr(module, "parameters") else {}
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from dataops_assets import flow, warehouse
-from dataops_assets.reports import shown
+from dataops_assets.reports import pages, shown
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import defs_root, load_projects
 from dataops_assets.store import Store
@@ -20,8 +20,9 @@ StoreParam = dg.ResourceParam[Store]
 def program_report(store: StoreParam) -> dg.MaterializeResult[None]:
     """All projects side by side: how far each stage is, which gates said no, what it cost against budget and date."""
     specs = list(load_projects(defs_root()))
-    made = flow.program_report(store, specs)
-    return dg.MaterializeResult(metadata=metadata_of(shown.program(store, specs, made)))
+    parts = shown.program(store, specs, flow.program_report(store, specs))
+    pages.put(store.home.root / "reports" / "program.html", pages.page("Program", "all projects", parts))
+    return dg.MaterializeResult(metadata=metadata_of(parts))
 
 
 @dg.asset(group_name=GROUP, kinds={"duckdb"}, tags={"dataops/step": "audit"}, key=["program", "warehouse"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from dataops_assets.manifest import Manifest
+from dataops_assets.manifest import Manifest, records
+from dataops_assets.reports import status
 from dataops_assets.reports.panels import Page, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -29,7 +31,7 @@ def _table(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
 
 
 def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
-    numbers = {row.check: float(row.value) for row in made.frame.itertuples() if pd.notna(row.value)}
+    numbers = {row["check"]: row["value"] for row in records(made.frame) if row["value"] is not None}
     return {**numbers, "what it adds up to": table_of(made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]])}
 
 
@@ -202,3 +204,21 @@ def _spread(frame: pd.DataFrame, column: str = "category") -> pd.DataFrame:
     turn = frame.groupby(frame[column].fillna("-")).cumcount()
     order = pd.DataFrame({"turn": turn, "value": frame[column].fillna("-")}).sort_values(["turn", "value"], kind="stable").index
     return frame.loc[order[:PICTURES]].sort_values(column, kind="stable", na_position="last")
+
+
+def program(store: Store, specs: Sequence[ProjectSpec], report: pd.DataFrame) -> dict[str, Any]:
+    """All projects: stages, money, and what is held back."""
+    states = [status.of(store, spec) for spec in specs]
+    money = [
+        {"project": state.project, "spent": state.spent, "budget": state.budget, "currency": state.currency, "held back": len(state.held)}
+        for state in states
+    ]
+    held = [{"project": state.project, **row} for state in states for row in state.held]
+    return {
+        "projects": len(specs),
+        "held_back": len(held),
+        "money": Table(money) if money else None,
+        "stages": table_of(report) if len(report) else None,
+        "gates that said no": Table(held) if held else None,
+        "report": Page("program.html"),
+    }

@@ -1,0 +1,88 @@
+"""A model's predictions on a release, row by row: right, wrong, or not usable with the reason."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.manifest import CONTRACTS, records
+from dataops_assets.spec import ProjectSpec
+
+COLUMNS = ("image_id", "attribute", "predicted", "confidence", "model")
+
+
+def accept(files: Sequence[tuple[str, bytes]], export: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
+    """Read predictions: CSV with `image_id, attribute, predicted` and optionally `confidence, model`.
+
+    `attribute` may be missing in a project of one attribute. Every row comes out, accepted or rejected with a reason code;
+    a file that can't be read at all comes out as one rejected row.
+    """
+    known = {row["image_id"]: row for row in records(export)}
+    rows = [row for _, data in files for row in _rows(data)]
+    single = spec.ontology.attributes[0].name if len(spec.ontology.attributes) == 1 else None
+    made = {row["row_id"]: _judged(row, known, spec, single) for row in rows}  # the same file twice adds nothing
+    return pd.DataFrame(list(made.values()), columns=list(CONTRACTS["model_feedback"].columns))
+
+
+def _rows(data: bytes) -> list[dict[str, Any]]:
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+        rows: list[dict[str, Any]] = list(reader)
+    except UnicodeDecodeError:
+        return [{"row_id": f"{digest}:0", "reason": "ENCODING"}]
+    except csv.Error:
+        return [{"row_id": f"{digest}:0", "reason": "SCHEMA"}]
+    if not {"image_id", "predicted"} <= set(reader.fieldnames or ()):
+        return [{"row_id": f"{digest}:0", "reason": "SCHEMA"}]
+    if not rows:
+        return [{"row_id": f"{digest}:0", "reason": "NO_ROWS"}]
+    return [{**{name: row.get(name) for name in COLUMNS}, "row_id": f"{digest}:{number}"} for number, row in enumerate(rows, start=1)]
+
+
+def _judged(row: dict[str, Any], known: dict[str, Any], spec: ProjectSpec, single: str | None) -> dict[str, Any]:
+    exported = known.get(row.get("image_id") or "")
+    attribute = spec.ontology.attribute(row.get("attribute") or single or "")
+    confidence = _number(row.get("confidence"))
+    reason = row.get("reason")
+    if not reason and (exported is None or attribute is None):
+        reason = "UNKNOWN_ITEM"
+    label = json.loads(exported["labels"]).get(attribute.name) if exported and attribute else None
+    if not reason and not isinstance(label, (str, list)):
+        reason = "UNKNOWN_ITEM"
+    if not reason and attribute and not set((row["predicted"] or "").split("|")) <= attribute.values.keys():
+        reason = "UNKNOWN_LABEL"
+    if not reason and confidence is not None and not 0 <= confidence <= 1:
+        reason = "NOT_FINITE" if not math.isfinite(confidence) else "OUT_OF_BOUNDS"
+    base = {
+        "row_id": row["row_id"],
+        "image_id": row.get("image_id"),
+        "attribute": attribute.name if attribute else row.get("attribute"),
+        "predicted": row.get("predicted"),
+        "model": row.get("model") or None,
+        "release": exported["release"] if exported else "-",
+    }
+    if reason:
+        return {**base, "status": "rejected", "reason": reason}
+    assert exported is not None
+    text = "|".join(sorted(label)) if isinstance(label, list) else label
+    is_correct = "|".join(sorted(row["predicted"].split("|"))) == text
+    return {
+        **base, "split": exported["split"], "label": text, "confidence": confidence, "is_correct": is_correct, "status": "accepted",
+    }  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    if value in (None, ""):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan

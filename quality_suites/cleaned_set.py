@@ -1,0 +1,54 @@
+"""Gate of `cleaned_set`: enough is kept, nothing kept is unusable or a duplicate, nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.spec import ProjectSpec
+from quality_suites.expectations import WARNING, among, as_many_rows, filled, matching, not_empty, suite_of, true, unique
+
+KEPT = 'status == "kept"'
+
+
+def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Adds `is_alone`: no other kept row is in this row's group of near duplicates, and none shows the same pixels."""
+    kept = frame["status"] == "kept"
+    in_group = frame[kept & frame["near_duplicate_group"].notna()].groupby("near_duplicate_group")["image_id"].transform("size")
+    same = frame[kept & frame["clean_sha256"].notna()].groupby("clean_sha256")["image_id"].transform("size")
+    alone = (in_group.reindex(frame.index).fillna(1) == 1) & (same.reindex(frame.index).fillna(1) == 1)
+    return frame.assign(is_alone=alone)
+
+
+def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    return {"input_rows": int((inputs["raw_images"]["status"] == "accepted").sum())}
+
+
+def suite(spec: ProjectSpec) -> Any:
+    keep, review = spec.gates.min_keep_share, spec.gates.max_review_share
+    flags = [flag_down(issue) for issue in spec.cleaning.reject]
+    return suite_of(
+        "cleaned_set",
+        not_empty("cleaned_set", "picture"),
+        as_many_rows("Every accepted file must be kept, rejected or up for review"),
+        unique(["image_id"], "Every picture must have one row"),
+        among("status", ("kept", "rejected", "review"), "status_known", "A picture is kept, rejected or up for review"),
+        among("status", ("kept",), "keep_share", f"At least {keep:.0%} of the pictures must be usable", mostly=keep),
+        among(
+            "status", ("kept", "rejected"), "review_share", f"At most {review:.0%} of the pictures should wait for a person",
+            mostly=1 - review, severity=WARNING,
+        ),
+        matching("clean_sha256", "^[0-9a-f]{64}$", "kept_cleaned", "Every kept picture must have its cleaned file", where=KEPT),
+        filled("clean_sha256", "kept_has_file", "Every kept picture must have its cleaned file", where=KEPT),
+        filled("reason", "left_out_explained", "Every picture that is not kept must say why", where='status != "kept"'),
+        true("is_alone", "kept_once", "No two kept pictures may show the same thing", where=KEPT),
+        *flags,
+    )  # fmt: skip
+
+
+def flag_down(issue: str) -> Any:
+    """No kept picture has an issue that rejects, unless a person kept it all the same."""
+    sentence = f"No kept picture may be {issue.replace('_', ' ')}"
+    return among(f"is_{issue}", [False], f"no_kept_{issue}", sentence, where='status == "kept" and decided_by.isnull()')

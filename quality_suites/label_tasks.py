@@ -1,0 +1,62 @@
+"""Gate of `label_tasks`: a batch asks what its plan says, of a vendor of the project, with hidden gold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.spec import ProjectSpec
+from quality_suites.expectations import WARNING, among, as_many_rows, between, matching, not_empty, suite_of, unique
+
+KINDS = ("screening", "pilot", "qualification", "production", "rework", "adjudication", "preservation")
+
+
+def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Adds `gold_share` of the batch."""
+    share = float(frame["is_gold"].fillna(False).astype(bool).mean()) if len(frame) else 0.0
+    return frame.assign(gold_share=share)
+
+
+def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    return {"input_rows": len(inputs["batch_plans"])}
+
+
+def suite(spec: ProjectSpec) -> Any:
+    vendors = [vendor.name for vendor in spec.labeling.vendors]
+    internal = [vendor.name for vendor in spec.labeling.vendors if vendor.internal]
+    trusted = [vendor.name for vendor in spec.labeling.vendors if vendor.internal or vendor.may_see_personal_data]
+    names = "|".join(["screening", *(attribute.name for attribute in spec.ontology.attributes)])
+    return suite_of(
+        "label_tasks",
+        not_empty("A batch", "task"),
+        as_many_rows("Every planned picture must be one task"),
+        unique(["task_id"], "Every task must have an id of its own"),
+        unique_pictures(),
+        among("kind", KINDS, "kind_known", "A batch must be of a known kind"),
+        among("vendor", vendors, "vendor_known", f"The vendor must be one of the project's: {', '.join(vendors)}"),
+        among(
+            "vendor", internal, "own_people", "Pilots and adjudication must stay with our own people",
+            where='kind in ["pilot", "adjudication", "preservation"]',
+        ),
+        among(
+            "vendor", trusted, "trusted_people", "Pictures to screen may go only to people who may see personal data",
+            where='kind == "screening"',
+        ),
+        between("overlap", "answers_wanted", "Every task must want at least one answer", low=1, high=25),
+        matching("attributes", rf"^({names})(\|({names}))*$", "questions_known", "Every question must be in the ontology"),
+        matching("sha256", "^[0-9a-f]{64}$", "picture_stored", "Every task must name its picture"),
+        among("ontology_version", [spec.ontology.version], "ontology_current", "Tasks must be asked under the current ontology"),
+        between(
+            "gold_share", "gold_share", f"A production batch should hold about {spec.labeling.gold_share:.0%} gold",
+            low=spec.labeling.gold_share / 2, where='kind == "production"', severity=WARNING,
+        ),
+    )  # fmt: skip
+
+
+def unique_pictures() -> Any:
+    """A picture is asked about once in a batch; gold that came twice would be told by it."""
+    made = unique(["image_id"], "A picture must stand once in a batch")
+    made.meta = {**made.meta, "name": "pictures_unique"}
+    return made

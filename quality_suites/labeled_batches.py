@@ -1,0 +1,53 @@
+"""Gate of `labeled_batches`: what came back is complete, in the ontology, and names no person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.spec import ProjectSpec
+from quality_suites.expectations import among, between, filled, matching, not_empty, suite_of, true, unique
+
+ACCEPTED = 'status == "accepted"'
+
+
+def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Adds `any_accepted`, and `coverage`: the share of the batch's questions that have all the answers asked for."""
+    tasks = inputs["label_tasks"]
+    wanted = tasks.assign(attribute=tasks["attributes"].str.split("|")).explode("attribute")[["task_id", "attribute", "overlap"]]
+    accepted = frame[frame["status"] == "accepted"]
+    workers = accepted.groupby(["task_id", "attribute"])["worker_id"].nunique().rename("n").reset_index()
+    held = wanted.merge(workers, on=["task_id", "attribute"], how="left")
+    coverage = float((held["n"].fillna(0) >= held["overlap"]).mean()) if len(held) else 0.0
+    return frame.assign(any_accepted=bool(len(accepted)), coverage=coverage)
+
+
+def suite(spec: ProjectSpec) -> Any:
+    share, covered = spec.gates.min_accepted_row_share, spec.gates.min_coverage
+    names = ["screening", *(attribute.name for attribute in spec.ontology.attributes)]
+    rules = [
+        not_empty("A return", "row"),
+        unique(["row_id"], "Every returned row must stand once"),
+        among("status", ("accepted", "rejected"), "status_known", "A returned row is accepted or rejected"),
+        true("any_accepted", "something_accepted", "A return must hold at least one row that can be used"),
+        filled("reason", "rejections_explained", "Every rejected row must say why", where='status == "rejected"'),
+        among("status", ("accepted",), "accepted_share", f"At least {share:.0%} of the returned rows must be usable", mostly=share),
+        between("coverage", "coverage", f"At least {covered:.0%} of the questions must have all the answers asked for", low=covered),
+        matching("worker_id", "^w-[0-9a-f]{16}$", "workers_pseudonymous", "Workers must be pseudonyms", where=ACCEPTED),
+        filled("worker_id", "workers_known", "Every accepted answer must have a worker", where=ACCEPTED),
+        filled("task_id", "tasks_known", "Every accepted answer must belong to a task", where=ACCEPTED),
+        among("attribute", names, "questions_known", "Every accepted answer must be to a question of the ontology", where=ACCEPTED),
+        filled("label", "answers_given", "Every accepted answer must have a label", where=ACCEPTED),
+    ]
+    for attribute in spec.ontology.attributes:
+        where = f'status == "accepted" and attribute == "{attribute.name}"'
+        sentence = f"Labels of {attribute.name} must be values of the ontology"
+        if attribute.kind == "multi":
+            words = "|".join(re.escape(value) for value in attribute.values)
+            rules.append(matching("label", rf"^({words})(\|({words}))*$", f"{attribute.name}_in_ontology", sentence, where=where))
+        else:
+            rules.append(among("label", attribute.values, f"{attribute.name}_in_ontology", sentence, where=where))
+    return suite_of("labeled_batches", *rules)

@@ -1,0 +1,21 @@
+"""Gate of `model_feedback`: predictions belong to the release, and enough of them can be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dataops_assets.spec import ProjectSpec
+from quality_suites.expectations import among, between, filled, not_empty, suite_of, unique
+
+
+def suite(spec: ProjectSpec) -> Any:
+    share = spec.gates.min_accepted_row_share
+    return suite_of(
+        "model_feedback",
+        not_empty("Model results", "prediction"),
+        unique(["row_id"], "Every prediction must stand once"),
+        among("status", ("accepted", "rejected"), "status_known", "A prediction is accepted or rejected"),
+        among("status", ("accepted",), "accepted_share", f"At least {share:.0%} of the predictions must be usable", mostly=share),
+        filled("reason", "rejections_explained", "Every rejected prediction must say why", where='status == "rejected"'),
+        between("confidence", "confidence_is_share", "Confidence must lie between 0 and 1", low=0, high=1, nullable=True),
+    )
