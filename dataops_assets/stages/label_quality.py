@@ -109,13 +109,14 @@ def _by_value(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _boxes(asked: pd.DataFrame, given: pd.DataFrame, truth: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     answers = boxes.answers(given)
+    references = dict(list(truth.groupby("task_id")))
     correct = total = 0
     rows = []
     for task in asked.to_dict("records"):
         drawn = answers.get((task["task_id"], task["attribute"]), {})
         head = task | {"n_labels": len(drawn), "agreement": _same_pairs(list(drawn.values()))}
-        known = truth[truth["task_id"] == task["task_id"]]
-        if task["is_gold"] and len(known):
+        known = references.get(task["task_id"])
+        if task["is_gold"] and known is not None:
             right = sum(boxes.is_same(answer, boxes.answer(known)) for answer in drawn.values())
             correct, total = correct + right, total + len(drawn)
             head |= {"gold_correct": right, "posterior": right / len(drawn) if drawn else 0.0, "is_tie": False}

@@ -85,7 +85,7 @@ def plan(
     if limit is not None:
         waiting = waiting.head(limit)
     if waiting.empty:
-        return Plan([], f"nothing waits for a {kind} batch")
+        return Plan([], f"nothing waits for {kind}")
     with_gold = kind == "production" and spec.labeling.gold_share > 0
     reasons = ["no hidden gold: no pilot is approved yet"] if with_gold and gold.empty else []
     uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()

@@ -171,7 +171,7 @@ def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], rece
     rows["submitted_at"] = times
     mark(bad_time, "BAD_TIME")
     if received_before is not None:
-        mark((rows["submitted_at"] > pd.Timestamp(received_before).tz_convert("UTC") + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
+        mark((rows["submitted_at"] > pd.to_datetime(received_before, utc=True) + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
     rows["reason"] = pd.Series(reason, index=rows.index)
     _mark_repeats(rows, is_box)
     return rows

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
+import pytest
 
 from dataops_assets.labels import boxes
 
@@ -31,3 +36,21 @@ def test_the_same_objects_in_any_order():
     assert not boxes.is_same(one, (one[0], ("bag", "bag")))
     assert not boxes.is_same(one, (one[0][:1], ("bag",)))
     assert boxes.is_same((one[0][:0], ()), (one[0][:0], ()))
+
+
+def test_real_volunteers_boxes_stay_alone_only_where_nobody_else_drew_the_same():
+    path = Path(os.environ.get("DATAOPS_SHARED") or Path(__file__).parents[3] / "shared") / "data" / "crowd" / "zoo_cat_boxes" / "boxes.csv"
+    if not path.is_file():
+        pytest.skip(f"volunteers' boxes are not at {path}")
+    frame = pd.read_csv(path)
+    frame["w"], frame["h"] = frame["x1"] - frame["x0"], frame["y1"] - frame["y0"]
+    for _, task in frame.groupby("task"):
+        drawn = [rows[["x0", "y0", "w", "h"]].to_numpy() for _, rows in task.groupby("worker")]
+        objects = boxes.cluster(drawn)
+        assert sorted(member for members in objects for member in members) == [
+            (w, b) for w, made in enumerate(drawn) for b in range(len(made))
+        ]
+        for worker, box in (members[0] for members in objects if len(members) == 1):
+            others = [made for place, made in enumerate(drawn) if place != worker]
+            overlap = max((boxes.iou(drawn[worker][[box]], made).max() for made in others), default=0.0)
+            assert overlap < boxes.MIN_IOU or len(drawn[worker]) > 1  # a worker may box one cat twice: one of them is left

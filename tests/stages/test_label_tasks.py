@@ -56,7 +56,7 @@ def test_production_takes_every_other_source_once_with_hidden_gold():
     assert set(rows["vendor"]) == {"acme"} and set(rows["attributes"]) == {"colour|size"}
     assert rows["amount"].sum() == pytest.approx(15 * 3 * 2 * 0.1)
     again = label_tasks.plan("production", spec, sources, pd.concat([pilot, *batches]), gold=gold)
-    assert again == ([], "nothing waits for a production batch")
+    assert again == ([], "nothing waits for production")
 
 
 def test_plans_are_deterministic_whatever_the_order_of_their_inputs():
@@ -253,3 +253,8 @@ def test_round_trip_by_csv_and_by_label_studio(request_of_a_batch):
     pd.testing.assert_frame_equal(
         by_csv[columns].sort_values(order, ignore_index=True), by_studio[columns].sort_values(order, ignore_index=True)
     )
+
+
+def test_the_built_in_question_is_not_an_attribute():
+    with pytest.raises(ValueError, match="built-in question"):
+        make_spec({"name": "screening", "values": {"a": ""}})
