@@ -155,6 +155,8 @@ class Ontology(Section):
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError(f"attribute names repeat: {sorted(names)}")
+        if "screening" in names:
+            raise ValueError("'screening' names the built-in question of screening batches; call the attribute otherwise")
         return self
 
     def attribute(self, name: str) -> Attribute | None:

@@ -66,12 +66,13 @@ def read(document: Any, sizes: dict[str, tuple[int, int]], boxes: Sequence[str])
         raise Refused("SCHEMA", "a Label Studio export is a list of tasks")
     if document and not any("annotations" in task or "completions" in task for task in document):
         raise Refused("SCHEMA", "no task has `annotations`: export as JSON, not JSON_MIN")
-    found = []
+    empty = dict.fromkeys((*FIELDS, "fault"), "")
+    found: list[dict[str, Any]] = []
     for number, task in enumerate(document, start=1):
-        found += [{"row": number, "part": part} | row for part, row in enumerate(_task(task, sizes, boxes), start=1)]
+        found += [empty | {"row": number, "part": part} | row for part, row in enumerate(_task(task, sizes, boxes), start=1)]
     if not found:
         raise Refused("NO_ROWS", "no annotation in it")
-    return pd.DataFrame(found, columns=list(COLUMNS), dtype="object").fillna(dict.fromkeys((*FIELDS, "fault"), ""))
+    return pd.DataFrame(found, columns=list(COLUMNS), dtype="object")
 
 
 def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
     Returns:
         `approved_labels` rows.
     """
-    is_gold = quality["is_gold"].fillna(False).astype(bool)
+    is_gold = quality["is_gold"].astype("boolean").fillna(False).astype(bool)
     rows = quality[(quality["decision"] == "accept") & ~is_gold & quality["label"].notna()]
     versions = tasks.set_index("task_id")["ontology_version"]
     rows = rows.assign(

@@ -43,7 +43,7 @@ def assess(labeled: pd.DataFrame, tasks: pd.DataFrame, gold: pd.DataFrame | None
     asked = tasks.assign(attribute=tasks["attributes"].str.split("|")).explode("attribute", ignore_index=True)
     asked = asked[["batch_id", "kind", "task_id", "image_id", "attribute", "vendor", "round", "overlap", "is_gold"]]
     asked = asked.rename(columns={"overlap": "n_wanted"})
-    asked["is_gold"] = asked["is_gold"].fillna(False).astype(bool)
+    asked["is_gold"] = asked["is_gold"].astype("boolean").fillna(False).astype(bool)
     answers = labeled[labeled["status"] == "accepted"]
     truth = _truth(gold, asked)
     frames = []
@@ -109,17 +109,18 @@ def _by_value(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _boxes(asked: pd.DataFrame, given: pd.DataFrame, truth: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     answers = boxes.answers(given)
+    references = dict(list(truth.groupby("task_id")))
     correct = total = 0
     rows = []
     for task in asked.to_dict("records"):
         drawn = answers.get((task["task_id"], task["attribute"]), {})
         head = task | {"n_labels": len(drawn), "agreement": _same_pairs(list(drawn.values()))}
-        known = truth[truth["task_id"] == task["task_id"]]
-        if task["is_gold"] and len(known):
+        known = references.get(task["task_id"])
+        if task["is_gold"] and known is not None:
             right = sum(boxes.is_same(answer, boxes.answer(known)) for answer in drawn.values())
             correct, total = correct + right, total + len(drawn)
             head |= {"gold_correct": right, "posterior": right / len(drawn) if drawn else 0.0, "is_tie": False}
-            objects = known[["object_id", "label", *_SIDES]].assign(gold_label=known["label"]).fillna({"object_id": ""})
+            objects = known[["object_id", "label", *_SIDES]].assign(gold_label=known["label"])
             rows += [head | row for row in objects.to_dict("records")]
         else:
             rows += [head | row for row in _objects(list(drawn.values()))]
@@ -130,7 +131,7 @@ def _boxes(asked: pd.DataFrame, given: pd.DataFrame, truth: pd.DataFrame, spec: 
     weakest = frame.groupby("task_id")["posterior"].transform("min")  # a picture is accepted whole or not at all
     tied = frame.groupby("task_id")["is_tie"].transform("any")
     frame = _decide(frame.assign(posterior=weakest, is_tie=tied), spec).assign(posterior=frame["posterior"])
-    some = frame["left_out"].fillna(0).astype(float) > 0
+    some = pd.to_numeric(frame["left_out"]) > 0
     frame.loc[some, "reason"] += "; " + frame.loc[some, "left_out"].astype(str) + " boxes that less than half drew are left out"
     return _with_gold(frame, correct, total).drop(columns=["is_tie", "left_out"])
 

@@ -47,7 +47,7 @@ def plan(
     vendor: str | None = None,
     limit: int | None = None,
 ) -> Plan:
-    """Cut what waits into batches of at most `labeling.batch_size` images that the budget pays for.
+    """Cut what waits into batches of at most `labeling.batch_size` images (a pilot is one batch) that the budget pays for.
 
     - `pilot`: source images never planned, drawn evenly over category and image vendor; internal. One answer each: our own
       people's answer defines what is right, and a second opinion on it is what `preservation` and a tool trial are for.
@@ -85,24 +85,25 @@ def plan(
     if limit is not None:
         waiting = waiting.head(limit)
     if waiting.empty:
-        return Plan([], f"nothing waits for a {kind} batch")
+        return Plan([], f"nothing waits for {kind}")
     with_gold = kind == "production" and spec.labeling.gold_share > 0
     reasons = ["no hidden gold: no pilot is approved yet"] if with_gold and gold.empty else []
-    uses = planned[planned["is_gold"].fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
+    uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
     number = _last_number(kind, planned)
     batches: list[pd.DataFrame] = []
+    size = max(spec.labeling.batch_size, spec.labeling.pilot_size if kind in ("pilot", "preservation") else 1)
     left, unpaid = budget_left, 0
     for _, group in waiting.groupby("group", sort=True):
         labels_it = who or _known(spec, str(group["vendor"].iloc[0]))
-        for start in range(0, len(group), spec.labeling.batch_size):
-            rows = group.iloc[start : start + spec.labeling.batch_size]
+        for start in range(0, len(group), size):
+            rows = group.iloc[start : start + size]
             batch_id = f"{kind}-{number + 1:03d}"
             pool = _draw(gold, batch_id, labels_it.name, uses) if with_gold else gold.head(0)
             n, n_gold = _affordable(rows, pool, spec, labels_it, left)
             unpaid += len(rows) - n
             if n == 0:
                 continue
-            batch = pd.concat([rows.head(n), pool.head(n_gold)], ignore_index=True)
+            batch = pd.concat([rows.head(n), pool.head(n_gold)], ignore_index=True) if n_gold else rows.head(n)
             batch = batch.assign(batch_id=batch_id, kind=kind, vendor=labels_it.name, currency=spec.brief.currency)
             batch["amount"] = _prices(batch, labels_it)
             left -= float(batch["amount"].sum())
@@ -212,7 +213,7 @@ def _waiting(
 
 def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
     decision = "adjudicate" if kind == "adjudication" else "rework"
-    rows = quality[(quality["decision"] == decision) & ~quality["is_gold"].fillna(False).astype(bool)]
+    rows = quality[(quality["decision"] == decision) & ~quality["is_gold"].astype("boolean").fillna(False).astype(bool)]
     rows = rows[rows["image_id"].isin(set(sources["image_id"]))]
     rows = rows[["batch_id", "image_id", "attribute"]].drop_duplicates()
     later = planned[planned["parent_batch_id"].notna()][["parent_batch_id", "image_id", "attributes"]]

@@ -171,7 +171,7 @@ def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], rece
     rows["submitted_at"] = times
     mark(bad_time, "BAD_TIME")
     if received_before is not None:
-        mark((rows["submitted_at"] > pd.Timestamp(received_before).tz_convert("UTC") + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
+        mark((rows["submitted_at"] > pd.to_datetime(received_before, utc=True) + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
     rows["reason"] = pd.Series(reason, index=rows.index)
     _mark_repeats(rows, is_box)
     return rows
@@ -200,18 +200,24 @@ def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     """Values, and whether each is missing, not finite, or no number at all."""
     codes, texts = pd.factorize(column)
     missing = np.array([text == "" for text in texts], dtype=bool)
-    values = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce").to_numpy(dtype=np.float64)
-    spelt = [str(text).lower().lstrip("+-") in ("nan", "inf", "infinity") for text in texts]
-    wild = np.isinf(values) | np.array(spelt, dtype=bool)
-    wrong = np.isnan(values) & ~missing & ~wild
+    values = np.array([_float(text) for text in texts], dtype=np.float64)
+    wrong = np.isnan(values) & ~missing & np.array([str(text).lower().lstrip("+-") != "nan" for text in texts], dtype=bool)
+    wild = ~np.isfinite(values) & ~missing & ~wrong
     return values[codes], missing[codes], wild[codes], wrong[codes]
+
+
+def _float(text: object) -> float:
+    try:
+        return float(text) if isinstance(text, str | float) and "_" not in str(text) else np.nan
+    except ValueError:
+        return np.nan
 
 
 def _clip(rows: pd.DataFrame, sides: dict[str, np.ndarray], tasks: pd.DataFrame, place: np.ndarray, boxed: np.ndarray) -> np.ndarray:
     """Write the boxes, cut at the picture's edge; returns whether each lies inside."""
     limits = [tasks[name].astype("float64").to_numpy()[place] for name in ("width_px", "height_px")]
     inside = np.ones(len(rows), dtype=bool)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         for low, length, limit in (("x", "w", limits[0]), ("y", "h", limits[1])):
             start, end = sides[low], sides[low] + sides[length]
             limit = np.where(np.isnan(limit), np.inf, limit)
@@ -254,8 +260,9 @@ def _mark_repeats(rows: pd.DataFrame, is_box: np.ndarray) -> None:
         several = boxes.groupby(unit)[["order", "answer"]].transform("nunique").gt(1).any(axis=1)
         boxes = boxes[several]
         boxes = boxes.assign(submission=-1 - boxes.groupby([*unit, "order", "answer"]).ngroup())
-        boxes = boxes.assign(says=boxes["label"] + boxes[list(_SIDES)].round(3).astype(str).agg("|".join, axis=1))
-        good = pd.concat([good, boxes])
+        corners = zip(boxes["label"], *(boxes[side].round(3) for side in _SIDES), strict=True)
+        boxes = boxes.assign(says=["|".join(map(str, corner)) for corner in corners])
+        good = pd.concat([good, boxes]) if len(good) else boxes
     if good.empty:
         return
     answers = good.sort_values(["order", "row", "part"]).groupby("submission", sort=False)

@@ -36,7 +36,7 @@ def feedback(labeled: pd.DataFrame, quality: pd.DataFrame, tasks: pd.DataFrame, 
     answers = _answers(labeled[labeled["status"] == "accepted"], quality, spec)
     if answers.empty:
         return manifest.empty("vendor_feedback")
-    gold_tasks = set(tasks.loc[tasks["is_gold"].fillna(False).astype(bool), "task_id"])
+    gold_tasks = set(tasks.loc[tasks["is_gold"].astype("boolean").fillna(False).astype(bool), "task_id"])
     answers["on_gold"] = answers["task_id"].isin(gold_tasks) & answers["is_judged"]
     answers["on_other"] = ~answers["task_id"].isin(gold_tasks) & answers["is_judged"]
     groups = answers.groupby(_WHO, sort=True)
@@ -77,15 +77,17 @@ def _answers(rows: pd.DataFrame, quality: pd.DataFrame, spec: ProjectSpec) -> pd
     unit = ["task_id", "attribute"]
     names = {name for name in rows["attribute"].dropna().unique() if (found := question(spec, name)) is not None and found.kind == "box"}
     settled = quality[(quality["decision"] == "accept") & quality["label"].notna()]
-    settled = settled[~settled["is_gold"].fillna(False).astype(bool) | settled["gold_label"].notna()]
+    settled = settled[~settled["is_gold"].astype("boolean").fillna(False).astype(bool) | settled["gold_label"].notna()]
     choices = rows[~rows["attribute"].isin(names)]
     reference = settled.drop_duplicates(unit).set_index(unit)["label"].rename("right")
     choices = choices[[*_WHO, "task_id", "label", "seconds"]].join(reference, on=unit)
     choices["is_judged"] = choices["right"].notna()
     choices["is_right"] = choices["label"] == choices["right"]
     choices["pair"] = list(zip(choices["right"], choices["label"], strict=True))
-    drawn = [_box_answers(rows[rows["attribute"].isin(names)], settled)] if names else []
-    return pd.concat([choices, *drawn], ignore_index=True)
+    if not names:
+        return choices
+    drawn = _box_answers(rows[rows["attribute"].isin(names)], settled)
+    return pd.concat([choices, drawn], ignore_index=True) if len(choices) else drawn
 
 
 def _box_answers(rows: pd.DataFrame, settled: pd.DataFrame) -> pd.DataFrame:

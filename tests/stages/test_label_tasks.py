@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataops_assets.blobs import Blobs
+from dataops_assets.manifest import CONTRACTS, conform, empty
+from dataops_assets.stages import approved_labels, label_quality, label_tasks
+from dataops_assets.stages.labeled_batches import accept
+from tests.labels.world import COLOUR, KEY, MARKS, PARTS, answer_all, make_csv, make_sources, make_spec
+
+NONE = empty("batch_plans")
+SIZE = {"name": "size", "values": {"s": "Small.", "l": "Large."}}
+
+
+def after_pilot(n: int = 12, **labeling: object):
+    """A project whose pilot is done: spec, sources, plans, gold."""
+    spec = make_spec(COLOUR, SIZE, **labeling)
+    sources = make_sources(n)
+    (pilot,) = label_tasks.plan("pilot", spec, sources, NONE).batches
+    tasks = label_tasks.build(pilot, sources, spec)
+    labeled = accept([("us", "a.csv", answer_all(tasks, spec, ("me",)))], tasks, spec, KEY)
+    quality = label_quality.assess(labeled, tasks, None, spec)
+    gold = approved_labels.gold_of(approved_labels.approve(quality, tasks, spec, "me"))
+    return spec, sources, pilot, gold
+
+
+def test_a_pilot_is_drawn_evenly_and_done_by_our_own_people():
+    spec = make_spec(pilot_size=6)
+    sources = make_sources(30)
+    (pilot,) = label_tasks.plan("pilot", spec, sources, NONE).batches
+    assert (set(pilot["batch_id"]), set(pilot["vendor"]), set(pilot["overlap"])) == ({"pilot-001"}, {"us"}, {1})
+    drawn = sources[sources["image_id"].isin(pilot["image_id"])]
+    assert (drawn.groupby(["category", "vendor"]).size() == 1).all() and len(drawn) == 6
+
+
+def test_production_takes_every_other_source_once_with_hidden_gold():
+    spec, sources, pilot, gold = after_pilot(16)
+    batches, reason = label_tasks.plan("production", spec, sources, pilot, gold=gold)
+    assert reason == ""
+    assert [batch["batch_id"].iloc[0] for batch in batches] == ["production-001", "production-002", "production-003"]
+    rows = pd.concat(batches)
+    bought = rows[~rows["is_gold"].astype(bool)]
+    assert sorted(bought["image_id"]) == sorted(set(sources["image_id"]) - set(pilot["image_id"]))
+    assert [int((~batch["is_gold"].astype(bool)).sum()) for batch in batches] == [5, 5, 2]
+    assert [int(batch["is_gold"].sum()) for batch in batches] == [1, 1, 1]
+    assert set(rows.loc[rows["is_gold"].astype(bool), "image_id"]) <= set(pilot["image_id"])
+    assert rows.loc[rows["is_gold"].astype(bool), "image_id"].is_unique  # the least used first
+    assert set(rows["vendor"]) == {"acme"} and set(rows["attributes"]) == {"colour|size"}
+    assert rows["amount"].sum() == pytest.approx(15 * 3 * 2 * 0.1)
+    again = label_tasks.plan("production", spec, sources, pd.concat([pilot, *batches]), gold=gold)
+    assert again == ([], "nothing waits for production")
+
+
+def test_plans_are_deterministic_whatever_the_order_of_their_inputs():
+    spec, sources, pilot, gold = after_pilot()
+    first = label_tasks.plan("production", spec, sources, pilot, gold=gold)
+    second = label_tasks.plan("production", spec, sources[::-1], pilot[::-1], gold=gold[::-1])
+    for one, other in zip(first.batches, second.batches, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_without_a_pilot_production_says_that_gold_is_missing():
+    plan = label_tasks.plan("production", make_spec(), make_sources(3), NONE)
+    assert len(plan.batches) == 1 and plan.reason == "no hidden gold: no pilot is approved yet"
+
+
+def test_limit_and_budget_leave_the_rest_waiting():
+    spec = make_spec(gold_share=0)
+    plan = label_tasks.plan("production", spec, make_sources(9), NONE, budget_left=2.1, limit=8)
+    assert [len(batch) for batch in plan.batches] == [5, 2]  # an image costs 3 x 0.10
+    assert plan.reason == "1 images wait: the budget left, 2.10 EUR, doesn't pay for them"
+    assert label_tasks.plan("production", spec, make_sources(9), NONE, budget_left=0.2).batches == []
+
+
+DONE = after_pilot(20)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(0, 20),
+    budget=st.floats(0, 12),
+    share=st.floats(0, 1),
+    overlap=st.integers(1, 4),
+    size=st.integers(1, 7),
+)
+def test_a_plan_never_costs_more_than_is_left(n, budget, share, overlap, size):
+    _, sources, pilot, gold = DONE
+    spec = make_spec(COLOUR, SIZE, gold_share=share, overlap=overlap, batch_size=size)
+    batches, reason = label_tasks.plan("production", spec, sources, pilot, gold=gold, budget_left=budget, limit=n)
+    assert sum(batch["amount"].sum() for batch in batches) <= budget + 1e-6
+    bought = sum(int((~batch["is_gold"].astype(bool)).sum()) for batch in batches)
+    assert bought == min(n, 16) or "wait" in reason
+
+
+def test_rework_and_adjudication_follow_the_decisions_once():
+    spec, sources, pilot, gold = after_pilot(6, batch_size=2)
+    (batch,) = label_tasks.plan("production", spec, sources, pilot, gold=gold).batches
+    tasks = label_tasks.build(batch, sources, spec)
+    first = tasks[~tasks["is_gold"].astype(bool)].iloc[0]
+    rows = [f"{first.task_id},size,{label},,,,,{who},," for who, label in (("a", "s"), ("b", "l"), ("c", "s"))]
+    rows += [f"{first.task_id},colour,{label},,,,,{who},," for who, label in (("a", "red"), ("b", "blue"), ("c", "NA"))]
+    labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, spec, KEY)
+    quality = label_quality.assess(labeled, tasks, gold, spec)
+    planned = pd.concat([pilot, batch])
+    (again,) = label_tasks.plan("rework", spec, sources, planned, quality=quality).batches
+    sent = again.set_index("image_id")
+    assert len(again) == 2 and not again["is_gold"].any()
+    assert sent.loc[first.image_id, ["attributes", "vendor", "overlap", "round", "parent_batch_id"]].tolist() == [
+        "colour", "acme", 3, 1, "production-001"
+    ]  # fmt: skip
+    planned = pd.concat([planned, again])
+    assert label_tasks.plan("rework", spec, sources, planned, quality=quality).batches == []
+    second = label_tasks.build(again, sources, spec)
+    quality = pd.concat([quality, label_quality.assess(empty("labeled_batches"), second, gold, spec)])
+    (decide,) = label_tasks.plan("adjudication", spec, sources, planned, quality=quality).batches
+    assert (set(decide["vendor"]), set(decide["overlap"]), set(decide["parent_batch_id"])) == ({"us"}, {1}, {"rework-001"})
+    assert set(decide["attributes"]) == {"colour", "colour|size"}
+    assert label_tasks.plan("adjudication", spec, sources, pd.concat([planned, decide]), quality=quality).batches == []
+    withdrawn = sources[sources["image_id"] != first.image_id]
+    (left,) = label_tasks.plan("adjudication", spec, withdrawn, planned, quality=quality).batches
+    assert first.image_id not in set(left["image_id"])
+
+
+def test_screening_shows_doubtful_pictures_to_those_who_may_see_them():
+    spec = make_spec()
+    rows = [
+        {"image_id": f"{n}", "status": status, "clean_sha256": sha}
+        for n, (status, sha) in enumerate([("review", "a"), ("kept", "b"), ("review", None)])
+    ]
+    cleaned = conform(pd.DataFrame(rows), CONTRACTS["cleaned_set"])
+    (batch,) = label_tasks.plan("screening", spec, cleaned, NONE).batches
+    assert batch[["image_id", "sha256", "attributes", "vendor"]].values.tolist() == [["0", "a", "screening", "us"]]
+    with pytest.raises(ValueError, match="may not see personal data"):
+        label_tasks.plan("screening", spec, cleaned, NONE, vendor="acme")
+    tasks = label_tasks.build(batch, cleaned, spec)
+    labeled = accept([("us", "a.csv", f"item_id,label,annotator\n{tasks['task_id'][0]},keep,me\n".encode())], tasks, spec, KEY)
+    (row,) = label_quality.assess(labeled, tasks, None, spec).to_dict("records")
+    assert (row["attribute"], row["label"], row["decision"]) == ("screening", "keep", "accept")
+
+
+def test_qualification_is_gold_alone_for_the_vendor_named():
+    spec, sources, pilot, gold = after_pilot()
+    (batch,) = label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="other").batches
+    assert set(batch["image_id"]) == set(pilot["image_id"]) and batch["is_gold"].all() and set(batch["vendor"]) == {"other"}
+    with pytest.raises(ValueError, match="name the vendor"):
+        label_tasks.plan("qualification", spec, sources, pilot, gold=gold)
+    with pytest.raises(ValueError, match="no labelling vendor"):
+        label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="nobody")
+
+
+def test_preservation_asks_of_variants_what_they_should_have_kept():
+    sources = make_sources(6, variants=2)
+    (batch,) = label_tasks.plan("preservation", make_spec(COLOUR, SIZE), sources, NONE).batches
+    recipes = batch.merge(sources[["image_id", "recipe"]], on="image_id")
+    assert recipes.groupby("recipe")["attributes"].agg(["size", "first"]).to_dict("index") == {
+        "r0": {"size": 2, "first": "colour|size"},
+        "r1": {"size": 2, "first": "size"},
+    }
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match="no batches of kind"):
+        label_tasks.plan("party", make_spec(), make_sources(1), NONE)  # type: ignore[arg-type]
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def request_of_a_batch(tmp_path):
+    spec = make_spec(COLOUR, MARKS, PARTS)
+    blobs = Blobs(str(tmp_path / "store"))
+    sources = make_sources(12, blobs)
+    (pilot,) = label_tasks.plan("pilot", spec, sources, NONE).batches
+    gold = pd.DataFrame(
+        [{"image_id": image, "attribute": name, "label": "x"} for image in pilot["image_id"] for name in ("colour", "marks", "parts")]
+    )
+    batch = label_tasks.plan("production", spec, sources, pilot, gold=gold).batches[0]
+    tasks = label_tasks.build(batch, sources, spec, blobs)
+    label_tasks.write_request(tasks, spec, tmp_path / "request", blobs)
+    return spec, tasks, tmp_path / "request", blobs
+
+
+def test_the_folder_is_whole_and_checks(request_of_a_batch):
+    _, tasks, folder, _ = request_of_a_batch
+    files = written(folder)
+    documents = {
+        "tasks.csv",
+        "label_studio_tasks.json",
+        "label_config.xml",
+        "guidelines.html",
+        "guidelines.md",
+        "returns_template.csv",
+        "README.txt",
+    }
+    assert files.keys() == documents | {"checksums.txt"} | set(tasks["file"])
+    sums = dict(reversed(line.split("  ")) for line in files.pop("checksums.txt").decode().splitlines())
+    assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    assert tasks["file"].str.endswith(".png").all() and set(tasks["width_px"]) == {40}
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_writing_again_changes_nothing_and_repairs_what_is_missing(request_of_a_batch):
+    spec, tasks, folder, blobs = request_of_a_batch
+    before, inode = written(folder), folder.stat().st_ino
+    label_tasks.write_request(tasks[::-1], spec, folder, blobs)
+    assert written(folder) == before and folder.stat().st_ino == inode
+    (folder / "tasks.csv").unlink()
+    label_tasks.write_request(tasks, spec, folder, blobs)
+    assert written(folder) == before
+
+
+def test_gold_cannot_be_told_from_the_folder(request_of_a_batch):
+    spec, tasks, folder, blobs = request_of_a_batch
+    assert tasks["is_gold"].any() and not tasks["is_gold"].all()
+    others = tasks.assign(is_gold=~tasks["is_gold"].astype(bool))
+    label_tasks.write_request(others, spec, folder.with_name("other"), blobs)
+    assert written(folder) == written(folder.with_name("other"))
+    assert not any(b"gold" in data.lower() for name, data in written(folder).items() if not name.startswith("images/"))
+    rows = list(csv.DictReader((folder / "tasks.csv").read_text().splitlines()))
+    assert [row["item_id"] for row in rows] == sorted(row["item_id"] for row in rows)
+    assert {tuple(value for name, value in row.items() if name not in ("item_id", "file")) for row in rows} == {("colour|marks|parts", "3")}
+    assert len({path.stat().st_mode for path in (folder / "images").iterdir()}) == 1
+
+
+def test_round_trip_by_csv_and_by_label_studio(request_of_a_batch):
+    spec, tasks, folder, _ = request_of_a_batch
+    answers = {"colour": "NA", "marks": "dots|logo", "parts": "hat"}
+    filled = list(csv.reader((folder / "returns_template.csv").read_text().splitlines()))
+    for row in filled[1:]:
+        row[2:] = [answers[row[1]], *(["4", "3", "20", "15"] if row[1] == "parts" else [""] * 4), "ann", "2026-01-02T00:00:00Z", "2.5"]
+    by_csv = accept([("acme", "a.csv", "\n".join(",".join(row) for row in filled).encode())], tasks, spec, KEY)
+    exported = json.loads((folder / "label_studio_tasks.json").read_text())
+    box = {"x": 10, "y": 10, "width": 50, "height": 50, "rotation": 0, "rectanglelabels": ["hat"]}
+    results = [{"from_name": name, "type": "choices", "value": {"choices": answers[name].split("|")}} for name in ("colour", "marks")]
+    results.append({"from_name": "parts", "type": "rectanglelabels", "value": box, "original_width": 40, "original_height": 30})
+    for task in exported:
+        head = {"completed_by": {"id": "ann"}, "created_at": "2026-01-02T00:00:00Z", "lead_time": 2.5}
+        task["annotations"] = [head | {"result": results}]
+    by_studio = accept([("acme", "a.json", json.dumps(exported).encode())], tasks, spec, KEY)
+    columns = ["task_id", "attribute", "label", "x", "y", "w", "h", "worker_id", "submitted_at", "seconds", "status"]
+    assert len(by_csv) == 3 * len(tasks) and set(by_csv["status"]) == {"accepted"}
+    order = ["task_id", "attribute"]
+    pd.testing.assert_frame_equal(
+        by_csv[columns].sort_values(order, ignore_index=True), by_studio[columns].sort_values(order, ignore_index=True)
+    )
+
+
+def test_the_built_in_question_is_not_an_attribute():
+    with pytest.raises(ValueError, match="built-in question"):
+        make_spec({"name": "screening", "values": {"a": ""}})
