@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -161,6 +162,6 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, areas: np.nda
             frame.at[usable.index[winner - len(known)], "near_duplicate_group"] = group
 
 
-def _reject(frame: pd.DataFrame, position: int, reason: str, winner: str) -> None:
+def _reject(frame: pd.DataFrame, position: int, reason: str, winner: Any) -> None:
     for column, value in (("status", "rejected"), ("reason", reason), ("duplicate_of", winner), ("decided_by", None)):
         frame.at[position, column] = value
