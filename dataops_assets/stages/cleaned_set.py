@@ -32,9 +32,10 @@ def screen(
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
     The reason is, in this order: the code for which a picture can't be decoded; `exact_duplicate`; the issues below their
-    threshold, joined by `|`; `near_duplicate`. What a person decided on a picture in review stands. Of near duplicates
-    (the same shapes in the same colours) the one of the earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the
-    lower id. Cleaned pictures are put in the blob store. The same input gives the same frame.
+    threshold, joined by `|`; `near_duplicate`. What a person decided on a picture in review stands. Near duplicates show
+    the same shapes in the same colours; the one of the earlier drop wins, inside the drop a kept one before one in
+    review, then the larger, the sharper, the lower id. Cleaned pictures are put in the blob store. The same input gives
+    the same frame.
 
     Args:
         raw: `raw_images` of one drop; rows not `accepted` are passed over.
