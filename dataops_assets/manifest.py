@@ -243,6 +243,7 @@ _CONTRACTS = (
             "duplicate_of": "string",
             "near_duplicate_group": "string",
             "phash": "string",  # 16 hex digits
+            "colour_grid": "string",  # 64 hex digits: a*, b* of 4 x 4 cells
             "faces": "int64",
             "text_regions": "int64",
             "width_px": "int64",

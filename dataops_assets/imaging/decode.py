@@ -142,8 +142,8 @@ def _decode(data: bytes, kind: str, max_pixels: int) -> Decoded:
         if kind == "PNG":
             _check_png(data)
         image.load()
-        upright = ImageOps.exif_transpose(image)  # of a TIFF, Pillow's load did it already and removed the tag
-        return Decoded(np.ascontiguousarray(_to_rgb(upright)))
+        ImageOps.exif_transpose(image, in_place=True)  # of a TIFF, Pillow's load did it already and removed the tag
+        return Decoded(np.ascontiguousarray(_to_rgb(image)))
 
 
 def _is_multi_frame(image: Image.Image) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -13,6 +14,8 @@ Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 Pairs = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 HASH_SIDE_PX = 32
+GRID = 4
+COLOUR_STEPS = 20  # of 255 in a* or b*; a warm filter moves a cell by 12, another colour of the same dress by 60 and more
 PARTS = 4
 PART_BITS = 16
 BRUTE_FORCE_ROWS = 2_000
@@ -23,7 +26,7 @@ def calc_phash(gray: Pixels) -> int:
     """64-bit perceptual hash of a gray picture: signs of the 8 x 8 lowest DCT frequencies against their median.
 
     The DCT hash of C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010. Scaling,
-    recompression and contrast hardly change it; colour doesn't enter.
+    recompression and contrast hardly change it; colour doesn't enter (`calc_colour_grid`).
     """
     import cv2
 
@@ -32,6 +35,27 @@ def calc_phash(gray: Pixels) -> int:
     low[np.abs(low) < 1e-2] = 0  # rounding noise of an even picture
     bits = low > np.median(low)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def calc_colour_grid(pixels: Pixels) -> bytes:
+    """Mean colour without brightness, a* and b* of CIELAB as bytes, of 4 x 4 cells in rows: 32 bytes.
+
+    The hash sees brightness only: a red and a blue dress of one cut on the same wall have the same hash.
+    """
+    import cv2
+
+    cells = cv2.resize(pixels, (GRID, GRID), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(cv2.cvtColor(cells, cv2.COLOR_RGB2LAB)[..., 1:]).tobytes()
+
+
+def same_colours(pairs: Pairs, grids: Sequence[bytes | None]) -> Pairs:
+    """The pairs whose cells all have about the same colour; a picture without a grid passes."""
+    colours = np.array([list(grid or bytes(2 * GRID**2)) for grid in grids], dtype=np.int16).reshape(-1, 2 * GRID**2)
+    known = np.array([grid is not None for grid in grids], dtype=bool)
+    first, second = pairs[:, 0], pairs[:, 1]
+    apart = np.abs(colours[first] - colours[second]).max(axis=1, initial=0)
+    alike: Pairs = pairs[(apart <= COLOUR_STEPS) | ~known[first] | ~known[second]]
+    return alike
 
 
 def near_duplicates(hashes: Hashes, max_bits: int) -> Pairs:

@@ -115,7 +115,7 @@ def calc_odd_size(sizes_px: Sequence[tuple[int, int]]) -> list[float]:
     return [float(min(side / median, median / side)) for side in sides]
 
 
-def _percentile(values: np.ndarray[tuple[int, ...], np.dtype[np.integer[Any]]], percent: float) -> int:
+def _percentile(values: np.ndarray[Any, Any], percent: float) -> int:
     """Smallest value that `percent` of small whole numbers don't exceed; counting is ten times faster than sorting."""
     below = np.cumsum(np.bincount(values.ravel()))
     return int(np.searchsorted(below, percent / 100 * values.size))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.imaging.decode import MAX_PIXELS, clean, shrink
-from dataops_assets.imaging.duplicates import calc_phash
+from dataops_assets.imaging.duplicates import calc_colour_grid, calc_phash
 from dataops_assets.imaging.measures import MEASURE_SIDE_PX, calc_gray, calc_scores
 
 
@@ -21,6 +21,7 @@ class Examined:
         height_px: As above.
         clean_sha256: The cleaned picture's blob.
         phash: 64-bit perceptual hash.
+        colour_grid: Colours of 4 x 4 cells.
         scores: Issue -> score in [0, 1], without odd_size.
     """
 
@@ -30,6 +31,7 @@ class Examined:
     height_px: int = 0
     clean_sha256: str = ""
     phash: int = 0
+    colour_grid: bytes = b""
     scores: dict[str, float] = field(default_factory=dict)
 
 
@@ -50,5 +52,6 @@ def examine(blobs: Blobs, sha256: str, max_side_px: int, max_pixels: int = MAX_P
         height_px=height,
         clean_sha256=blobs.put(cleaned.encoded),
         phash=calc_phash(calc_gray(small)),
+        colour_grid=calc_colour_grid(small),
         scores=calc_scores(small),
     )

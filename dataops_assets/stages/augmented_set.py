@@ -64,7 +64,8 @@ def augment(
     ]
     if spec.recipes:
         rows += _variants(rows, spec, blobs, workers, progress)
-    return conform(pd.DataFrame(rows), CONTRACTS["augmented_set"])
+    frame = pd.DataFrame(rows, dtype="object")  # pandas would make floats of numbers beside nulls, and round the seeds
+    return conform(frame, CONTRACTS["augmented_set"])
 
 
 def _variants(

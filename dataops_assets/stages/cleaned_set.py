@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
-from dataops_assets.imaging.duplicates import lead, near_duplicates
+from dataops_assets.imaging.duplicates import lead, near_duplicates, same_colours
 from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_size
 from dataops_assets.imaging.screening import Examined, examine
 from dataops_assets.imaging.workers import map_blobs
@@ -31,13 +32,15 @@ def screen(
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
     The reason is, in this order: the code for which a picture can't be decoded; `exact_duplicate`; the issues below their
-    threshold, joined by `|`; `near_duplicate`. What a person decided on a picture in review stands. Of near duplicates
-    the one of the earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the
-    lower id. Cleaned pictures are put in the blob store. The same input gives the same frame.
+    threshold, joined by `|`; `near_duplicate`. What a person decided on a picture in review stands. Near duplicates show
+    the same shapes in the same colours; the one of the earlier drop wins, inside the drop a kept one before one in
+    review, then the larger, the sharper, the lower id. Cleaned pictures are put in the blob store. The same input gives
+    the same frame.
 
     Args:
         raw: `raw_images` of one drop; rows not `accepted` are passed over.
-        earlier: `cleaned_set` rows of drops screened earlier; only kept ones count.
+        earlier: `cleaned_set` rows of drops screened earlier; only kept ones count. Needs image_id, phash and status;
+            near_duplicate_group, clean_sha256 and colour_grid are used where they are there.
         spec: Thresholds and limits.
         pixels: Most pixels a picture may have.
         blobs: Where the delivered bytes are and the cleaned ones go.
@@ -80,6 +83,7 @@ def _measures(examined: list[Examined], spec: Cleaning) -> pd.DataFrame:
             "decode_reason": pd.Series([one.reason for one in examined], dtype="object"),
             "clean_sha256": pd.Series([one.clean_sha256 or None for one in examined], dtype="object"),
             "phash": pd.Series([f"{one.phash:016x}" if one.reason is None else None for one in examined], dtype="object"),
+            "colour_grid": pd.Series([one.colour_grid.hex() or None for one in examined], dtype="object"),
             "width_px": pd.array([one.width_px or None for one in examined], dtype="Int64"),
             "height_px": pd.array([one.height_px or None for one in examined], dtype="Int64"),
         }
@@ -147,9 +151,11 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, areas: np.nda
     usable = usable.sort_values(["status", "area", "blurry_score", "image_id"], ascending=[True, False, False, True], kind="stable")
     known = kept[kept["phash"].notna()]
     ids = [*known["image_id"], *usable["image_id"]]
-    groups = [*known.get("near_duplicate_group", pd.Series([None] * len(known))), *([None] * len(usable))]
+    groups = [*_column(known, "near_duplicate_group"), *([None] * len(usable))]
     hashes = np.array([int(text, 16) for text in [*known["phash"], *usable["phash"]]], dtype=np.uint64)
-    leaders = lead(near_duplicates(hashes, max_bits), len(hashes), settled=len(known))
+    grids = [bytes.fromhex(text) if text else None for text in [*_column(known, "colour_grid"), *usable["colour_grid"]]]
+    pairs = same_colours(near_duplicates(hashes, max_bits), grids)
+    leaders = lead(pairs, len(hashes), settled=len(known))
     for place, position in enumerate(usable.index, start=len(known)):
         winner = int(leaders[place])
         if winner == place:
@@ -161,6 +167,11 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, areas: np.nda
             frame.at[usable.index[winner - len(known)], "near_duplicate_group"] = group
 
 
-def _reject(frame: pd.DataFrame, position: int, reason: str, winner: str) -> None:
+def _column(frame: pd.DataFrame, name: str) -> list[Any]:
+    """Values of a column that a frame of an earlier drop may lack."""
+    return [value if isinstance(value, str) else None for value in frame[name]] if name in frame else [None] * len(frame)
+
+
+def _reject(frame: pd.DataFrame, position: int, reason: str, winner: Any) -> None:
     for column, value in (("status", "rejected"), ("reason", reason), ("duplicate_of", winner), ("decided_by", None)):
         frame.at[position, column] = value

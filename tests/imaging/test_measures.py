@@ -1,0 +1,93 @@
+"""Each measure on a picture whose answer is known."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_aspect_ratio, calc_odd_size, calc_scores
+from dataops_assets.manifest import ISSUES
+
+
+def even(*rgb: int) -> np.ndarray:
+    return np.full((120, 160, 3), rgb, dtype=np.uint8)
+
+
+def garment() -> Image.Image:
+    """A sharp, colourful shape with texture on a plain wall."""
+    image = Image.new("RGB", (300, 400), (205, 200, 190))
+    pen = ImageDraw.Draw(image)
+    pen.polygon([(100, 60), (200, 60), (240, 340), (60, 340)], fill=(170, 30, 60))
+    for top in range(80, 340, 20):
+        pen.line([(80, top), (220, top)], fill=(240, 220, 60), width=3)
+    noise = np.random.default_rng(1).normal(0, 6, (400, 300, 3))
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+
+
+def issues(pixels: np.ndarray) -> set[str]:
+    return {issue for issue, score in calc_scores(pixels).items() if score < THRESHOLDS[issue]}
+
+
+def test_every_issue_has_a_threshold() -> None:
+    assert set(THRESHOLDS) == set(ISSUES)
+
+
+def test_a_good_picture_has_no_issue() -> None:
+    assert issues(np.asarray(garment())) == set()
+
+
+def test_black_and_white_ends() -> None:
+    black, white = calc_scores(even(0, 0, 0)), calc_scores(even(255, 255, 255))
+    assert (black["dark"], black["light"]) == (0.0, 1.0)
+    assert (white["dark"], white["light"]) == (1.0, 0.0)
+    assert black["low_information"] == white["low_information"] == 0.0
+
+
+def test_brightness_follows_the_formula() -> None:
+    assert calc_scores(even(0, 255, 0))["dark"] == pytest.approx(0.691**0.5, abs=0.002)
+
+
+def test_underexposed_is_dark_and_overexposed_is_light() -> None:
+    pixels = np.asarray(garment()).astype(float)
+    assert "dark" in issues((pixels * 0.2).astype(np.uint8))
+    assert "light" in issues(np.clip(pixels + 250, 0, 255).astype(np.uint8))
+
+
+def test_a_lamp_in_the_night_is_not_dark() -> None:
+    pixels = even(5, 5, 5).copy()
+    pixels[:30, :40] = 250
+    assert calc_scores(pixels)["dark"] > 0.9
+
+
+def test_blur_falls_with_the_radius_and_is_flagged() -> None:
+    scores = [calc_scores(np.asarray(garment().filter(ImageFilter.GaussianBlur(radius))))["blurry"] for radius in (0, 1, 2, 4)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 0.5 > THRESHOLDS["blurry"] > scores[3]
+
+
+def test_entropy_of_two_and_of_all_grays() -> None:
+    half = even(0, 0, 0).copy()
+    half[:, 80:] = 255
+    assert calc_scores(half)["low_information"] == pytest.approx(1 / 8)
+    ramp = np.repeat(np.tile(np.arange(256, dtype=np.uint8), (64, 1))[:, :, None], 3, axis=2)
+    assert calc_scores(ramp)["low_information"] == pytest.approx(1.0)
+
+
+def test_gray_is_seen_in_the_content() -> None:
+    gray = np.asarray(garment().convert("L").convert("RGB"))
+    assert "grayscale" in issues(gray)
+    assert calc_scores(gray)["grayscale"] == 0.0
+
+
+def test_shape() -> None:
+    assert calc_odd_aspect_ratio(100, 400) == calc_odd_aspect_ratio(400, 100) == 0.25
+    assert "odd_aspect_ratio" in issues(np.zeros((100, 400, 3), dtype=np.uint8))
+
+
+def test_size_is_seen_against_the_set() -> None:
+    assert calc_odd_size([(100, 100), (100, 100), (50, 200), (10, 10), (400, 400)]) == [1.0, 1.0, 1.0, 0.1, 0.25]
+    assert calc_odd_size([]) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (2, 2), (3, 3)])
+def test_tiny_pictures_have_scores(shape: tuple[int, int]) -> None:
+    assert all(0 <= score <= 1 for score in calc_scores(np.zeros((*shape, 3), dtype=np.uint8)).values())

@@ -1,0 +1,120 @@
+"""Children cost only their own picture, whatever they die of, and end with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.imaging.workers import Died, map_blobs
+
+REPO = Path(__file__).parents[2]
+
+
+def act(blobs: Blobs, item: object) -> object:
+    """A task that does what its item says."""
+    if item == "sleep":
+        time.sleep(60)
+    if item == "spin":
+        while True:
+            pass
+    if item == "eat":
+        return len(np.ones(3 * 2**30, dtype=np.uint8))
+    if item == "raise":
+        raise ValueError("broken")
+    if item == "pid":
+        return os.getpid()
+    if isinstance(item, signal.Signals):
+        os.kill(os.getpid(), item)
+    if isinstance(item, str) and len(item) == 64:
+        return blobs.read(item)
+    return item
+
+
+def die_once(blobs: Blobs, item: int, marker: Path) -> int:
+    if item == 3 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(str(tmp_path / "store"))
+
+
+def test_results_come_in_order(blobs: Blobs) -> None:
+    assert list(map_blobs(act, range(40), blobs, workers=2)) == [(n, n) for n in range(40)]
+    assert list(map_blobs(act, [], blobs)) == []
+
+
+def test_a_child_reads_the_store(blobs: Blobs) -> None:
+    sha256 = blobs.put(b"bytes")
+    assert list(map_blobs(act, [sha256], blobs)) == [(0, b"bytes")]
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ("sleep", "TOO_LARGE"),
+        ("spin", "TOO_LARGE"),
+        ("eat", "TOO_LARGE"),
+        (signal.SIGSEGV, "CORRUPT"),
+        (signal.SIGABRT, "CORRUPT"),
+        (signal.SIGKILL, "TOO_LARGE"),
+    ],
+)
+def test_a_death_costs_one_item(blobs: Blobs, item: object, reason: str) -> None:
+    results = [result for _, result in map_blobs(act, [1, item, 2, 3], blobs, workers=1, memory_bytes=2**30, seconds=1)]
+    assert [results[0], *results[2:]] == [1, 2, 3]
+    assert isinstance(results[1], Died)
+    assert results[1].reason == reason
+
+
+def test_a_child_killed_from_outside_costs_nothing(blobs: Blobs, tmp_path: Path) -> None:
+    task = partial(die_once, marker=tmp_path / "marker")
+    assert list(map_blobs(task, range(12), blobs, workers=2)) == [(n, n) for n in range(12)]
+    assert (tmp_path / "marker").exists()
+
+
+def test_what_a_task_raises_is_raised_here_with_its_traceback(blobs: Blobs) -> None:
+    with pytest.raises(ValueError, match="broken") as raised:
+        list(map_blobs(act, [1, "raise"], blobs))
+    assert "in act" in str(raised.value.__cause__)
+    with pytest.raises(BlobMissing):
+        list(map_blobs(act, ["0" * 64], blobs))
+
+
+def test_stopping_early_ends_the_children(blobs: Blobs) -> None:
+    results = map_blobs(act, ["pid"] * 20, blobs, workers=2)
+    _, pid = next(results)
+    results.close()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at /proc")
+def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from test_workers import act\n"
+        "from dataops_assets.blobs import Blobs\n"
+        "from dataops_assets.imaging.workers import map_blobs\n"
+        "for _, result in map_blobs(act, ['pid', 'sleep'], Blobs(sys.argv[1]), workers=1, seconds=2):\n"
+        "    print(result, flush=True)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(REPO)}) as parent:
+        assert parent.stdout is not None
+        child = Path(f"/proc/{int(parent.stdout.readline())}")
+        assert child.exists()
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,188 @@
+"""Every accepted picture comes out once, with a status and why."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+
+from dataops_assets import manifest
+from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.spec import Cleaning
+from dataops_assets.stages.cleaned_set import screen
+
+PIXELS = 50_000_000
+
+
+def photo(seed: int, width: int = 240, height: int = 320) -> Image.Image:
+    """Coloured patches with sharp edges and some grain."""
+    rng = np.random.default_rng(seed)
+    patches = Image.fromarray(rng.integers(0, 256, (8, 6, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+    grain = rng.normal(0, 8, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(patches) + grain, 0, 255).astype(np.uint8))
+
+
+def file_of(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def raw_images(blobs: Blobs, files: dict[str, bytes]) -> pd.DataFrame:
+    rows = [
+        {"image_id": blobs.put(data), "drop_id": "d1", "vendor": "acme", "path": path, "category": "dress", "status": "accepted"}
+        for path, data in files.items()
+    ]
+    frame = pd.DataFrame(rows)
+    frame["sha256"] = frame["image_id"]
+    return manifest.conform(frame, manifest.CONTRACTS["raw_images"])
+
+
+def run(blobs: Blobs, files: dict[str, bytes], earlier: pd.DataFrame | None = None, **options: object) -> pd.DataFrame:
+    spec = Cleaning(workers=2, **options.pop("spec", {}))
+    before = manifest.empty("cleaned_set") if earlier is None else earlier
+    return screen(raw_images(blobs, files), before, spec, PIXELS, blobs, **options).set_index("path")
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(str(tmp_path / "store"))
+
+
+def test_issues_codes_and_conservation(blobs: Blobs) -> None:
+    files = {
+        "good.jpg": file_of(photo(1)),
+        "other.png": file_of(photo(2), "PNG"),
+        "dark.jpg": file_of(ImageEnhance.Brightness(photo(3)).enhance(0.15)),
+        "light.png": file_of(Image.fromarray(np.clip(np.asarray(photo(4)).astype(int) // 12 + 245, 0, 255).astype(np.uint8)), "PNG"),
+        "blurry.jpg": file_of(photo(5).filter(ImageFilter.GaussianBlur(6))),
+        "long.jpg": file_of(photo(6, 120, 600)),
+        "gray.jpg": file_of(photo(7).convert("L")),
+        "tiny.png": file_of(photo(8, 24, 32), "PNG"),
+        "cut.jpg": file_of(photo(9))[:3000],
+        "text.jpg": b"hello",
+        "empty.jpg": b"",
+        "anim.gif": file_of(photo(10), "GIF", save_all=True, append_images=[photo(11)]),
+    }
+    seen: list[tuple[int, int]] = []
+    frame = run(blobs, files, progress=lambda done, total: seen.append((done, total)))
+    assert set(frame.index) == set(files)
+    assert seen == [(n, 12) for n in range(1, 13)]
+    status = dict(zip(frame.index, zip(frame["status"], frame["reason"], strict=True), strict=True))
+    assert status == {
+        "good.jpg": ("kept", None),
+        "other.png": ("kept", None),
+        "dark.jpg": ("rejected", "dark"),
+        "light.png": ("rejected", "light"),
+        "blurry.jpg": ("rejected", "blurry"),
+        "long.jpg": ("rejected", "odd_aspect_ratio"),
+        "gray.jpg": ("kept", None),
+        "tiny.png": ("review", "odd_size"),
+        "cut.jpg": ("rejected", "CORRUPT"),
+        "text.jpg": ("rejected", "TYPE_MISMATCH"),
+        "empty.jpg": ("rejected", "ZERO_BYTE"),
+        "anim.gif": ("rejected", "MULTI_FRAME"),
+    }
+    assert bool(frame.loc["gray.jpg", "is_grayscale"])
+    undecoded = frame["reason"].isin(["CORRUPT", "TYPE_MISMATCH", "ZERO_BYTE", "MULTI_FRAME"])
+    measures = [f"{issue}_score" for issue in manifest.ISSUES] + [f"is_{issue}" for issue in manifest.ISSUES]
+    measures += ["clean_sha256", "phash", "width_px", "height_px"]
+    assert frame.loc[~undecoded, measures].notna().all(axis=None)
+    assert frame.loc[undecoded, measures].isna().all(axis=None)
+    assert (frame["category"] == "dress").all() and (frame["vendor"] == "acme").all()
+    for row in frame[~undecoded].itertuples():
+        with Image.open(BytesIO(blobs.read(row.clean_sha256))) as image:
+            assert image.size == (row.width_px, row.height_px)
+
+
+def test_two_runs_give_the_same_frame_and_bytes(blobs: Blobs, tmp_path: Path) -> None:
+    unique = {f"{seed}.jpg": file_of(photo(seed)) for seed in range(9)}
+    first = run(blobs, unique)
+    other = Blobs(str(tmp_path / "elsewhere"))
+    second = run(other, dict(reversed(unique.items())), spec={"worker_memory_bytes": 2**30})
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_only_accepted_rows_are_looked_at(blobs: Blobs) -> None:
+    raw = raw_images(blobs, {"a.jpg": file_of(photo(1)), "b.jpg": file_of(photo(2))})
+    raw.loc[raw["path"] == "b.jpg", "status"] = "quarantined"
+    frame = screen(raw, manifest.empty("cleaned_set"), Cleaning(workers=1), PIXELS, blobs)
+    assert list(frame["path"]) == ["a.jpg"]
+    nothing = screen(raw.iloc[:0], manifest.empty("cleaned_set"), Cleaning(workers=1), PIXELS, blobs)
+    pd.testing.assert_frame_equal(nothing, manifest.empty("cleaned_set"))
+
+
+def test_of_near_duplicates_the_larger_is_kept(blobs: Blobs) -> None:
+    large = photo(1, 480, 640)
+    files = {
+        "small.jpg": file_of(large.resize((240, 320))),
+        "large.jpg": file_of(large),
+        "weak.jpg": file_of(large, quality=40),
+        "other.jpg": file_of(photo(2)),
+    }
+    frame = run(blobs, files)
+    kept = frame[frame["status"] == "kept"]
+    assert len(kept) == 2 and "other.jpg" in kept.index
+    winner = kept.drop("other.jpg").iloc[0]
+    assert (winner["width_px"], winner["near_duplicate_group"]) == (480, winner["image_id"])
+    lost = frame[frame["status"] == "rejected"]
+    assert set(lost["reason"]) == {"near_duplicate"}
+    assert set(lost["duplicate_of"]) == set(lost["near_duplicate_group"]) == {winner["image_id"]}
+    assert frame.loc["other.jpg", "near_duplicate_group"] is None
+
+
+def test_the_same_pixels_in_two_files_are_exact_duplicates(blobs: Blobs) -> None:
+    frame = run(blobs, {"a.png": file_of(photo(1), "PNG"), "b.bmp": file_of(photo(1), "BMP")})
+    assert sorted(frame["status"]) == ["kept", "rejected"]
+    lost = frame[frame["status"] == "rejected"].iloc[0]
+    assert (lost["reason"], lost["duplicate_of"]) == ("exact_duplicate", frame[frame["status"] == "kept"]["image_id"].iloc[0])
+
+
+def test_the_earlier_drop_wins(blobs: Blobs) -> None:
+    earlier = run(blobs, {"old.jpg": file_of(photo(1)), "bad.jpg": file_of(photo(5).filter(ImageFilter.GaussianBlur(6)))}).reset_index()
+    few = earlier[["image_id", "phash", "status", "near_duplicate_group"]]
+    files = {"same.jpg": file_of(photo(1)), "large.jpg": file_of(photo(1).resize((480, 640))), "sharp.jpg": file_of(photo(5))}
+    frame = run(blobs, files, earlier=few)
+    old = earlier.loc[earlier["path"] == "old.jpg", "image_id"].iloc[0]
+    assert (frame.loc["same.jpg", "reason"], frame.loc["same.jpg", "duplicate_of"]) == ("exact_duplicate", old)
+    assert (frame.loc["large.jpg", "reason"], frame.loc["large.jpg", "duplicate_of"]) == ("near_duplicate", old)
+    assert frame.loc["large.jpg", "near_duplicate_group"] == old
+    assert frame.loc["sharp.jpg", "status"] == "kept"  # what was rejected earlier takes nobody's place
+
+
+def test_people_decide_on_what_is_in_review(blobs: Blobs) -> None:
+    spec = {"review": ("odd_size", "grayscale")}
+    files = {f"{seed}.jpg": file_of(photo(seed).convert("L")) for seed in range(3)} | {"colour.jpg": file_of(photo(9))}
+    before = run(blobs, files, spec=spec)
+    ids = before["image_id"]
+    assert list(before["status"]).count("review") == 3
+    decisions = pd.DataFrame(
+        [
+            {"image_id": ids["0.jpg"], "decision": "keep", "by": "ann"},
+            {"image_id": ids["1.jpg"], "decision": "reject", "by": "bea"},
+            {"image_id": ids["1.jpg"], "decision": "keep", "by": "zoe"},
+            {"image_id": ids["colour.jpg"], "decision": "reject", "by": "ann"},
+        ]
+    )
+    after = run(blobs, files, spec=spec, decisions=decisions)
+    decided = {path: (row["status"], row["reason"], row["decided_by"]) for path, row in after.iterrows()}
+    assert decided == {
+        "0.jpg": ("kept", None, "ann"),
+        "1.jpg": ("rejected", "grayscale", "bea"),
+        "2.jpg": ("review", "grayscale", None),
+        "colour.jpg": ("kept", None, None),  # not in review
+    }
+
+
+def test_thresholds_come_from_the_spec(blobs: Blobs) -> None:
+    frame = run(blobs, {"a.jpg": file_of(photo(1))}, spec={"thresholds": {"dark": 1.0}})
+    assert frame["reason"].tolist() == ["dark"]
+
+
+def test_a_missing_blob_is_an_error_not_a_bad_picture(blobs: Blobs) -> None:
+    raw = raw_images(blobs, {"a.jpg": file_of(photo(1))})
+    raw["sha256"] = "0" * 64
+    with pytest.raises(BlobMissing):
+        screen(raw, manifest.empty("cleaned_set"), Cleaning(workers=1), PIXELS, blobs)
