@@ -14,7 +14,7 @@ CHANGES = [(name, value) for name, values in dresses.KNOWN.items() for value in 
 
 @pytest.mark.parametrize(("attribute", "value"), CHANGES)
 def test_each_value_shows(attribute: str, value: str) -> None:
-    for seed in (1, 2):
+    for seed in (1,):
         for colour in ("black", "white"):
             before = dresses.draw(BASE | {"colour": colour}, seed)
             after = dresses.draw(BASE | {"colour": colour, attribute: value}, seed)
