@@ -50,11 +50,11 @@ def test_an_ontology_that_cannot_be_drawn_is_named() -> None:
 
 def test_different_dresses_are_no_near_duplicates() -> None:
     hashes = []
-    for attributes, seed in dresses.specimens(40, 9, SPEC):
+    for attributes, seed in dresses.specimens(30, 9, SPEC):
         grey = np.asarray(dresses.draw(attributes, seed).convert("L").resize((32, 32)), np.float32)
         low = cv2.dct(grey)[:8, :8].ravel()
         hashes.append(low > np.median(low))
-    apart = (np.array(hashes)[:, None] != np.array(hashes)[None]).sum(-1)[np.triu_indices(40, 1)]
+    apart = (np.array(hashes)[:, None] != np.array(hashes)[None]).sum(-1)[np.triu_indices(30, 1)]
     assert (apart <= 7).mean() < 0.001
 
 
