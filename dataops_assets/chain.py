@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -14,11 +14,8 @@ Versions = dict[tuple[str, str], str]  # (asset, partition) -> version
 Row = dict[str, Any]
 
 
-def closure(store: Store, asset: str, project: str, partition: str, version: str, only: Collection[str] | None = None) -> Versions:
-    """Every version that one was made from, directly or not; of two versions of one partition, the nearer one.
-
-    With `only`, inputs of other partitions than these are not followed.
-    """
+def closure(store: Store, asset: str, project: str, partition: str, version: str) -> Versions:
+    """Every version that one was made from, directly or not; of two versions of one partition, the nearer one."""
     versions: Versions = {}
     queue = [(asset, partition, version)]
     while queue:
@@ -26,12 +23,8 @@ def closure(store: Store, asset: str, project: str, partition: str, version: str
         if (one, place) in versions or one not in manifest.CONTRACTS or one in manifest.LEDGERS:
             continue
         versions[(one, place)] = number
-        try:
-            inputs = store.read(one, project, place, number).inputs
-        except LookupError:
-            continue  # the version is named but gone: the rows that need it will miss it
-        for name, parts in sorted(inputs.items()):
-            queue += [(name, part, held) for part, held in sorted(parts.items()) if only is None or part in only]
+        for name, parts in sorted(store.inputs(one, project, place, number).items()):
+            queue += [(name, part, held) for part, held in sorted(parts.items())]
     return versions
 
 

@@ -109,7 +109,7 @@ def trace(store: Store, identifier: str, project: str | None = None) -> Trace:
     if not found:
         raise LookupError(f"no released image or task begins with {identifier!r}" + (f" in {project}" if project else ""))
     if len(found) > 1:
-        some = ", ".join(f"{matched} ({where})" for (where, _), matched in sorted(found.items())[:5])
+        some = ", ".join(f"{matched} ({where})" for (where, _), matched in sorted(found.items(), key=lambda item: item[1])[:5])
         raise LookupError(f"{identifier!r} fits {len(found)} images or tasks: {some}{', ...' if len(found) > 5 else ''}; give more of it")
     [(where, image)] = found
     return _trace(store, identifier, where, image)
@@ -247,9 +247,8 @@ def _trace(store: Store, identifier: str, project: str, image: str) -> Trace:
         missing.append("no drop is known for it")
     stored = {stage: chain.stored(store, stage, project) for stage in PLAN_STAGES}
     versions: Versions = {}
-    places = {str(drop), *_with_parents(batches, stored)}
     for export in links:  # of several releases the last one's chain is shown
-        versions |= chain.closure(store, export.stage, project, export.partition, export.version, places)
+        versions |= chain.closure(store, export.stage, project, export.partition, export.version)
     for stage in DROP_STAGES if drop else ():
         wanted = {image, source} if stage == "augmented_set" else {source}
         link = _link(store, project, stage, str(drop), versions, gates, wanted)
@@ -371,8 +370,8 @@ def _verify_export(store: Store, project: str, release: str, version: str) -> li
     listed = checksums.read(folder)
     try:
         frame = store.read("training_export", project, release, version).frame
-    except LookupError as error:
-        return [*problems, str(error)]
+    except (LookupError, OSError, ValueError) as error:  # a damaged data file is a finding, not a crash
+        return [*problems, f"training_export of {project}/{release} can't be read: {error}"]
     for file, sha256 in zip(frame["file"], frame["sha256"], strict=True):
         if listed and listed.get(file) != sha256:
             problems.append(f"{release}/{file} is not the picture that the released table names")

@@ -116,6 +116,11 @@ class Store:
         record = self._record(asset, project, partition, version)
         return int(record["rows"]) if record else 0
 
+    def inputs(self, asset: str, project: str, partition: str, version: str) -> Inputs:
+        """What a version was made from, without opening its data; empty when there is no such version."""
+        record = self._record(asset, project, partition, version)
+        return record["inputs"] if record else {}
+
     def files(self, asset: str, project: str, partition: str, version: str) -> dict[str, str]:
         """Data files of a version, by path below the table -> sha256 of their bytes."""
         if not self.row_count(asset, project, partition, version):

@@ -39,7 +39,7 @@ def write(root: Path, frame: pd.DataFrame, spec: ProjectSpec) -> None:
     attributes = spec.ontology.attributes
     columns = [("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
     columns += [(column(attribute.name), kinds[attribute.kind]) for attribute in attributes] + [(name, pa.string()) for name in TEXTS]
-    schema = pa.schema(columns, metadata={"huggingface": json.dumps({"info": {"features": _features(attributes)}}, sort_keys=True)})
+    schema = pa.schema(columns, metadata={"huggingface": json.dumps({"info": {"features": _features(attributes)}})})
     for split in splits(frame):
         rows = frame[frame["split"] == split].sort_values("image_id").to_dict("records")
         with pq.ParquetWriter(target / f"{split}.parquet", schema, compression="snappy") as writer:

@@ -29,7 +29,8 @@ SECOND_SHOT = 0.15  # share of pictures that show the product of the one before
 class Spoil:
     """What is wrong with a delivery: shares of its pictures, and counts.
 
-    A share is rounded to whole pictures. Duplicates copy a good picture of the same delivery.
+    A share is rounded to whole pictures. Duplicates copy a good picture of the same delivery. With the defaults, from 40
+    pictures up, at most a tenth of the files is refused or a copy: what a project's default gate lets pass.
     """
 
     blurred: float = 0.05

@@ -204,23 +204,29 @@ def _labels(approved: pd.DataFrame, spec: ProjectSpec) -> dict[str, _Held]:
     approved = approved.assign(_rank=rank).sort_values(["image_id", "attribute", "_rank", "batch_id"], kind="stable")
     best = approved.drop_duplicates(["image_id", "attribute"])[["image_id", "attribute", "batch_id"]]
     approved = approved.merge(best, on=["image_id", "attribute", "batch_id"])
+    columns = ["image_id", "attribute", "label", "object_id", "x", "y", "w", "h", "batch_id", "ontology_version"]
+    approved = approved[columns].sort_values(["image_id", "attribute", "object_id"], kind="stable").astype("object")
+    answers: dict[str, dict[str, list[dict[Any, Any]]]] = {}
+    for row in approved.where(approved.notna(), None).to_dict("records"):
+        answers.setdefault(row["image_id"], {}).setdefault(row["attribute"], []).append(row)
     result: dict[str, _Held] = {}
-    for image, rows in approved.groupby("image_id", sort=True):
-        values: dict[str, Any] = {}
-        for name, answers in rows.groupby("attribute", sort=True):
-            attribute = spec.ontology.attribute(str(name))
-            if attribute is None:
-                continue
-            if attribute.kind == "box":
-                found = answers[answers["label"].ne(NO_OBJECT) & answers["label"].notna() & answers["x"].notna()].sort_values("object_id")
-                boxes = [{"label": row["label"]} | {side: float(row[side]) for side in "xywh"} for row in found.to_dict("records")]
-                values[str(name)] = boxes
-            elif answers["label"].iloc[0] is not None:
-                label = str(answers["label"].iloc[0])
-                values[str(name)] = sorted(label.split("|")) if attribute.kind == "multi" else label
-        versions = sorted({str(version) for version in rows["ontology_version"].dropna()})
-        result[str(image)] = _Held(values, sorted({str(batch) for batch in rows["batch_id"].dropna()}), versions)
+    for image, by_attribute in answers.items():
+        values = {name: _value(rows, spec) for name, rows in by_attribute.items()}
+        rows = [row for rows in by_attribute.values() for row in rows]
+        batches, versions = (sorted({row[key] for row in rows if row[key]}) for key in ("batch_id", "ontology_version"))
+        result[image] = _Held({name: value for name, value in values.items() if value is not None}, batches, versions)
     return result
+
+
+def _value(rows: list[dict[Any, Any]], spec: ProjectSpec) -> Any:
+    """The label of one attribute as it goes into `labels`; None when there is none, or the ontology doesn't ask."""
+    label, attribute = rows[0]["label"], spec.ontology.attribute(rows[0]["attribute"])
+    if attribute is None:
+        return None
+    if attribute.kind == "box":
+        boxes = [row for row in rows if row["label"] not in (None, NO_OBJECT) and row["x"] is not None]
+        return [{"label": row["label"]} | {side: float(row[side]) for side in "xywh"} for row in boxes]
+    return sorted(label.split("|")) if label is not None and attribute.kind == "multi" else label
 
 
 def _why_not(
@@ -289,7 +295,7 @@ def write(assembly: Assembly, spec: ProjectSpec, folder: Path, blobs: Blobs, fac
         spec: The project.
         folder: `exports/<project>/<release>`.
         blobs: Where the pictures are.
-        facts: What was measured, for the card; see `exports.card.write`.
+        facts: What was measured, for the card; see `exports.card.write`. The same release needs the same facts: no clock.
 
     Raises:
         ReleaseExists: when the folder holds something else.

@@ -14,13 +14,11 @@ CHANGES = [(name, value) for name, values in dresses.KNOWN.items() for value in 
 
 @pytest.mark.parametrize(("attribute", "value"), CHANGES)
 def test_each_value_shows(attribute: str, value: str) -> None:
-    for seed in (1, 2):
-        for colour in ("black", "white"):
-            before = dresses.draw(BASE | {"colour": colour}, seed)
-            after = dresses.draw(BASE | {"colour": colour, attribute: value}, seed)
-            difference = np.abs(np.asarray(before, int) - np.asarray(after, int)).max(axis=2)
-            if attribute != "colour" or value != colour:
-                assert (difference > 40).mean() > 0.002, (seed, colour)
+    for colour in ({"black", "white"} - {value}) if attribute == "colour" else ("black", "white"):
+        before = dresses.draw(BASE | {"colour": colour}, 1)
+        after = dresses.draw(BASE | {"colour": colour, attribute: value}, 1)
+        difference = np.abs(np.asarray(before, int) - np.asarray(after, int)).max(axis=2)
+        assert (difference > 40).mean() > 0.002, colour
 
 
 def test_the_same_arguments_give_the_same_picture() -> None:
@@ -52,11 +50,11 @@ def test_an_ontology_that_cannot_be_drawn_is_named() -> None:
 
 def test_different_dresses_are_no_near_duplicates() -> None:
     hashes = []
-    for attributes, seed in dresses.specimens(60, 9, SPEC):
+    for attributes, seed in dresses.specimens(30, 9, SPEC):
         grey = np.asarray(dresses.draw(attributes, seed).convert("L").resize((32, 32)), np.float32)
         low = cv2.dct(grey)[:8, :8].ravel()
         hashes.append(low > np.median(low))
-    apart = (np.array(hashes)[:, None] != np.array(hashes)[None]).sum(-1)[np.triu_indices(60, 1)]
+    apart = (np.array(hashes)[:, None] != np.array(hashes)[None]).sum(-1)[np.triu_indices(30, 1)]
     assert (apart <= 7).mean() < 0.001
 
 

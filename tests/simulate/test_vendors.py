@@ -64,15 +64,15 @@ def test_spoilt_pictures_are_what_they_are_called(drop: tuple[Path, pd.DataFrame
             assert row["license"] not in SPEC.sources.licenses
 
 
-def test_an_archive_holds_the_same_and_bytes_repeat(drop: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
-    folder, truth = drop
-    again = vendors.deliver(SPEC, tmp_path / "d1.zip", "atelier", 40, 1)
+def test_an_archive_holds_the_same_and_bytes_repeat(tmp_path: Path) -> None:
+    truth = vendors.deliver(SPEC, tmp_path / "folder" / "d1", "atelier", 12, 1)
+    again = vendors.deliver(SPEC, tmp_path / "zip" / "d1.zip", "atelier", 12, 1)
     assert again.equals(truth)
-    with zipfile.ZipFile(tmp_path / "d1.zip") as archive:
+    with zipfile.ZipFile(tmp_path / "zip" / "d1.zip") as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {
-            path.name: path.read_bytes() for path in folder.iterdir() if path.name != "_COMPLETE"
+            path.name: path.read_bytes() for path in (tmp_path / "folder" / "d1").iterdir() if path.name != "_COMPLETE"
         }
-    assert [path.name for path in tmp_path.iterdir()] == ["d1.zip"]
+    assert [path.name for path in (tmp_path / "zip").iterdir()] == ["d1.zip"]
 
 
 def test_a_bad_drop_is_mostly_unusable(tmp_path: Path) -> None:

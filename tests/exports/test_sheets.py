@@ -1,0 +1,17 @@
+import csv
+from pathlib import Path
+
+from dataops_assets.exports import sheets
+
+
+def test_formulas_are_escaped_and_the_rest_comes_back(tmp_path: Path) -> None:
+    sheets.write(tmp_path / "a.csv", ["name", "value"], [["=1+1", 3], ["@x", None], ["-2", -2], ['a,\n"b"', float("nan")]])
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["name", "value"], ["'=1+1", "3"], ["'@x", ""], ["'-2", "-2"], ['a,\n"b"', ""]]
+
+
+def test_labels_in_a_delivery_are_escaped(delivered: Path) -> None:
+    with (delivered / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["style"] for row in rows} == {"casual", "a/b", "'=cmd"}
+    assert {row["colours"] for row in rows} == {"red", "blue|red", ""}
