@@ -106,7 +106,7 @@ def run(work: Operations, print_: Callable[[str], None]) -> Outcome:
         while True:
             done = work.plan(PROJECT, "production")
             teller.tell(done)
-            if not done.steps:
+            if not done.steps or not done.is_success:
                 break
         _label(work, truth, teller, "production")
     with teller.step("One round of rework, without the spammer; our own people settle the rest"):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, between, expect, filled, matching, not_empty, suite_of, true, unique
+from quality_suites.expectations import WARNING, among, between, expect, filled, gxe, matching, not_empty, suite_of, true, unique
 
 VARIANT, SOURCE = 'kind == "variant"', 'kind == "source"'
 
@@ -27,8 +27,6 @@ def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[
 
 
 def suite(spec: ProjectSpec) -> Any:
-    import great_expectations.expectations as gxe
-
     kept = {"$PARAMETER": "kept_rows"}
     recipes = [recipe.name for recipe in spec.augmentation.recipes]
     wanted = sum(recipe.copies for recipe in spec.augmentation.recipes)

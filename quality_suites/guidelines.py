@@ -15,7 +15,5 @@ def suite(spec: ProjectSpec) -> Any:
         unique(["attribute", "value"], "A value must stand once under its attribute"),
         matching("definition", r"\S", "values_defined", "Every value needs a definition an annotator can work from"),
         filled("document_sha256", "document_written", "The handbook itself must be there"),
-        matching("question", r"\?\s*$", "questions_asked", "Every attribute should ask a question").model_copy(
-            update={"severity": WARNING}
-        ),
+        matching("question", r"\?\s*$", "questions_asked", "Every attribute should ask a question", severity=WARNING),
     )

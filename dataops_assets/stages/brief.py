@@ -39,7 +39,7 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
         ("images_wanted", images, 1, "images", images >= 1, f"{images:,} images are wanted."),
         (
             "labels_wanted", answers, None, "answers", None,
-            f"That makes {answers:,} answers: {images + gold:,} images, {gold:,} of them gold, x {questions} questions x {labeling.overlap}.",
+            f"That makes {answers:,} answers: {images + gold:,} images, {gold:,} of them gold, x {questions} x {labeling.overlap}.",
         ),
         ("image_cost", image_cost, None, money, None, f"Images cost up to {image_cost:,.2f} {money} ({dearest:g} each)."),
         (

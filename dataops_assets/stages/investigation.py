@@ -29,7 +29,8 @@ def investigate(feedback: pd.DataFrame, export: pd.DataFrame, approved: pd.DataF
             train.update((attribute, word) for word in ([value] if isinstance(value, str) else []))
     doubt = defaultdict(lambda: float("nan"), approved.groupby(["attribute", "label"])["posterior"].mean().to_dict())
     rows = []
-    for (attribute, label), group in judged.groupby(["attribute", "label"], sort=True):
+    for key, group in judged.groupby(["attribute", "label"], sort=True):
+        attribute, label = map(str, key)
         wrong = group[~group["is_correct"].astype(bool)]
         others = Counter(wrong["predicted"]).most_common(1)
         most, times = others[0] if others else (None, 0)
