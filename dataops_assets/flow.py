@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 RELEASE_INPUTS = ("approved_labels", "augmented_set", "cleaned_set")
+NOT_TRAINED_ON = ("screening", "preservation")  # kinds of batches whose answers aren't about the training labels
 
 
 def _quiet(done: int, total: int) -> None: ...
@@ -351,7 +352,7 @@ def training_export(store: Store, spec: ProjectSpec, release: str) -> Manifest:
 
 def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
     drops, images = store.withdrawn(spec.name)
-    inputs = {asset: store.released(asset, spec.name) for asset in RELEASE_INPUTS}
+    inputs = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
     return {**inputs, "withdrawals": dict.fromkeys(sorted(drops), "drop") | dict.fromkeys(sorted(images), "image")}
 
 
@@ -362,8 +363,10 @@ def assemble(store: Store, spec: ProjectSpec, release: str, inputs: Inputs) -> t
     frames = {asset: store.read_all(asset, spec.name, inputs[asset]) for asset in RELEASE_INPUTS}
     gone = inputs["withdrawals"]
     withdrawn = {name for name, kind in gone.items() if kind == "drop"}, {name for name, kind in gone.items() if kind == "image"}
-    labels = approved_labels.current(frames["approved_labels"])
-    return training_export.assemble(labels, frames["augmented_set"], frames["cleaned_set"], spec, release, withdrawn)
+    labels = frames["approved_labels"]
+    labels = approved_labels.current(labels[~labels["kind"].isin(NOT_TRAINED_ON)])
+    earlier = store.read_all("training_export", spec.name, inputs["training_export"])
+    return training_export.assemble(labels, frames["augmented_set"], frames["cleaned_set"], spec, release, withdrawn, earlier)
 
 
 # ---- learning and managing
