@@ -7,6 +7,7 @@ from typing import Any
 
 import great_expectations as gx
 from great_expectations import expectations as _expectations
+from great_expectations.expectations.row_conditions import PassThroughCondition
 
 gxe: Any = _expectations  # its classes carry too little typing for mypy's strict mode
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
@@ -76,5 +77,5 @@ def unique(columns: list[str], sentence: str) -> Any:
     return expect(gxe.ExpectCompoundColumnsToBeUnique(column_list=columns), "rows_unique", sentence)
 
 
-def _where(condition: str | None) -> dict[str, str]:
-    return {} if condition is None else {"row_condition": condition, "condition_parser": "pandas"}
+def _where(condition: str | None) -> dict[str, Any]:
+    return {} if condition is None else {"row_condition": PassThroughCondition(pass_through_filter=condition)}
