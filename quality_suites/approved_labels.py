@@ -43,7 +43,7 @@ def suite(spec: ProjectSpec) -> Any:
         sentence = f"Labels of {attribute.name} must be values of the ontology"
         if attribute.kind == "multi":
             words = "|".join(re.escape(value) for value in attribute.values)
-            rules.append(matching("label", rf"^({words})(\|({words}))*$", f"{attribute.name}_in_ontology", sentence, where=where))
+            rules.append(matching("label", rf"^(?:{words})(?:\|(?:{words}))*$", f"{attribute.name}_in_ontology", sentence, where=where))
         else:
             rules.append(among("label", attribute.values, f"{attribute.name}_in_ontology", sentence, where=where))
     return suite_of("approved_labels", *rules)

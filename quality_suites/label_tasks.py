@@ -45,7 +45,7 @@ def suite(spec: ProjectSpec) -> Any:
             where='kind == "screening"',
         ),
         between("overlap", "answers_wanted", "Every task must want at least one answer", low=1, high=25),
-        matching("attributes", rf"^({names})(\|({names}))*$", "questions_known", "Every question must be in the ontology"),
+        matching("attributes", rf"^(?:{names})(?:\|(?:{names}))*$", "questions_known", "Every question must be in the ontology"),
         matching("sha256", "^[0-9a-f]{64}$", "picture_stored", "Every task must name its picture"),
         among("ontology_version", [spec.ontology.version], "ontology_current", "Tasks must be asked under the current ontology"),
         between(

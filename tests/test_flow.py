@@ -97,7 +97,7 @@ def test_the_four_runs_that_prove_promotion_holds(home: Home, instance: dg.Dagst
 
 def test_a_failed_candidate_leaves_the_released_version_in_use(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
     store = Store(home)
-    vendors.deliver(dresses, home.landing("dresses") / "atelier" / "lot", "atelier", 12, SEED)
+    vendors.deliver(dresses, home.landing("dresses") / "atelier" / "lot", "atelier", 40, SEED)
     drop = waiting.drops(store, dresses, {}, time.time()).ready[0].partition
     assert run(dresses, instance, ["raw_images", "cleaned_set"], drop).success
     released = store.released("cleaned_set", "dresses")
@@ -195,11 +195,11 @@ def test_killed_anywhere_and_run_again_ends_in_the_same_versions(tmp_path: Path,
 
 def test_a_drop_is_taken_once_and_a_redelivery_of_other_bytes_supersedes(home: Home, dresses: ProjectSpec) -> None:
     with Operations.open(home.root, [dresses]) as work:
-        vendors.deliver(dresses, home.root / "a" / "lot", "atelier", 8, SEED)
+        vendors.deliver(dresses, home.root / "a" / "lot", "atelier", 8, SEED, vendors.CLEAN)
         assert work.ingest("dresses", "atelier", home.root / "a" / "lot").is_success
         again = work.ingest("dresses", "atelier", home.root / "a" / "lot")
         assert again.steps == []
-        vendors.deliver(dresses, home.root / "b" / "lot", "atelier", 8, SEED + 1)
+        vendors.deliver(dresses, home.root / "b" / "lot", "atelier", 8, SEED + 1, vendors.CLEAN)
         assert work.ingest("dresses", "atelier", home.root / "b" / "lot").is_success
         drops = work.store.drops.rows()
         assert list(drops["name"].unique()) == ["lot"]
