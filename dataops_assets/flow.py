@@ -458,7 +458,6 @@ def waiver(store: Store, project: str, asset: str, partition: str, version: str,
 
 def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
     """Put what was just released where people outside the platform find it. Doing it again changes nothing."""
-    from dataops_assets.reports import pages
     from dataops_assets.stages import label_tasks, training_export
 
     if released.asset == "label_tasks":
@@ -467,7 +466,6 @@ def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
         assembly = assemble(store, spec, released.partition, released.inputs)
         folder = store.home.exports(spec.name) / released.partition
         training_export.write(assembly, spec, folder, store.blobs, export_facts(store, spec, released))
-    pages.write(store, spec, released)
 
 
 def export_facts(store: Store, spec: ProjectSpec, released: Manifest) -> dict[str, Any]:

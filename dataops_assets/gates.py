@@ -19,7 +19,7 @@ import pandas as pd
 
 from dataops_assets import flow
 from dataops_assets.manifest import CONTRACTS, UNPARTITIONED, Manifest
-from dataops_assets.reports import panels
+from dataops_assets.reports import pages, panels
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -176,8 +176,7 @@ def pass_through(
     else:
         verdict = Verdict(verdict.outcome, verdict.findings, digest, verdict.reason, by, verdict.frame)
     enter(store, candidate, verdict, run_id=run_id, until=str(waiver["until"]) if waiver is not None else None)
-    if verdict.is_released:
-        flow.publish(store, spec, candidate)
+    _publish(store, spec, candidate, verdict)
     return verdict
 
 
@@ -203,8 +202,16 @@ def waive(store: Store, spec: ProjectSpec, asset: str, partition: str, *, reason
     judged, document = judge(candidate, spec, flow.input_frames(store, candidate))
     verdict = Verdict("waived", judged.findings, store.put_document("suites", document), reason, by, judged.frame)
     enter(store, candidate, verdict, run_id="", until=until.isoformat())
-    flow.publish(store, spec, candidate)
+    _publish(store, spec, candidate, verdict)
     return verdict
+
+
+def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verdict) -> None:
+    """What was released goes out; the report page shows every verdict."""
+    if verdict.is_released:
+        flow.publish(store, spec, candidate)
+    told = {"what the gate says": _sentence(GATE, verdict), "what it advises": _sentence(WARNINGS, verdict)}
+    pages.write(store, spec, candidate, {**told, "expectations": panels.Table([_line(finding) for finding in verdict.findings])})
 
 
 def enter(store: Store, candidate: Manifest, verdict: Verdict, *, run_id: str, until: str | None) -> None:

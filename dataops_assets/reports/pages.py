@@ -25,14 +25,14 @@ td.number{text-align:right;font-variant-numeric:tabular-nums} img{max-width:100%
 """
 
 
-def write(store: Store, spec: ProjectSpec, made: Manifest) -> Path:
-    """Write the page of a manifest; returns its path."""
+def write(store: Store, spec: ProjectSpec, made: Manifest, verdict: dict[str, Any]) -> Path:
+    """Write the page of a manifest, with what its gate said first; returns its path."""
     path = store.home.reports(spec.name) / made.asset / f"{made.partition}.html"
     if made.asset == "guidelines" and len(made.frame):
         text = store.blobs.read(str(made.frame["document_sha256"].iloc[0])).decode()
     else:
         title = f"{made.asset} · {made.partition}" if made.partition != "-" else made.asset
-        text = page(title, f"{spec.name}, version {made.version}", shown.parts(store, spec, made))
+        text = page(title, f"{spec.name}, version {made.version}", {**verdict, **shown.parts(store, spec, made)})
     return put(path, text)
 
 
@@ -48,7 +48,7 @@ def put(path: Path, text: str) -> Path:
 def page(title: str, where: str, parts: dict[str, Any]) -> str:
     """Title, numbers, then tables and pictures in the order given. Everything is escaped."""
     numbers = [(name, value) for name, value in parts.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    blocks = "".join(_block(name, value) for name, value in parts.items() if isinstance(value, (Table, Picture, Path)))
+    blocks = "".join(_block(name, value) for name, value in parts.items() if isinstance(value, (Table, Picture, Path, str)))
     boxes = "".join(f"<div>{html.escape(name)}<b>{_number(value)}</b></div>" for name, value in numbers)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
@@ -66,6 +66,8 @@ def _block(name: str, part: Any) -> str:
             columns = "".join(f"<th>{html.escape(column)}</th>" for column in rows[0])
             body = "".join("<tr>" + "".join(map(_cell, row.values())) + "</tr>" for row in rows)
             return f'{head}<div class="wide"><table><tr>{columns}</tr>{body}</table></div>'
+        case str():
+            return f"{head}<p>{html.escape(part)}</p>"
         case Path():
             return f"{head}<p><code>{html.escape(str(part))}</code></p>"
         case Page() | _:

@@ -44,8 +44,8 @@ def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
         "megabytes": round(float(frame["size_bytes"].fillna(0).sum()) / 1e6, 3),
         "files by status and reason": counts(frame, "status", "reason"),
         "accepted by category": counts(accepted, "category"),
-        "accepted": sheet(store.blobs, _spread(accepted), "accepted", caption="category"),
-        "refused": sheet(store.blobs, refused.head(PICTURES), "refused"),
+        "pictures accepted": sheet(store.blobs, _spread(accepted), "accepted", caption="category"),
+        "pictures refused": sheet(store.blobs, refused.head(PICTURES), "refused"),
         "landing": store.home.landing(spec.name),
     }
 
@@ -59,9 +59,9 @@ def _cleaned_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, A
         "keep_share": _share(len(kept), len(frame)),
         "left out by reason": counts(frame[frame["status"] != "kept"], "status", "reason"),
         "kept by category": counts(kept, "category"),
-        "kept": sheet(store.blobs, _spread(kept), "kept", caption="category"),
-        "rejected": sheet(store.blobs, _spread(rejected, "reason"), "rejected"),
-        "review": sheet(store.blobs, review.head(PICTURES), "review"),
+        "pictures kept": sheet(store.blobs, _spread(kept), "kept", caption="category"),
+        "pictures rejected": sheet(store.blobs, _spread(rejected, "reason"), "rejected"),
+        "pictures to review": sheet(store.blobs, review.head(PICTURES), "review"),
     }
 
 
