@@ -17,6 +17,7 @@ from PIL import Image
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.spec import Cleaning
 from dataops_assets.stages.cleaned_set import screen
@@ -37,7 +38,7 @@ def main() -> None:
         blobs = Blobs(home)
         raw = pd.DataFrame({"image_id": [blobs.put(data) for data in files], "status": "accepted"})
         raw["sha256"] = raw["image_id"]
-        raw = manifest.conform(raw.assign(drop_id="d", path=raw["image_id"]), manifest.CONTRACTS["raw_images"])
+        raw = manifest.conform(raw.assign(drop_id="d", path=raw["image_id"]), CONTRACTS["raw_images"])
         started = time.perf_counter()
         for data in files:
             decode(data)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets import manifest
+from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.store import RELEASING, Store
 
 Versions = dict[tuple[str, str], str]  # (asset, partition) -> version
@@ -20,7 +21,7 @@ def closure(store: Store, asset: str, project: str, partition: str, version: str
     queue = [(asset, partition, version)]
     while queue:
         one, place, number = queue.pop(0)
-        if (one, place) in versions or one not in manifest.CONTRACTS or one in manifest.LEDGERS:
+        if (one, place) in versions or one not in CONTRACTS or one in LEDGERS:
             continue
         versions[(one, place)] = number
         for name, parts in sorted(store.inputs(one, project, place, number).items()):
@@ -48,7 +49,7 @@ def stored(store: Store, asset: str, project: str) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    contract = manifest.CONTRACTS[asset]
+    contract = CONTRACTS[asset]
     tables = []
     for uri in store.uris(asset):
         if f"/project={project}/" in uri:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dataops_assets.manifest import CONTRACTS, UNPARTITIONED, Inputs, Manifest, records
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import NotReleased, Store, now
 

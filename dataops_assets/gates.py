@@ -18,7 +18,8 @@ import dagster as dg
 import pandas as pd
 
 from dataops_assets import flow
-from dataops_assets.manifest import CONTRACTS, UNPARTITIONED, Manifest
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import UNPARTITIONED, Manifest
 from dataops_assets.reports import pages, panels
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import ProjectSpec

@@ -20,6 +20,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from dataops_assets import manifest
+from dataops_assets.contracts import CONTRACTS
 
 Row = Mapping[str, Any]
 GENESIS = "0" * 64
@@ -35,7 +36,7 @@ class Ledger:
     """One ledger. Rows are dicts of the contract's columns, without `seq`, `prev_hash`, `row_hash`."""
 
     def __init__(self, name: str, uri: str, storage_options: dict[str, str] | None = None) -> None:
-        self.contract = manifest.CONTRACTS[name]
+        self.contract = CONTRACTS[name]
         self.uri = uri
         self.storage_options = storage_options
         self._table: DeltaTable | None = None

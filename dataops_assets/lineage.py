@@ -16,6 +16,7 @@ import pandas as pd
 
 from dataops_assets import chain, manifest
 from dataops_assets.chain import Row, Versions
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.exports import checksums
 from dataops_assets.store import RELEASING, Store
 
@@ -170,7 +171,7 @@ def audit_rows(store: Store, project: str, release: str) -> pd.DataFrame:
     rows["gates"], rows["waivers"] = counts, waivers
     rows["missing"] = absent.map(lambda sentences: "|".join(sentences) or None)
     rows["is_complete"] = rows["missing"].isna()
-    return manifest.conform(rows.drop(columns="license"), manifest.CONTRACTS["lineage_audit"])
+    return manifest.conform(rows.drop(columns="license"), CONTRACTS["lineage_audit"])
 
 
 def verify(store: Store, project: str | None = None, release: str | None = None) -> list[str]:

@@ -14,6 +14,7 @@ from dataops_assets import runs
 from dataops_assets.home import Home
 
 HOST = "127.0.0.1"
+END_S = 30.0
 POLICY = "default-src 'none'; img-src data: 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -43,16 +44,21 @@ def serve(home: Home, port: int) -> int:
     environment = {**os.environ, "DATAOPS_REPORTS_URL": f"http://{HOST}:{port + 1}"}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "dataops_assets.definitions", "-h", HOST, "-p", str(port)]
     print(f"Dagster: http://{HOST}:{port}   Reports: http://{HOST}:{port + 1}   Home: {home.root}   (Ctrl-C ends both)", flush=True)
+    is_asked = threading.Event()
+    # before the child starts: a signal that has a handler here is at its default there, even where a shell ignored it
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: is_asked.set())
     # a session of its own: `dagster dev` starts servers that must all end with it
     child = subprocess.Popen(command, env=environment, cwd=home.root, start_new_session=True)
-
-    def stop(number: int, frame: object) -> None:
-        os.killpg(child.pid, signal.SIGINT)
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
     try:
-        return child.wait()
+        while child.poll() is None and not is_asked.wait(0.5):
+            pass
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGINT)
+            child.wait(END_S)
+        return 0 if is_asked.is_set() else int(child.returncode)
+    except subprocess.TimeoutExpired:
+        return 1
     finally:
         server.shutdown()
         try:

@@ -23,9 +23,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.home import Home
 from dataops_assets.ledger import Ledger
-from dataops_assets.manifest import CONTRACTS, UNPARTITIONED, Inputs, Manifest
+from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 
 PLACE = ["project", "partition", "version"]
 RELEASING = ("pass", "waived")
@@ -42,7 +43,7 @@ class Store:
         self.home = home
         self.storage_options = storage_options
         self.blobs = Blobs(home.store_url, storage_options)
-        self.gates, self.costs, self.drops, self.withdrawals = (Ledger(name, self._uri(name), storage_options) for name in manifest.LEDGERS)
+        self.gates, self.costs, self.drops, self.withdrawals = (Ledger(name, self._uri(name), storage_options) for name in LEDGERS)
         self._tables: dict[str, DeltaTable] = {}
 
     # ---- candidates

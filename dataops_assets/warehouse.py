@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from dataops_assets.manifest import CONTRACTS, LEDGERS, Contract
+from dataops_assets.contracts import CONTRACTS, LEDGERS, Contract
 from dataops_assets.store import RELEASING, Store
 
 PLANS = ("batch_plans",)  # tables without a gate of their own: every version counts

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.home import Home, pseudonym
 from dataops_assets.ledger import Ledger
-from dataops_assets.manifest import CONTRACTS, ContractError, Manifest, conform, digest
+from dataops_assets.manifest import ContractError, Manifest, conform, digest
 from dataops_assets.store import NotReleased, Store, now
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from dataops_assets import manifest
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.spec import ProjectSpec
 
 _ANSWER = ["image_id", "attribute"]
@@ -30,7 +31,7 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
         approved_by=by,
         ontology_version=rows["task_id"].map(versions).fillna(spec.ontology.version),
     )
-    contract = manifest.CONTRACTS["approved_labels"]
+    contract = CONTRACTS["approved_labels"]
     return manifest.conform(rows[[column for column in contract.columns if column in rows.columns]], contract)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.variants import RecipeError, check_transforms, render
 from dataops_assets.imaging.workers import Died, map_blobs
-from dataops_assets.manifest import CONTRACTS, conform
+from dataops_assets.manifest import conform
 from dataops_assets.spec import Augmentation
 
 CARRIED = ["drop_id", "vendor", "category", "group_id", "near_duplicate_group"]

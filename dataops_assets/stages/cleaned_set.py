@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS, ISSUES
 from dataops_assets.imaging.duplicates import lead, near_duplicates, same_colours
 from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_size
 from dataops_assets.imaging.screening import Examined, examine
 from dataops_assets.imaging.workers import map_blobs
-from dataops_assets.manifest import CONTRACTS, ISSUES, conform
+from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.spec import Attribute, ProjectSpec
 
 HOW_TO_WORK = (
@@ -49,7 +50,7 @@ def rows(spec: ProjectSpec) -> pd.DataFrame:
         for attribute in spec.ontology.attributes
         for value, definition in attribute.values.items()
     ]
-    return manifest.conform(pd.DataFrame(table), manifest.CONTRACTS["guidelines"])
+    return manifest.conform(pd.DataFrame(table), CONTRACTS["guidelines"])
 
 
 def ask(attribute: Attribute) -> str:

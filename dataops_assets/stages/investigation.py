@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
-from dataops_assets.manifest import CONTRACTS
+from dataops_assets.contracts import CONTRACTS
 
 FEW_TRAIN = 20  # fewer training pictures than this explain an error by themselves
 DOUBTFUL = 0.85  # mean share of answers behind the labels below which the labels are the suspect

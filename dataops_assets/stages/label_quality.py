@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets import manifest
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels import agreement, boxes, inference
 from dataops_assets.labels.questions import NO_OBJECT, question
 from dataops_assets.spec import ProjectSpec
@@ -58,7 +59,7 @@ def assess(labeled: pd.DataFrame, tasks: pd.DataFrame, gold: pd.DataFrame | None
     if not frames:
         return manifest.empty("label_quality")
     quality = pd.concat([frame.astype("object") for frame in frames], ignore_index=True)
-    return manifest.conform(quality, manifest.CONTRACTS["label_quality"])
+    return manifest.conform(quality, CONTRACTS["label_quality"])
 
 
 def _truth(gold: pd.DataFrame | None, asked: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels.questions import SCREENING, questions
 from dataops_assets.labels.request import write_request
 from dataops_assets.spec import LabelVendor, ProjectSpec
@@ -110,7 +111,7 @@ def plan(
             for image_id in pool["image_id"].head(n_gold):
                 uses[labels_it.name, image_id] = uses.get((labels_it.name, image_id), 0) + 1
             number += 1
-            batches.append(manifest.conform(batch.drop(columns="group"), manifest.CONTRACTS["batch_plans"]))
+            batches.append(manifest.conform(batch.drop(columns="group"), CONTRACTS["batch_plans"]))
     if unpaid:
         reasons.append(f"{unpaid} images wait: the budget left, {budget_left:.2f} {spec.brief.currency}, doesn't pay for them")
     return Plan(batches, "; ".join(reasons))
@@ -144,7 +145,7 @@ def build(batch: pd.DataFrame, sources: pd.DataFrame, spec: ProjectSpec, blobs: 
         tasks["height_px"] = [height for _, _, height in headers]
     tasks["file"] = [f"images/{name}{suffix}" for name, suffix in zip(tasks["task_id"], suffixes, strict=True)]
     tasks["ontology_version"] = spec.ontology.version
-    return manifest.conform(tasks, manifest.CONTRACTS["label_tasks"])
+    return manifest.conform(tasks, CONTRACTS["label_tasks"])
 
 
 def task_id(batch_id: str, image_id: str) -> str:

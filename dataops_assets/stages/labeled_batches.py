@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets import manifest
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.home import pseudonym
 from dataops_assets.labels import tables
 from dataops_assets.labels.questions import NO_OBJECT, questions
@@ -84,7 +85,7 @@ def accept(
     rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
     rows["batch_id"] = batch_id
     rows["ontology_version"] = str(tasks["ontology_version"].iloc[0])
-    contract = manifest.CONTRACTS["labeled_batches"]
+    contract = CONTRACTS["labeled_batches"]
     for column in ("item_id", "attribute", "worker_id", "label"):
         rows[column] = rows[column].where(rows[column] != "", None)
     for column in set(rows.columns) - contract.columns.keys():

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.manifest import CONTRACTS, records
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 
 COLUMNS = ("image_id", "attribute", "predicted", "confidence", "model")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from dataops_assets.manifest import CONTRACTS
+from dataops_assets.contracts import CONTRACTS
 
 RELEASING = ("pass", "waived")
 

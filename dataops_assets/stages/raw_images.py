@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.intake import delivery_manifest, landing, members
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
-from dataops_assets.manifest import CONTRACTS
 from dataops_assets.spec import ImageVendor, ProjectSpec
 
 FORMATS = {

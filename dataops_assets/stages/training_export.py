@@ -20,6 +20,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.exports import card, checksums, coco, image_folder, parquet, sheets
 from dataops_assets.spec import Export, ProjectSpec
 
@@ -113,7 +114,7 @@ def assemble(
             {"image_id": image, "source_image_id": image, "kind": "source", "reason": "not_in_augmented_set", "detail": "labelled only"}
         )
     left_out = pd.DataFrame(out, columns=["image_id", "source_image_id", "kind", "reason", "detail"], dtype="object")
-    frame = manifest.conform(pd.DataFrame(rows), manifest.CONTRACTS["training_export"])
+    frame = manifest.conform(pd.DataFrame(rows), CONTRACTS["training_export"])
     return Assembly(frame, left_out.sort_values("image_id", ignore_index=True))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets import manifest
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels import agreement, boxes
 from dataops_assets.labels.questions import question
 from dataops_assets.spec import ProjectSpec
@@ -54,7 +55,7 @@ def feedback(labeled: pd.DataFrame, quality: pd.DataFrame, tasks: pd.DataFrame, 
     rows["confused"] = ["|".join(f"{right}>{given} x{n}" for (right, given), n in top) for top in tops]
     rows = rows.reset_index()
     rows["advice"] = [_advice(row, top, spec) for row, top in zip(rows.to_dict("records"), tops, strict=True)]
-    return manifest.conform(rows, manifest.CONTRACTS["vendor_feedback"])
+    return manifest.conform(rows, CONTRACTS["vendor_feedback"])
 
 
 def markdown(frame: pd.DataFrame, spec: ProjectSpec) -> str:

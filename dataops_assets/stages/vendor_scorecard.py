@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels.agreement import wilson
-from dataops_assets.manifest import CONTRACTS
 from dataops_assets.spec import ProjectSpec
 
 COLUMNS = list(CONTRACTS["vendor_scorecard"].columns)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import training_export
 
@@ -62,7 +63,7 @@ def release_of(blobs: Blobs, n: int = 30) -> training_export.Assembly:
             box = {"attribute": "dress", "x": 1.0, "y": 2.0, "w": 10.0, "h": 12.5}
             approved += [label | box | {"label": "dress", "object_id": "o1"}, label | box | {"label": "coat", "object_id": "o2", "x": 4.0}]
     frames = (
-        manifest.conform(pd.DataFrame(rows), manifest.CONTRACTS[name])
+        manifest.conform(pd.DataFrame(rows), CONTRACTS[name])
         for rows, name in ((approved, "approved_labels"), (augmented, "augmented_set"), (cleaned, "cleaned_set"))
     )
     return training_export.assemble(*frames, SPEC, "r1")

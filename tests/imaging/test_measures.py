@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from dataops_assets.contracts import ISSUES
 from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_aspect_ratio, calc_odd_size, calc_scores
-from dataops_assets.manifest import ISSUES
 
 
 def even(*rgb: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels.questions import question
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import label_tasks
@@ -49,7 +50,7 @@ def make_sources(n: int, blobs: Blobs | None = None, variants: int = 0) -> pd.Da
             rows.append(
                 base | {"image_id": variant, "kind": "variant", "recipe": f"r{copy}", "copy": copy, "breaks": "colour" if copy else ""}
             )
-    return manifest.conform(pd.DataFrame(rows), manifest.CONTRACTS["augmented_set"])
+    return manifest.conform(pd.DataFrame(rows), CONTRACTS["augmented_set"])
 
 
 def png(number: int) -> bytes:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dataops_assets.manifest import CONTRACTS, conform
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import conform
 from dataops_assets.stages.approved_labels import approve, current, gold_of
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept

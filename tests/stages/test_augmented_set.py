@@ -10,6 +10,7 @@ from PIL import Image
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.variants import RecipeError, variant_seed
 from dataops_assets.spec import Augmentation
@@ -37,7 +38,7 @@ def cleaned_set(blobs: Blobs, count: int = 3) -> pd.DataFrame:
         rows.append({**row, "clean_sha256": blobs.put(encode(picture)), "width_px": 90, "height_px": 120, "near_duplicate_group": "g"})
     frame = pd.DataFrame(rows)
     frame.loc[count - 1, "status"] = "review"
-    return manifest.conform(frame, manifest.CONTRACTS["cleaned_set"])
+    return manifest.conform(frame, CONTRACTS["cleaned_set"])
 
 
 @pytest.fixture

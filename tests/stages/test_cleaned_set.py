@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from dataops_assets import manifest
 from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.contracts import CONTRACTS, ISSUES
 from dataops_assets.spec import Cleaning
 from dataops_assets.stages.cleaned_set import screen
 
@@ -37,7 +38,7 @@ def raw_images(blobs: Blobs, files: dict[str, bytes]) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows)
     frame["sha256"] = frame["image_id"]
-    return manifest.conform(frame, manifest.CONTRACTS["raw_images"])
+    return manifest.conform(frame, CONTRACTS["raw_images"])
 
 
 def run(blobs: Blobs, files: dict[str, bytes], earlier: pd.DataFrame | None = None, **options: object) -> pd.DataFrame:
@@ -87,7 +88,7 @@ def test_issues_codes_and_conservation(blobs: Blobs) -> None:
     }
     assert bool(frame.loc["gray.jpg", "is_grayscale"])
     undecoded = frame["reason"].isin(["CORRUPT", "TYPE_MISMATCH", "ZERO_BYTE", "MULTI_FRAME"])
-    measures = [f"{issue}_score" for issue in manifest.ISSUES] + [f"is_{issue}" for issue in manifest.ISSUES]
+    measures = [f"{issue}_score" for issue in ISSUES] + [f"is_{issue}" for issue in ISSUES]
     measures += ["clean_sha256", "phash", "width_px", "height_px"]
     assert frame.loc[~undecoded, measures].notna().all(axis=None)
     assert frame.loc[undecoded, measures].isna().all(axis=None)

@@ -4,7 +4,8 @@ import re
 from html.parser import HTMLParser
 
 from dataops_assets.blobs import Blobs
-from dataops_assets.manifest import CONTRACTS, conform
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import conform
 from dataops_assets.stages import guidelines
 from tests.labels.world import COLOUR, MARKS, PARTS, make_spec
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataops_assets.blobs import Blobs
-from dataops_assets.manifest import CONTRACTS, conform, empty
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import conform, empty
 from dataops_assets.stages import approved_labels, label_quality, label_tasks
 from dataops_assets.stages.labeled_batches import accept
 from tests.labels.world import COLOUR, KEY, MARKS, PARTS, answer_all, make_csv, make_sources, make_spec

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import training_export
 from dataops_assets.stages.training_export import Assembly, ReleaseExists, assemble
@@ -32,7 +33,7 @@ SPEC = spec_of()
 
 
 def frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return manifest.conform(pd.DataFrame(rows), manifest.CONTRACTS[name])
+    return manifest.conform(pd.DataFrame(rows), CONTRACTS[name])
 
 
 class World:
@@ -102,7 +103,7 @@ def test_adjudication_goes_before_production() -> None:
         row | {"attribute": "colour", "label": "red", "batch_id": "b9", "kind": "production"},
         row | {"attribute": "colour", "label": "blue", "batch_id": "b2", "kind": "adjudication"},
         row | {"attribute": "tags", "label": "x", "batch_id": "b9", "kind": "production"},
-    ]).reindex(columns=list(manifest.CONTRACTS["approved_labels"].columns))  # fmt: skip
+    ]).reindex(columns=list(CONTRACTS["approved_labels"].columns))  # fmt: skip
     augmented = frame("augmented_set", [{"image_id": "a", "source_image_id": "a", "kind": "source", "sha256": "0" * 64}])
     cleaned = frame("cleaned_set", [{"image_id": "a", "status": "kept"}])
     assembly = assemble(approved, augmented, cleaned, SPEC, "r1")

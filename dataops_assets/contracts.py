@@ -1,0 +1,448 @@
+"""The tables' contracts: columns, types and keys. What a stage makes must fit here, and what a query finds is documented here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+Type = Literal["string", "int64", "float64", "bool", "timestamp"]
+
+ARROW: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
+PANDAS: dict[str, str] = {
+    "string": "object",
+    "int64": "Int64",
+    "float64": "float64",
+    "bool": "boolean",
+    "timestamp": "datetime64[us, UTC]",
+}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Columns and key of one table.
+
+    Attributes:
+        name: The asset's or ledger's name.
+        columns: Column -> type, in the order shown. `project`, `partition` and `version` are added by the store.
+        key: Columns that name a row within a partition; none null, together unique. Rows are sorted by them.
+        volatile: Columns that don't enter the version: run ids, receipt times.
+    """
+
+    name: str
+    columns: Mapping[str, Type]
+    key: tuple[str, ...]
+    volatile: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(name, ARROW[kind]) for name, kind in self.columns.items()])
+
+
+ISSUES = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale")
+_BOX: dict[str, Type] = {"object_id": "string", "x": "float64", "y": "float64", "w": "float64", "h": "float64"}
+_CHAIN: dict[str, Type] = {"seq": "int64", "prev_hash": "string", "row_hash": "string"}
+
+_CONTRACTS = (
+    Contract(
+        "brief",
+        {"check": "string", "value": "float64", "limit": "float64", "unit": "string", "is_met": "bool", "sentence": "string"},
+        ("check",),
+    ),
+    Contract(
+        "guidelines",
+        {
+            "attribute": "string",
+            "value": "string",
+            "kind": "string",
+            "question": "string",
+            "definition": "string",
+            "ontology_version": "string",
+            "document_sha256": "string",
+        },
+        ("attribute", "value"),
+    ),
+    Contract(
+        "raw_images",
+        {
+            "image_id": "string",  # sha256 of the bytes as delivered; null where they were never read
+            "drop_id": "string",
+            "vendor": "string",
+            "path": "string",
+            "sha256": "string",
+            "size_bytes": "int64",
+            "format": "string",
+            "width_px": "int64",
+            "height_px": "int64",
+            "category": "string",
+            "license": "string",
+            "consent": "string",
+            "captured_at": "string",  # the vendor's word, as given
+            "price": "float64",
+            "group_id": "string",
+            "status": "string",  # accepted, duplicate, ignored, quarantined, held
+            "reason": "string",
+            "warnings": "string",
+        },
+        ("drop_id", "path"),
+    ),
+    Contract(
+        "cleaned_set",
+        {
+            "image_id": "string",
+            "drop_id": "string",
+            "vendor": "string",
+            "path": "string",
+            "status": "string",  # kept, rejected, review
+            "reason": "string",  # issue names joined by |, or exact_duplicate, near_duplicate, a decoding reason code
+            "duplicate_of": "string",
+            "near_duplicate_group": "string",
+            "phash": "string",  # 16 hex digits
+            "colour_grid": "string",  # 64 hex digits: a*, b* of 4 x 4 cells
+            "faces": "int64",
+            "text_regions": "int64",
+            "width_px": "int64",
+            "height_px": "int64",
+            "clean_sha256": "string",
+            "category": "string",
+            "group_id": "string",
+            "decided_by": "string",
+            **{f"{issue}_score": "float64" for issue in ISSUES},
+            **{f"is_{issue}": "bool" for issue in ISSUES},
+        },
+        ("image_id",),
+    ),
+    Contract(
+        "augmented_set",
+        {
+            "image_id": "string",
+            "source_image_id": "string",
+            "kind": "string",  # source, variant
+            "recipe": "string",
+            "copy": "int64",
+            "seed": "int64",
+            "sha256": "string",  # the picture to use: the cleaned one, or the variant
+            "width_px": "int64",
+            "height_px": "int64",
+            "breaks": "string",  # attributes not inherited, joined by |
+            "drop_id": "string",
+            "vendor": "string",
+            "category": "string",
+            "group_id": "string",
+            "near_duplicate_group": "string",
+        },
+        ("image_id",),
+    ),
+    Contract(
+        "batch_plans",
+        {
+            "batch_id": "string",
+            "kind": "string",
+            "image_id": "string",
+            "sha256": "string",
+            "is_gold": "bool",
+            "vendor": "string",
+            "overlap": "int64",
+            "attributes": "string",  # joined by |
+            "round": "int64",
+            "parent_batch_id": "string",
+            "amount": "float64",
+            "currency": "string",
+        },
+        ("batch_id", "image_id"),
+    ),
+    Contract(
+        "label_tasks",
+        {
+            "batch_id": "string",
+            "kind": "string",
+            "task_id": "string",
+            "image_id": "string",
+            "sha256": "string",
+            "file": "string",
+            "is_gold": "bool",
+            "vendor": "string",
+            "overlap": "int64",
+            "attributes": "string",
+            "round": "int64",
+            "parent_batch_id": "string",
+            "width_px": "int64",
+            "height_px": "int64",
+            "ontology_version": "string",
+        },
+        ("batch_id", "task_id"),
+    ),
+    Contract(
+        "labeled_batches",
+        {
+            "batch_id": "string",
+            "row_id": "string",  # <first 12 of the file's sha256>:<row, from 1>:<part>
+            "file": "string",
+            "file_sha256": "string",
+            "item_id": "string",  # as returned
+            "task_id": "string",
+            "image_id": "string",
+            "attribute": "string",
+            "worker_id": "string",
+            "vendor": "string",
+            "label": "string",
+            **_BOX,
+            "submitted_at": "timestamp",
+            "seconds": "float64",
+            "ontology_version": "string",
+            "status": "string",  # accepted, rejected
+            "reason": "string",
+        },
+        ("batch_id", "row_id"),
+    ),
+    Contract(
+        "label_quality",
+        {
+            "batch_id": "string",
+            "kind": "string",
+            "task_id": "string",
+            "image_id": "string",
+            "attribute": "string",
+            **_BOX,
+            "label": "string",
+            "posterior": "float64",  # the winner's share of the answers
+            "n_labels": "int64",
+            "n_wanted": "int64",
+            "agreement": "float64",  # share of agreeing pairs of answers
+            "is_gold": "bool",
+            "gold_label": "string",
+            "gold_correct": "int64",  # answers equal to gold
+            "gold_accuracy": "float64",  # of the attribute in this batch
+            "gold_lower": "float64",  # its Wilson bounds, 95 %
+            "gold_upper": "float64",
+            "vendor": "string",
+            "round": "int64",
+            "decision": "string",  # accept, rework, adjudicate
+            "reason": "string",
+        },
+        ("batch_id", "task_id", "attribute", "object_id"),
+    ),
+    Contract(
+        "vendor_feedback",
+        {
+            "batch_id": "string",
+            "vendor": "string",
+            "worker_id": "string",
+            "attribute": "string",
+            "n_labels": "int64",
+            "agreement": "float64",  # share of answers equal to the batch's winner
+            "n_gold": "int64",
+            "gold_correct": "int64",
+            "gold_accuracy": "float64",
+            "gold_lower": "float64",
+            "gold_upper": "float64",
+            "median_seconds": "float64",
+            "confused": "string",  # most frequent mistakes, "true>given xN", joined by |
+            "advice": "string",
+        },
+        ("batch_id", "vendor", "worker_id", "attribute"),
+    ),
+    Contract(
+        "approved_labels",
+        {
+            "image_id": "string",
+            "attribute": "string",
+            **_BOX,
+            "label": "string",
+            "posterior": "float64",
+            "n_labels": "int64",
+            "batch_id": "string",
+            "kind": "string",
+            "task_id": "string",
+            "decided_by": "string",  # majority_vote, adjudication
+            "approved_by": "string",
+            "ontology_version": "string",
+        },
+        ("image_id", "attribute", "object_id"),
+    ),
+    Contract(
+        "training_export",
+        {
+            "release": "string",
+            "image_id": "string",
+            "source_image_id": "string",
+            "kind": "string",
+            "split": "string",
+            "labels": "string",  # JSON: attribute -> value, list of values, or list of boxes
+            "file": "string",
+            "sha256": "string",
+            "width_px": "int64",
+            "height_px": "int64",
+            "split_group": "string",
+            "drop_id": "string",
+            "vendor": "string",
+            "batch_ids": "string",
+            "ontology_version": "string",
+        },
+        ("release", "image_id"),
+    ),
+    Contract(
+        "model_feedback",
+        {
+            "release": "string",
+            "model": "string",
+            "image_id": "string",
+            "attribute": "string",
+            "split": "string",
+            "label": "string",
+            "predicted": "string",
+            "confidence": "float64",
+            "is_correct": "bool",
+            "status": "string",
+            "reason": "string",
+            "row_id": "string",
+        },
+        ("release", "row_id"),
+    ),
+    Contract(
+        "investigation",
+        {
+            "release": "string",
+            "attribute": "string",
+            "label": "string",
+            "n_predictions": "int64",
+            "n_wrong": "int64",
+            "error_rate": "float64",
+            "most_predicted": "string",
+            "n_train": "int64",
+            "mean_posterior": "float64",
+            "cause": "string",
+            "evidence": "string",
+        },
+        ("release", "attribute", "label"),
+    ),
+    Contract(
+        "vendor_scorecard",
+        {
+            "vendor": "string",
+            "role": "string",  # images, labels
+            "delivered": "int64",
+            "accepted": "int64",
+            "yield_share": "float64",
+            "gold_accuracy": "float64",
+            "gold_lower": "float64",
+            "rework_share": "float64",
+            "amount": "float64",
+            "amount_per_accepted": "float64",
+            "currency": "string",
+        },
+        ("role", "vendor"),
+    ),
+    Contract(
+        "lineage_audit",
+        {
+            "release": "string",
+            "image_id": "string",
+            "source_image_id": "string",
+            "vendor": "string",
+            "drop_id": "string",
+            "path": "string",
+            "batch_ids": "string",
+            "gates": "int64",
+            "waivers": "int64",
+            "is_complete": "bool",
+            "missing": "string",
+        },
+        ("release", "image_id"),
+    ),
+    Contract(
+        "program_report",
+        {
+            "name": "string",
+            "stage": "string",
+            "partitions": "int64",
+            "released": "int64",
+            "rows": "int64",
+            "failed_gates": "int64",
+        },
+        ("name", "stage"),
+    ),
+    # ledgers: append-only, hash-chained
+    Contract(
+        "gates",
+        {
+            "project": "string",
+            "asset": "string",
+            "partition": "string",
+            "version": "string",
+            "outcome": "string",  # pass, fail, error, waived
+            "suite_digest": "string",
+            "failed_rows": "int64",
+            "failed": "string",  # names of failed critical expectations, joined by |
+            "by": "string",
+            "reason": "string",
+            "until": "string",  # of a waiver, ISO date
+            "run_id": "string",
+            "at": "timestamp",
+            "files": "string",  # JSON: data file -> sha256
+            "inputs": "string",  # JSON
+            **_CHAIN,
+        },
+        ("seq",),
+    ),
+    Contract(
+        "costs",
+        {
+            "project": "string",
+            "kind": "string",
+            "vendor": "string",
+            "ref": "string",
+            "quantity": "float64",
+            "amount": "float64",
+            "currency": "string",
+            "at": "timestamp",
+            **_CHAIN,
+        },
+        ("seq",),
+    ),
+    Contract(
+        "drops",
+        {
+            "project": "string",
+            "vendor": "string",
+            "drop_id": "string",
+            "name": "string",
+            "status": "string",  # accepted, partial, held, rejected, parked
+            "reason": "string",
+            "files_seen": "int64",
+            "bytes_seen": "int64",
+            "received_at": "timestamp",
+            "attempt": "int64",
+            "supersedes": "string",
+            "fingerprint": "string",  # of the listing: paths, sizes, times
+            "content_sha256": "string",
+            "number": "int64",  # order of first screening; null until then
+            "run_id": "string",
+            **_CHAIN,
+        },
+        ("seq",),
+    ),
+    Contract(
+        "withdrawals",
+        {
+            "project": "string",
+            "drop_id": "string",
+            "image_id": "string",
+            "reason": "string",
+            "by": "string",
+            "at": "timestamp",
+            **_CHAIN,
+        },
+        ("seq",),
+    ),
+)
+CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in _CONTRACTS}
+LEDGERS = ("gates", "costs", "drops", "withdrawals")
