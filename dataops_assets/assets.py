@@ -57,7 +57,6 @@ def build(spec: ProjectSpec, keys: Keys) -> list[dg.AssetsDefinition]:
         partitions: Partitions | None = None,
         ins: Sequence[str] = (),
         deps: Sequence[str] = (),
-        pool: str | None = None,
     ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
         return dg.asset(
             key_prefix=spec.name,
@@ -69,7 +68,6 @@ def build(spec: ProjectSpec, keys: Keys) -> list[dg.AssetsDefinition]:
             owners=owners,
             kinds=kinds,
             tags={"dataops/step": step},
-            pool=pool,
             code_version="1",
         )
 
@@ -92,7 +90,7 @@ def build(spec: ProjectSpec, keys: Keys) -> list[dg.AssetsDefinition]:
         drop = context.partition_key
         return output(store, spec, flow.raw_images(store, spec, drop, context.run.run_id, progress(context, "files read")))
 
-    @asset({"image", "opencv"}, "clean", keys.drops, ins=["raw_images"], pool=f"{spec.name}_screening")
+    @asset({"image", "opencv"}, "clean", keys.drops, ins=["raw_images"])
     def cleaned_set(context: dg.AssetExecutionContext, store: StoreParam, raw_images: Manifest) -> dg.Output[Manifest]:
         """Usable, unique images of one drop; every other one with the reason it was left out."""
         return output(store, spec, flow.cleaned_set(store, spec, raw_images, progress(context, "images screened")))

@@ -169,6 +169,14 @@ def ingest(root: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
 def test_killed_anywhere_and_run_again_ends_in_the_same_versions(tmp_path: Path, dresses: ProjectSpec) -> None:
     folder = tmp_path / "delivery"
     vendors.deliver(dresses, folder, "atelier", 40, SEED)
@@ -180,12 +188,20 @@ def test_killed_anywhere_and_run_again_ends_in_the_same_versions(tmp_path: Path,
     for share in (0.45, 0.6, 0.75, 0.9):
         process = ingest(killed, folder)
         time.sleep(seconds * share)
+        kill(process)
+    inside = tmp_path / "inside"  # while pictures are screened: the lock on screening must go with the process
+    process = ingest(inside, folder)
+    while not Store(Home.at(inside)).pins("screening", "dresses"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    kill(process)
+    for root in (killed, inside):
+        process = ingest(root, folder)
         try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
-    assert ingest(killed, folder).wait(300) == 0
+            assert process.wait(120) == 0
+        finally:
+            kill(process)
+    assert released(inside) == released(whole)
     assert released(killed) == released(whole)
     assert {asset for asset, _ in released(whole)} >= {"raw_images", "cleaned_set", "augmented_set"}
     ledger = Store(Home.at(killed))
