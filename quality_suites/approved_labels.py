@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import among, as_many_rows, between, filled, matching, not_empty, suite_of, true, unique
+from quality_suites.expectations import among, as_many_rows, between, filled, matching, not_empty, suite_of, true
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -31,7 +31,6 @@ def suite(spec: ProjectSpec) -> Any:
     rules = [
         not_empty("An approval", "label"),
         as_many_rows("Every accepted label must be approved, and nothing else"),
-        unique(["image_id", "attribute", "object_id"], "A question must have one approved label"),
         true("was_accepted", "only_accepted", "Only labels that were accepted may be approved"),
         matching("approved_by", r"\S", "approved_by_someone", "Somebody must answer for the labels"),
         among("decided_by", ("majority_vote", "adjudication"), "decided", "Every label must be decided by majority vote or adjudication"),

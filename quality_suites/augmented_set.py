@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, between, expect, filled, gxe, matching, not_empty, suite_of, true, unique
+from quality_suites.expectations import WARNING, among, between, expect, filled, gxe, matching, not_empty, suite_of, true
 
 VARIANT, SOURCE = 'kind == "variant"', 'kind == "source"'
 
@@ -32,7 +32,6 @@ def suite(spec: ProjectSpec) -> Any:
     wanted = sum(recipe.copies for recipe in spec.augmentation.recipes)
     rules = [
         not_empty("augmented_set", "picture"),
-        unique(["image_id"], "Every picture must have one row"),
         among("kind", ("source", "variant"), "kind_known", "A picture is a source or a variant"),
         expect(
             gxe.ExpectColumnSumToBeBetween(column="is_source", min_value=kept, max_value=kept),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, as_many_rows, filled, matching, not_empty, suite_of, true, unique
+from quality_suites.expectations import WARNING, among, as_many_rows, filled, matching, not_empty, suite_of, true
 
 KEPT = 'status == "kept"'
 
@@ -33,7 +33,6 @@ def suite(spec: ProjectSpec) -> Any:
         "cleaned_set",
         not_empty("cleaned_set", "picture"),
         as_many_rows("Every accepted file must be kept, rejected or up for review"),
-        unique(["image_id"], "Every picture must have one row"),
         among("status", ("kept", "rejected", "review"), "status_known", "A picture is kept, rejected or up for review"),
         among("status", ("kept",), "keep_share", f"At least {keep:.0%} of the pictures must be usable", mostly=keep),
         among(

@@ -70,11 +70,9 @@ def matching(column: str, pattern: str, name: str, sentence: str, *, where: str 
     return expect(made, name, sentence)
 
 
-def unique(columns: list[str], sentence: str) -> Any:
-    """No two rows with the same values in these columns."""
-    if len(columns) == 1:
-        return expect(gxe.ExpectColumnValuesToBeUnique(column=columns[0]), "rows_unique", sentence)
-    return expect(gxe.ExpectCompoundColumnsToBeUnique(column_list=columns), "rows_unique", sentence)
+def unique(column: str, name: str, sentence: str) -> Any:
+    """No value of a column twice. A table's own key needs none: the contract refuses a repeated key before any gate."""
+    return expect(gxe.ExpectColumnValuesToBeUnique(column=column), name, sentence)
 
 
 def _where(condition: str | None) -> dict[str, Any]:

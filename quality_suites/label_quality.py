@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, between, filled, not_empty, suite_of, true, unique
+from quality_suites.expectations import WARNING, among, between, filled, not_empty, suite_of, true
 
 BOUGHT = 'kind in ["production", "rework", "qualification"]'
 
@@ -27,7 +27,6 @@ def suite(spec: ProjectSpec) -> Any:
     return suite_of(
         "label_quality",
         not_empty("A judged batch", "question"),
-        unique(["task_id", "attribute", "object_id"], "Every question must be judged once"),
         true("all_decided", "every_input_accounted_for", "Every question that was asked must have a decision"),
         among("decision", ("accept", "rework", "adjudicate"), "decision_known", "A label is accepted, reworked or adjudicated"),
         filled("label", "accepted_labelled", "Every accepted question must have a label", where='decision == "accept" and object_id == ""'),

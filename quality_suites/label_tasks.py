@@ -32,8 +32,7 @@ def suite(spec: ProjectSpec) -> Any:
         "label_tasks",
         not_empty("A batch", "task"),
         as_many_rows("Every planned picture must be one task"),
-        unique(["task_id"], "Every task must have an id of its own"),
-        unique_pictures(),
+        unique("image_id", "pictures_unique", "A picture must stand once in a batch: gold that came twice would be told by it"),
         among("kind", KINDS, "kind_known", "A batch must be of a known kind"),
         among("vendor", vendors, "vendor_known", f"The vendor must be one of the project's: {', '.join(vendors)}"),
         among(
@@ -53,10 +52,3 @@ def suite(spec: ProjectSpec) -> Any:
             low=spec.labeling.gold_share / 2, where='kind == "production"', severity=WARNING,
         ),
     )  # fmt: skip
-
-
-def unique_pictures() -> Any:
-    """A picture is asked about once in a batch; gold that came twice would be told by it."""
-    made = unique(["image_id"], "A picture must stand once in a batch")
-    made.meta = {**made.meta, "name": "pictures_unique"}
-    return made

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import among, between, filled, matching, not_empty, suite_of, true, unique
+from quality_suites.expectations import among, between, filled, matching, not_empty, suite_of, true
 
 ACCEPTED = 'status == "accepted"'
 
@@ -30,7 +30,6 @@ def suite(spec: ProjectSpec) -> Any:
     names = ["screening", *(attribute.name for attribute in spec.ontology.attributes)]
     rules = [
         not_empty("A return", "row"),
-        unique(["row_id"], "Every returned row must stand once"),
         among("status", ("accepted", "rejected"), "status_known", "A returned row is accepted or rejected"),
         true("any_accepted", "something_accepted", "A return must hold at least one row that can be used"),
         filled("reason", "rejections_explained", "Every rejected row must say why", where='status == "rejected"'),

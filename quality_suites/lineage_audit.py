@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import filled, not_empty, suite_of, true, unique
+from quality_suites.expectations import filled, not_empty, suite_of, true
 
 
 def suite(spec: ProjectSpec) -> Any:
     return suite_of(
         "lineage_audit",
         not_empty("An audit", "delivered row"),
-        unique(["release", "image_id"], "Every delivered row must be audited once"),
         true("is_complete", "chain_complete", "Every delivered row must trace back to a vendor's file, gate by gate"),
         filled("path", "file_known", "Every delivered row must name the vendor's file"),
         filled("drop_id", "drop_known", "Every delivered row must name the drop"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import among, between, filled, not_empty, suite_of, unique
+from quality_suites.expectations import among, between, filled, not_empty, suite_of
 
 
 def suite(spec: ProjectSpec) -> Any:
@@ -13,7 +13,6 @@ def suite(spec: ProjectSpec) -> Any:
     return suite_of(
         "model_feedback",
         not_empty("Model results", "prediction"),
-        unique(["row_id"], "Every prediction must stand once"),
         among("status", ("accepted", "rejected"), "status_known", "A prediction is accepted or rejected"),
         among("status", ("accepted",), "accepted_share", f"At least {share:.0%} of the predictions must be usable", mostly=share),
         filled("reason", "rejections_explained", "Every rejected prediction must say why", where='status == "rejected"'),

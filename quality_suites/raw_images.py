@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, between, filled, matching, not_empty, suite_of, true, unique
+from quality_suites.expectations import WARNING, among, between, filled, matching, not_empty, suite_of, true
 
 STATUSES = ("accepted", "duplicate", "ignored", "quarantined", "held")
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF")
@@ -25,7 +25,6 @@ def suite(spec: ProjectSpec) -> Any:
     vendors = [vendor.name for vendor in spec.sources.vendors]
     rules = [
         not_empty("A delivery", "file"),
-        unique(["drop_id", "path"], "Every delivered file must have one row"),
         among("status", STATUSES, "status_known", "Every file must be accepted, duplicate, ignored, quarantined or held"),
         true("any_accepted", "something_accepted", "A delivery must hold at least one file that can be used"),
         among(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, between, filled, matching, not_empty, suite_of, true, unique
+from quality_suites.expectations import WARNING, among, between, filled, matching, not_empty, suite_of, true
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -27,7 +27,6 @@ def suite(spec: ProjectSpec) -> Any:
     return suite_of(
         "training_export",
         not_empty("A release", "picture"),
-        unique(["image_id"], "A picture must stand once in a release"),
         among("split", ("train", "val", "test"), "split_known", "A picture is for training, validation or testing"),
         true("in_one_split", "groups_together", "A source, its variants and its near duplicates must lie in one split"),
         among("split", ("train",), "variants_in_train", "Variants must be for training only", where='kind == "variant"'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, between, filled, matching, not_empty, suite_of, unique
+from quality_suites.expectations import WARNING, between, filled, matching, not_empty, suite_of
 
 
 def suite(spec: ProjectSpec) -> Any:
@@ -13,7 +13,6 @@ def suite(spec: ProjectSpec) -> Any:
     return suite_of(
         "vendor_feedback",
         not_empty("Feedback", "worker"),
-        unique(["vendor", "worker_id", "attribute"], "Every worker must be judged once per attribute"),
         matching("worker_id", "^w-[0-9a-f]{16}$", "workers_pseudonymous", "Workers must be pseudonyms"),
         between("n_labels", "answers_counted", "Feedback must rest on at least one answer", low=1),
         filled("advice", "advice_given", "Everyone must hear something"),

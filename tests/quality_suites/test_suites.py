@@ -1,0 +1,57 @@
+"""Every expectation of every suite lets a good table pass and stops a bad one: no gate is decoration."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from dataops_assets import gates
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import Manifest
+from tests.quality_suites.cases import Case, Frame, cases, project
+
+SPEC = project()
+CASES = cases(SPEC)
+
+
+def verdict(artifact: str, case: Case, frame: Frame) -> gates.Verdict:
+    columns = [column for column in frame.columns if column in CONTRACTS[artifact].columns]
+    made = Manifest(artifact, SPEC.name, "p", frame[columns])
+    return gates.judge(made, SPEC, case.inputs)[0]
+
+
+def names(artifact: str) -> list[tuple[str, str]]:
+    suite = importlib.import_module(f"quality_suites.{artifact}").suite(SPEC)
+    return [(expectation.meta["name"], str(expectation.severity.value)) for expectation in suite.expectations]
+
+
+@pytest.mark.parametrize("artifact", CASES)
+def test_a_good_table_passes_without_a_warning(artifact: str) -> None:
+    case = CASES[artifact]
+    seen = verdict(artifact, case, case.good)
+    assert (seen.outcome, [f.name for f in seen.failed + seen.warned], seen.reason) == ("pass", [], "")
+
+
+@pytest.mark.parametrize("artifact", CASES)
+def test_every_expectation_has_a_case_that_breaks_it(artifact: str) -> None:
+    missing = {name for name, _ in names(artifact)} - CASES[artifact].breaks.keys()
+    assert missing == set()
+
+
+@pytest.mark.parametrize(("artifact", "name"), [(artifact, name) for artifact, case in CASES.items() for name in case.breaks])
+def test_the_expectation_stops_a_bad_table(artifact: str, name: str) -> None:
+    case = CASES[artifact]
+    severity = dict(names(artifact))[name]
+    seen = verdict(artifact, case, case.breaks[name](case.good))
+    told = seen.failed if severity == "critical" else seen.warned
+    assert name in [finding.name for finding in told], (seen.outcome, seen.reason, [f.name for f in seen.failed + seen.warned])
+    assert seen.outcome == ("fail" if severity == "critical" else seen.outcome)
+    assert all(finding.outcome != "error" for finding in seen.findings), seen.reason
+
+
+def test_every_gated_asset_has_a_suite_under_test() -> None:
+    from dataops_assets import assets
+
+    gated = {asset.key.path[-1] for asset in assets.build(SPEC, assets.Keys.of(SPEC.name))}
+    assert gated == CASES.keys()
