@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, as_many_rows, filled, matching, not_empty, suite_of, true
+from quality_suites.expectations import WARNING, among, as_many_rows, blank, filled, matching, not_empty, suite_of, true
 
 KEPT = 'status == "kept"'
 
@@ -42,6 +42,7 @@ def suite(spec: ProjectSpec) -> Any:
         matching("clean_sha256", "^[0-9a-f]{64}$", "kept_cleaned", "Every kept picture must have its cleaned file", where=KEPT),
         filled("clean_sha256", "kept_has_file", "Every kept picture must have its cleaned file", where=KEPT),
         filled("reason", "left_out_explained", "Every picture that is not kept must say why", where='status != "kept"'),
+        blank("duplicate_of", "kept_original", "No kept picture may be a duplicate of another", where=KEPT),
         true("is_alone", "kept_once", "No two kept pictures may show the same thing", where=KEPT),
         *flags,
     )  # fmt: skip

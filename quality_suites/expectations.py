@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import great_expectations as gx
 from great_expectations import expectations as _expectations
 from great_expectations.expectations.row_conditions import PassThroughCondition
+
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.labels.questions import NO_OBJECT
+from dataops_assets.spec import Attribute
 
 gxe: Any = _expectations  # its classes carry too little typing for mypy's strict mode
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
@@ -20,7 +25,13 @@ def expect(expectation: Any, name: str, sentence: str, *, nullable: bool = False
 
 
 def suite_of(artifact: str, *expectations: Any) -> Any:
-    """A suite of expectations whose names differ."""
+    """A suite of expectations whose names differ, with one more for each column that a rule would pass where it is null.
+
+    Great Expectations judges the values that are there: `status` in a set is true of a null status. So each rule about a column of
+    the table brings along `<its name>_filled`, unless it says `nullable`, another rule wants the column filled, or the column is
+    part of the key, which the contract refuses to be null.
+    """
+    expectations = (*expectations, *_filled_too(artifact, expectations))
     names = [expectation.meta["name"] for expectation in expectations]
     assert len(set(names)) == len(names), f"{artifact}: names repeat: {sorted(names)}"
     return gx.ExpectationSuite(name=artifact, expectations=list(expectations))
@@ -59,15 +70,33 @@ def between(
     return expect(made, name, sentence, nullable=nullable)
 
 
-def true(column: str, name: str, sentence: str, *, where: str | None = None, severity: str = CRITICAL) -> Any:
+def true(
+    column: str, name: str, sentence: str, *, where: str | None = None, severity: str = CRITICAL, nullable: bool = False
+) -> Any:  # fmt: skip
     """A column that is true in every row; usually one that `derive` made."""
-    return expect(gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[True], severity=severity, **_where(where)), name, sentence)
+    return among(column, [True], name, sentence, where=where, severity=severity, nullable=nullable)
 
 
 def matching(column: str, pattern: str, name: str, sentence: str, *, where: str | None = None, severity: str = CRITICAL) -> Any:
     """A column whose texts match a pattern."""
     made = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=pattern, severity=severity, **_where(where))
     return expect(made, name, sentence)
+
+
+def blank(column: str, name: str, sentence: str, *, where: str | None = None) -> Any:
+    """A column with nulls only, in the rows that a condition chooses."""
+    return expect(gxe.ExpectColumnValuesToBeNull(column=column, **_where(where)), name, sentence)
+
+
+def in_ontology(attribute: Attribute, *, where: str | None = None) -> Any:
+    """Labels of one attribute are its values: one of them, several joined by `|`, or `none` where nothing is to be boxed."""
+    condition = " and ".join(filter(None, [where, f'attribute == "{attribute.name}"']))
+    name, sentence = f"{attribute.name}_in_ontology", f"Labels of {attribute.name} must be values of the ontology"
+    if attribute.kind == "multi":
+        words = "|".join(re.escape(value) for value in attribute.values)
+        return matching("label", rf"^(?:{words})(?:\|(?:{words}))*$", name, sentence, where=condition)
+    values = [*attribute.values, NO_OBJECT] if attribute.kind == "box" else attribute.values
+    return among("label", set(values), name, sentence, where=condition)
 
 
 def unique(column: str, name: str, sentence: str) -> Any:
@@ -77,3 +106,24 @@ def unique(column: str, name: str, sentence: str) -> Any:
 
 def _where(condition: str | None) -> dict[str, Any]:
     return {} if condition is None else {"row_condition": PassThroughCondition(pass_through_filter=condition)}
+
+
+def _filled_too(artifact: str, expectations: tuple[Any, ...]) -> list[Any]:
+    contract = CONTRACTS[artifact]
+    wanted = [(made.column, _condition(made)) for made in expectations if isinstance(made, gxe.ExpectColumnValuesToNotBeNull)]
+    added = []
+    for made in expectations:
+        if not isinstance(made, (gxe.ExpectColumnValuesToBeInSet, gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToMatchRegex)):
+            continue
+        column, condition, name = made.column, _condition(made), made.meta["name"]
+        is_own = column in contract.columns and column not in contract.key
+        is_wanted = any(column == other and condition.startswith(where) for other, where in wanted)
+        if is_own and not is_wanted and not made.meta.get("nullable") and f"{column}.notnull()" not in condition:
+            sentence = f"{column} must be there wherever it is judged: {made.meta['sentence']}"
+            added.append(filled(column, f"{name}_filled", sentence, where=condition or None, severity=made.severity))
+            wanted.append((column, condition))
+    return added
+
+
+def _condition(expectation: Any) -> str:
+    return "" if expectation.row_condition is None else str(expectation.row_condition.pass_through_filter)

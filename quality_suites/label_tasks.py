@@ -8,15 +8,16 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, as_many_rows, between, matching, not_empty, suite_of, unique
+from quality_suites.expectations import WARNING, among, as_many_rows, between, expect, gxe, matching, not_empty, suite_of, unique
 
 KINDS = ("screening", "pilot", "qualification", "production", "rework", "adjudication", "preservation")
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `gold_share` of the batch."""
+    """Adds `gold_share` of the batch, and `amount`: what the plan says a task costs."""
+    amounts = inputs["batch_plans"].drop_duplicates("image_id").set_index("image_id")["amount"]
     share = float(frame["is_gold"].fillna(False).astype(bool).mean()) if len(frame) else 0.0
-    return frame.assign(gold_share=share)
+    return frame.assign(gold_share=share, amount=frame["image_id"].map(amounts).astype("float64"))
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -47,6 +48,10 @@ def suite(spec: ProjectSpec) -> Any:
         matching("attributes", rf"^(?:{names})(?:\|(?:{names}))*$", "questions_known", "Every question must be in the ontology"),
         matching("sha256", "^[0-9a-f]{64}$", "picture_stored", "Every task must name its picture"),
         among("ontology_version", [spec.ontology.version], "ontology_current", "Tasks must be asked under the current ontology"),
+        expect(
+            gxe.ExpectColumnSumToBeBetween(column="amount", max_value=spec.brief.budget),
+            "within_budget", f"A batch may not cost more than the budget of {spec.brief.budget:,.2f} {spec.brief.currency}",
+        ),
         between(
             "gold_share", "gold_share", f"A production batch should hold about {spec.labeling.gold_share:.0%} gold",
             low=spec.labeling.gold_share / 2, where='kind == "production"', severity=WARNING,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from dataops_assets.labels.questions import SCREENING
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import among, between, filled, matching, not_empty, suite_of, true
+from quality_suites.expectations import among, between, filled, in_ontology, matching, not_empty, suite_of, true
 
 ACCEPTED = 'status == "accepted"'
 
@@ -27,7 +27,7 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
 def suite(spec: ProjectSpec) -> Any:
     share, covered = spec.gates.min_accepted_row_share, spec.gates.min_coverage
-    names = ["screening", *(attribute.name for attribute in spec.ontology.attributes)]
+    names = [SCREENING.name, *(attribute.name for attribute in spec.ontology.attributes)]
     rules = [
         not_empty("A return", "row"),
         among("status", ("accepted", "rejected"), "status_known", "A returned row is accepted or rejected"),
@@ -40,13 +40,6 @@ def suite(spec: ProjectSpec) -> Any:
         filled("task_id", "tasks_known", "Every accepted answer must belong to a task", where=ACCEPTED),
         among("attribute", names, "questions_known", "Every accepted answer must be to a question of the ontology", where=ACCEPTED),
         filled("label", "answers_given", "Every accepted answer must have a label", where=ACCEPTED),
+        *(in_ontology(attribute, where=ACCEPTED) for attribute in (SCREENING, *spec.ontology.attributes)),
     ]
-    for attribute in spec.ontology.attributes:
-        where = f'status == "accepted" and attribute == "{attribute.name}"'
-        sentence = f"Labels of {attribute.name} must be values of the ontology"
-        if attribute.kind == "multi":
-            words = "|".join(re.escape(value) for value in attribute.values)
-            rules.append(matching("label", rf"^(?:{words})(?:\|(?:{words}))*$", f"{attribute.name}_in_ontology", sentence, where=where))
-        else:
-            rules.append(among("label", attribute.values, f"{attribute.name}_in_ontology", sentence, where=where))
     return suite_of("labeled_batches", *rules)

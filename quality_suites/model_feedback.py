@@ -7,6 +7,8 @@ from typing import Any
 from dataops_assets.spec import ProjectSpec
 from quality_suites.expectations import among, between, filled, not_empty, suite_of
 
+ACCEPTED = 'status == "accepted"'
+
 
 def suite(spec: ProjectSpec) -> Any:
     share = spec.gates.min_accepted_row_share
@@ -16,5 +18,7 @@ def suite(spec: ProjectSpec) -> Any:
         among("status", ("accepted", "rejected"), "status_known", "A prediction is accepted or rejected"),
         among("status", ("accepted",), "accepted_share", f"At least {share:.0%} of the predictions must be usable", mostly=share),
         filled("reason", "rejections_explained", "Every rejected prediction must say why", where='status == "rejected"'),
+        filled("is_correct", "accepted_judged", "Every accepted prediction must be right or wrong", where=ACCEPTED),
+        filled("label", "accepted_compared", "Every accepted prediction must be compared with a label", where=ACCEPTED),
         between("confidence", "confidence_is_share", "Confidence must lie between 0 and 1", low=0, high=1, nullable=True),
     )

@@ -51,5 +51,5 @@ def suite(spec: ProjectSpec) -> Any:
         rules.append(among("license", spec.sources.licenses, "license_allowed", f"Accepted files must be under {allowed}", where=ACCEPTED))
         rules.append(filled("license", "license_given", "Every accepted file must name its licence", where=ACCEPTED))
     if spec.sources.consent == "required":
-        rules.append(filled("consent", "consent_given", "Every accepted file must name a consent reference", where=ACCEPTED))
+        rules.append(matching("consent", r"\S", "consent_given", "Every accepted file must name a consent reference", where=ACCEPTED))
     return suite_of("raw_images", *rules)

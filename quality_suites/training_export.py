@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,16 +15,42 @@ from quality_suites.expectations import WARNING, among, between, filled, matchin
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `in_one_split` (the row's group lies in one split), `has_train`, and `rarest`: source images of the row's rarest value."""
-    splits = frame.groupby("split_group")["split"].transform("nunique")
-    values = [[(name, value) for name, value in json.loads(text or "{}").items() if isinstance(value, str)] for text in frame["labels"]]
-    tally = Counter(pair for pairs, kind in zip(values, frame["kind"], strict=True) if kind == "source" for pair in pairs)
-    rarest = [min((tally[pair] for pair in pairs), default=0) for pairs in values]
-    return frame.assign(in_one_split=splits == 1, has_train=bool((frame["split"] == "train").any()), rarest=rarest)
+    """Adds four columns.
+
+    - `in_one_split`: the row's group lies in one split;
+    - `has_train`: the release has rows to train on;
+    - `rarest`: source images of the row's rarest value;
+    - `trained`: every `attribute=value` of the training rows, each between two `|`; the same in all rows.
+    """
+    splits = frame.groupby("split_group", dropna=False)["split"].transform("nunique")
+    values = [sorted(_values(text)) for text in frame["labels"]]
+    tally = Counter(value for row, kind in zip(values, frame["kind"], strict=True) if kind == "source" for value in row)
+    trained = sorted({value for row, split in zip(values, frame["split"], strict=True) if split == "train" for value in row})
+    return frame.assign(
+        in_one_split=splits == 1,
+        has_train=bool((frame["split"] == "train").any()),
+        rarest=[min((tally[value] for value in row), default=0) for row in values],
+        trained=f"|{'|'.join(trained)}|",
+    )
+
+
+def _values(labels: str | None) -> set[str]:
+    """`attribute=value` of one row: single choices, several choices and boxes alike."""
+    held = json.loads(labels or "{}").items()
+    given = [(name, one) for name, value in held for one in (value if isinstance(value, list) else [value])]
+    return {f"{name}={one['label'] if isinstance(one, dict) else one}" for name, one in given}
 
 
 def suite(spec: ProjectSpec) -> Any:
     least = spec.gates.min_images_per_value
+    wanted = [(name, value) for name, counts in spec.brief.volume.items() for value, count in counts.items() if count]
+    covered = [
+        matching(
+            "trained", re.escape(f"|{name}={value}|"), f"{name}_{value}_in_train",
+            f"The brief asks for {name} {value}: it should be among the training pictures", severity=WARNING,
+        )
+        for name, value in wanted
+    ]  # fmt: skip
     return suite_of(
         "training_export",
         not_empty("A release", "picture"),
@@ -37,4 +64,5 @@ def suite(spec: ProjectSpec) -> Any:
         filled("batch_ids", "batches_known", "Every picture must name the batches its labels come from"),
         filled("drop_id", "drop_known", "Every picture must name the drop it came with"),
         between("rarest", "classes_large_enough", f"Every value should have at least {least} source pictures", low=least, severity=WARNING),
+        *covered,
     )

@@ -46,6 +46,10 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
             "label_cost", label_cost, None, money, None,
             f"Labels cost {label_cost:,.2f} {money} ({vendor.price_per_label:g} an answer, {vendor.name}).",
         ),
+        (
+            "own_cost", own_cost, None, money, None,
+            f"Our own people's pilot of {labeling.pilot_size:,} images costs {own_cost:,.2f} {money} ({own:,} answers).",
+        ),
         ("rework_cost", rework_cost, None, money, None, f"{REWORK_ALLOWANCE:.0%} for rework: {rework_cost:,.2f} {money}."),
         ("cost_total", total, agreed.budget, money, total <= agreed.budget, f"All in all {total:,.2f} of {agreed.budget:,.2f} {money}."),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 
 import pandas as pd
@@ -26,7 +27,8 @@ def investigate(feedback: pd.DataFrame, export: pd.DataFrame, approved: pd.DataF
     train: Counter[tuple[str, str]] = Counter()
     for labels in export.loc[export["split"] == "train", "labels"]:
         for attribute, value in json.loads(labels).items():
-            train.update((attribute, word) for word in ([value] if isinstance(value, str) else []))
+            if isinstance(value, str) or all(isinstance(one, str) for one in value):  # several choices count as one answer; boxes don't
+                train[attribute, value if isinstance(value, str) else "|".join(sorted(value))] += 1
     doubt = defaultdict(lambda: float("nan"), approved.groupby(["attribute", "label"])["posterior"].mean().to_dict())
     rows = []
     for key, group in judged.groupby(["attribute", "label"], sort=True):
@@ -56,4 +58,5 @@ def _cause(rate: float, wrong: int, n_train: int, posterior: float, most: str, t
         return "doubtful_labels", f"Annotators agreed to {posterior:.0%} only: clarify the guideline and label again."
     if wrong and times / wrong >= CONFUSED:
         return "confused", f"{times} of {wrong} errors say {most!r}: show both in the guidelines, source pictures that tell them apart."
-    return "unknown", f"{wrong} errors, spread over labels; {n_train} training pictures, agreement {posterior:.0%}: look at the pictures."
+    agreed = "unknown" if math.isnan(posterior) else f"{posterior:.0%}"
+    return "unknown", f"{wrong} errors, spread over labels; {n_train} training pictures, agreement {agreed}: look at the pictures."

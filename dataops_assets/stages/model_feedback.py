@@ -23,12 +23,13 @@ def accept(files: Sequence[tuple[str, bytes]], export: pd.DataFrame, spec: Proje
     """Read predictions: CSV with `image_id, attribute, predicted` and optionally `confidence, model`.
 
     `attribute` may be missing in a project of one attribute. Every row comes out, accepted or rejected with a reason code;
-    a file that can't be read at all comes out as one rejected row.
+    a file that can't be read at all comes out as one rejected row. Predictions of boxes are not compared: `SCHEMA`.
     """
     known = {row["image_id"]: row for row in records(export)}
     rows = [row for _, data in files for row in _rows(data)]
     single = spec.ontology.attributes[0].name if len(spec.ontology.attributes) == 1 else None
-    made = {row["row_id"]: _judged(row, known, spec, single) for row in rows}  # the same file twice adds nothing
+    release = str(export["release"].iloc[0]) if len(export) else "-"
+    made = {row["row_id"]: {"release": release, **_judged(row, known, spec, single)} for row in rows}  # the same file twice adds nothing
     return pd.DataFrame(list(made.values()), columns=list(CONTRACTS["model_feedback"].columns))
 
 
@@ -56,6 +57,8 @@ def _judged(row: dict[str, Any], known: dict[str, Any], spec: ProjectSpec, singl
     if not reason and (exported is None or attribute is None):
         reason = "UNKNOWN_ITEM"
     label = json.loads(exported["labels"]).get(attribute.name) if exported and attribute else None
+    if not reason and attribute and attribute.kind == "box":
+        reason = "SCHEMA"
     if not reason and not isinstance(label, (str, list)):
         reason = "UNKNOWN_ITEM"
     if not reason and attribute and not set((row["predicted"] or "").split("|")) <= attribute.values.keys():
@@ -68,7 +71,6 @@ def _judged(row: dict[str, Any], known: dict[str, Any], spec: ProjectSpec, singl
         "attribute": attribute.name if attribute else row.get("attribute"),
         "predicted": row.get("predicted"),
         "model": row.get("model") or None,
-        "release": exported["release"] if exported else "-",
     }
     if reason:
         return {**base, "status": "rejected", "reason": reason}

@@ -99,12 +99,12 @@ def brief(spec: ProjectSpec) -> Case:
 
 
 def guidelines(spec: ProjectSpec) -> Case:
-    good = pd.DataFrame({
-        "attribute": ["colour", "colour"], "value": ["red", "blue"], "kind": "single", "question": "Which colour?",
-        "definition": "As seen.", "ontology_version": "1", "document_sha256": sha(1),
-    })  # fmt: skip
+    from dataops_assets.stages.guidelines import rows
+
+    good = rows(spec).assign(document_sha256=sha(1))
     return Case(good, {}, {
         "not_empty": none_left,
+        "every_value_listed": one_less,
         "values_defined": first("definition", " "),
         "document_written": first("document_sha256", None),
         "questions_asked": first("question", "Colour"),
@@ -139,7 +139,7 @@ def raw_images(spec: ProjectSpec) -> Case:
         "nothing_refused": refuse(1),
         "license_allowed": first("license", "proprietary"),
         "license_given": first("license", None),
-        "consent_given": first("consent", None),
+        "consent_given": first("consent", " "),
     })  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def cleaned_set(spec: ProjectSpec) -> Case:
     rows = 10
     good = pd.DataFrame({
         "image_id": [sha(i) for i in range(rows)], "drop_id": "d", "status": ["kept"] * 9 + ["rejected"],
-        "reason": [None] * 9 + ["blurry"], "near_duplicate_group": None, "clean_sha256": [sha(100 + i) for i in range(rows)],
+        "reason": [None] * 9 + ["blurry"], "near_duplicate_group": None, "duplicate_of": None, "clean_sha256": [sha(100 + i) for i in range(rows)],
         "decided_by": None, **{f"is_{issue}": False for issue in ISSUES},
     })  # fmt: skip
     raw = pd.DataFrame({"image_id": good["image_id"], "status": "accepted"})
@@ -162,6 +162,7 @@ def cleaned_set(spec: ProjectSpec) -> Case:
         "kept_cleaned": first("clean_sha256", "abc"),
         "kept_has_file": first("clean_sha256", None),
         "left_out_explained": put("reason", None),
+        "kept_original": first("duplicate_of", sha(1)),
         "kept_once": twice("clean_sha256"),
         **{f"no_kept_{issue}": first(f"is_{issue}", True) for issue in spec.cleaning.reject},
     })  # fmt: skip
@@ -212,7 +213,8 @@ def label_tasks(spec: ProjectSpec) -> Case:
         "image_id": [sha(i) for i in range(10)], "sha256": [sha(i) for i in range(10)], "is_gold": [True] * 2 + [False] * 8,
         "vendor": spec.labeling.production.name, "overlap": 3, "attributes": names, "ontology_version": spec.ontology.version,
     })  # fmt: skip
-    return Case(good, {"batch_plans": good[["image_id"]]}, {
+    plans = good[["image_id"]].assign(amount=[spec.brief.budget / 2] + [0.1] * 9)
+    return Case(good, {"batch_plans": plans}, {
         "not_empty": none_left,
         "every_input_accounted_for": one_less,
         "pictures_unique": twice("image_id"),
@@ -225,6 +227,7 @@ def label_tasks(spec: ProjectSpec) -> Case:
         "picture_stored": first("sha256", "abc"),
         "ontology_current": put("ontology_version", "0"),
         "gold_share": put("is_gold", False),
+        "within_budget": put("image_id", sha(0)),
     })  # fmt: skip
 
 
@@ -263,6 +266,7 @@ def labeled_batches(spec: ProjectSpec) -> Case:
         "tasks_known": first("task_id", None),
         "questions_known": first("attribute", "smell"),
         "answers_given": first("label", None),
+        "screening_in_ontology": first("attribute", "screening"),
         **in_ontology,
     })  # fmt: skip
 
@@ -310,7 +314,7 @@ def approved_labels(spec: ProjectSpec) -> Case:
     ] + [
         {"image_id": sha(2), "attribute": spec.ontology.attributes[0].name, "label": next(iter(spec.ontology.attributes[0].values))}
     ]).assign(object_id="", posterior=1.0, batch_id="b", kind="production", decided_by="majority_vote", approved_by="ann")  # fmt: skip
-    quality = good[["image_id", "attribute", "object_id"]].assign(decision="accept", is_gold=False)
+    quality = good[["image_id", "attribute", "object_id", "label"]].assign(decision="accept", is_gold=False)
     in_ontology = {
         f"{attribute.name}_in_ontology": put("label", "martian", lambda frame, name=attribute.name: frame["attribute"] == name)
         for attribute in spec.ontology.attributes
@@ -323,18 +327,20 @@ def approved_labels(spec: ProjectSpec) -> Case:
         "decided": first("decided_by", "a coin"),
         "labels_given": first("label", None),
         "posterior": first("posterior", 0.1),
+        "screening_in_ontology": first("attribute", "screening"),
         **in_ontology,
     })  # fmt: skip
 
 
 def training_export(spec: ProjectSpec) -> Case:
-    labels = json.dumps({"colour": "red"})
+    labels = json.dumps({"colour": "red", "style": "casual"})
     good = pd.DataFrame({
         "release": "r", "image_id": [sha(i) for i in range(4)], "source_image_id": [sha(0), sha(0), sha(2), sha(3)],
         "kind": ["source", "variant", "source", "source"], "split": ["train", "train", "val", "test"], "labels": labels,
         "sha256": [sha(i) for i in range(4)], "split_group": [sha(0), sha(0), sha(2), sha(3)], "drop_id": "d", "batch_ids": "b",
     })  # fmt: skip
-    rare = json.dumps({"colour": "blue"})
+    rare = json.dumps({"colour": "blue", "style": "casual"})
+    bare = json.dumps({"colour": "red"})
     return Case(good, {}, {
         "not_empty": none_left,
         "split_known": first("split", "holdout"),
@@ -346,6 +352,7 @@ def training_export(spec: ProjectSpec) -> Case:
         "picture_stored": first("sha256", "abc"),
         "batches_known": first("batch_ids", None),
         "drop_known": first("drop_id", None),
+        "style_casual_in_train": put("labels", bare, lambda frame: frame["split"] == "train"),
         "classes_large_enough": put("labels", rare, lambda frame: frame["kind"] == "variant"),
     })  # fmt: skip
 
@@ -353,12 +360,15 @@ def training_export(spec: ProjectSpec) -> Case:
 def model_feedback() -> Case:
     good = pd.DataFrame({
         "release": "r", "row_id": [f"f:{i}" for i in range(40)], "status": "accepted", "reason": None, "confidence": 0.9,
+        "label": "red", "is_correct": True,
     })  # fmt: skip
     return Case(good, {}, {
         "not_empty": none_left,
         "status_known": first("status", "lost"),
         "accepted_share": lambda frame: frame.assign(status="rejected", reason="UNKNOWN_ITEM"),
         "rejections_explained": first("status", "rejected"),
+        "accepted_judged": first("is_correct", None),
+        "accepted_compared": first("label", None),
         "confidence_is_share": first("confidence", 7.0),
     })  # fmt: skip
 
@@ -390,16 +400,19 @@ def vendor_scorecard(spec: ProjectSpec) -> Case:
 
 
 def lineage_audit() -> Case:
-    good = pd.DataFrame({"release": "r", "image_id": [sha(0), sha(1)], "is_complete": True, "path": "a.jpg", "drop_id": "d"})
-    return Case(good, {}, {
+    good = pd.DataFrame({"release": "r", "image_id": [sha(0), sha(1)], "is_complete": True, "path": "a.jpg", "drop_id": "d", "waivers": 0})
+    return Case(good, {"training_export": good[["release", "image_id"]]}, {
         "not_empty": none_left,
+        "every_input_accounted_for": one_less,
         "chain_complete": first("is_complete", False),
         "file_known": first("path", None),
         "drop_known": first("drop_id", None),
+        "nothing_waived": first("waivers", 1),
     })  # fmt: skip
 
 
 def project() -> ProjectSpec:
     from dataops_assets.spec import load_project
 
-    return changed(load_project(REPO / "dataops_assets/defs/dresses/defs.yaml"), gates={"min_images_per_value": 2})
+    spec = load_project(REPO / "dataops_assets/defs/dresses/defs.yaml")
+    return changed(spec, brief={"volume": {"style": {"casual": 40}}}, gates={"min_images_per_value": 2})
