@@ -11,7 +11,6 @@ from dataops_assets.labels.questions import SCREENING
 from dataops_assets.spec import ProjectSpec
 from quality_suites.expectations import among, as_many_rows, between, filled, in_ontology, matching, not_empty, suite_of, true
 
-
 ANSWER = ["image_id", "attribute", "object_id", "label"]
 
 

@@ -147,8 +147,8 @@ def cleaned_set(spec: ProjectSpec) -> Case:
     rows = 10
     good = pd.DataFrame({
         "image_id": [sha(i) for i in range(rows)], "drop_id": "d", "status": ["kept"] * 9 + ["rejected"],
-        "reason": [None] * 9 + ["blurry"], "near_duplicate_group": None, "duplicate_of": None, "clean_sha256": [sha(100 + i) for i in range(rows)],
-        "decided_by": None, **{f"is_{issue}": False for issue in ISSUES},
+        "reason": [None] * 9 + ["blurry"], "near_duplicate_group": None, "duplicate_of": None,
+        "clean_sha256": [sha(100 + i) for i in range(rows)], "decided_by": None, **{f"is_{issue}": False for issue in ISSUES},
     })  # fmt: skip
     raw = pd.DataFrame({"image_id": good["image_id"], "status": "accepted"})
     refused = {"status": ["kept"] * 4 + ["rejected"] * 6, "reason": [None] * 4 + ["blurry"] * 6}
