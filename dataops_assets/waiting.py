@@ -66,6 +66,8 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
         readiness = landing.readiness(delivery, spec, looks.get(label), now)
         if not readiness.is_ready and not is_settled:
             found.held[label] = readiness.reason
+            identity = landing.identify(delivery, ledger)
+            flow.hold_drop(store, spec, delivery, identity, readiness.reason)
             found.looks[label] = looks[label] if label in looks and looks[label][0] == print_ else (print_, now)
             continue
         identity = landing.identify(delivery, ledger)
