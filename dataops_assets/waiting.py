@@ -80,6 +80,15 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
     return found
 
 
+def setup(store: Store, spec: ProjectSpec) -> str | None:
+    """The spec's digest when brief or guidelines are not those of the YAML as it is now; else nothing."""
+    agreed = flow.brief(store, spec)
+    if store.released("brief", spec.name).get(agreed.partition) != agreed.version:
+        return spec.digest
+    book = flow.guidelines(store, spec, agreed)
+    return None if store.released("guidelines", spec.name).get(book.partition) == book.version else spec.digest
+
+
 def batches(store: Store, spec: ProjectSpec) -> list[str]:
     """Planned batches whose tasks have not been through their gate."""
     done = last_outcomes(store, spec.name, ("label_tasks",))

@@ -9,7 +9,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from dataops_assets import assets, runs, sensors
+from dataops_assets import assets, flow, gates, runs, sensors
 from dataops_assets.home import ENV_HOME, Home
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
@@ -112,10 +112,15 @@ def test_a_planned_batch_gets_its_request_folder_made(home: Home, instance: dg.D
         {"batch_id": ["pilot-001"], "kind": "pilot", "image_id": "0" * 64, "vendor": "dataops", "overlap": 1, "attributes": "colour"}
     )
     store.write(Manifest("batch_plans", "dresses", "pilot-001", plan))
+    setup = requests(tick(dresses, instance, store, "plan"))
+    assert [one.job_name for one in setup] == ["dresses_setup"]  # tasks need guidelines: those first
+    for made in (flow.brief(store, dresses), flow.guidelines(store, dresses, flow.brief(store, dresses))):
+        store.write(made)
+        assert gates.pass_through(store, dresses, made.asset, made.partition, made.version).is_released
     wanted = requests(tick(dresses, instance, store, "plan"))
     assert [(one.job_name, one.partition_key) for one in wanted] == [("dresses_tasks", "pilot-001")]
 
 
 def test_nothing_to_do_is_no_error_in_any_sensor(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
-    for name in ("vendor_drop", "label_return", "model_feedback", "plan", "screening_decision"):
+    for name in ("vendor_drop", "label_return", "model_feedback", "screening_decision"):
         assert requests(tick(dresses, instance, Store(home), name)) == []
