@@ -333,8 +333,9 @@ def _bars(json: bool) -> Iterator[None]:
     tasks: dict[str, TaskID] = {}
 
     def show(what: str, done: int, total: int) -> None:
-        task = tasks.setdefault(what, bars.add_task(what, total=total) if what not in tasks else tasks.get(what, TaskID(0)))
-        bars.update(task, completed=done, total=total)
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total)
 
     stop = progress.listen(show)
     try:

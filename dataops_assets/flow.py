@@ -24,6 +24,7 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import NotReleased, Store, now
 
 if TYPE_CHECKING:
+    from dataops_assets.intake import landing as landing_
     from dataops_assets.stages import training_export as training_export_
 
 Progress = Callable[[int, int], None]
@@ -93,6 +94,15 @@ def enter_drop(store: Store, row: Mapping[str, Any], run_id: str = "") -> None:
         return [{**row, "attempt": attempt, "received_at": now(), "run_id": run_id or None}]
 
     store.drops.append(build)
+
+
+def hold_drop(store: Store, spec: ProjectSpec, delivery: landing_.Delivery, identity: landing_.Identity, reason: str) -> None:
+    """Enter a delivery that isn't complete yet, once for each reason: a copy in progress must not fill the ledger."""
+    row = {
+        "project": spec.name, "vendor": delivery.vendor, "drop_id": identity.drop_id, "name": delivery.name, "status": "held",
+        "reason": reason, "supersedes": identity.supersedes, "fingerprint": None, "content_sha256": None, "attempt": 0,
+    }  # fmt: skip
+    enter_drop(store, row)
 
 
 def park_drop(store: Store, spec: ProjectSpec, drop_id: str, reason: str) -> None:

@@ -212,7 +212,7 @@ def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verd
     if verdict.is_released:
         flow.publish(store, spec, candidate)
     told = {"what the gate says": _sentence(GATE, verdict), "what it advises": _sentence(WARNINGS, verdict)}
-    pages.write(store, spec, candidate, {**told, "expectations": panels.Table([_line(finding) for finding in verdict.findings])})
+    pages.write(store, spec, candidate, told, panels.Table([_line(finding) for finding in verdict.findings]))
 
 
 def enter(store: Store, candidate: Manifest, verdict: Verdict, *, run_id: str, until: str | None) -> None:

@@ -274,7 +274,8 @@ def _trace(store: Store, identifier: str, project: str, image: str) -> Trace:
         for stage, frame in plans.items():
             rows = frame[frame["batch_id"] == batch].drop_duplicates()
             if len(rows):
-                links.append(Link(stage, batch, "", chain.plain(rows), None))
+                version = versions.get((stage, batch)) or store.released(stage, project).get(batch, "")
+                links.append(Link(stage, batch, version, chain.plain(rows), gates.get((stage, batch, version))))
     withdrawals = store.withdrawals.rows()
     gone = (withdrawals["project"] == project) & (withdrawals["image_id"].isin([image, source]) | (withdrawals["drop_id"] == drop))
     if gone.any():

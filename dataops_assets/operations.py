@@ -222,14 +222,7 @@ class Operations:
 
     def _setup(self, spec: ProjectSpec, done: Done) -> None:
         """Brief and guidelines follow the YAML: made anew when it changed."""
-        made = flow.brief(self.store, spec)
-        is_current = self.store.released("brief", spec.name).get(made.partition) == made.version
-        if is_current and "-" in self.store.released("guidelines", spec.name):
-            book = flow.guidelines(self.store, spec, made)
-            is_current = self.store.released("guidelines", spec.name)["-"] == book.version
-        else:
-            is_current = False
-        if not is_current:
+        if waiting.setup(self.store, spec):
             done.add(f"{spec.name}: brief and guidelines", runs.run(self.instance, spec.name, "setup"))
 
     def _drop(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:

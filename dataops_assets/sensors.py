@@ -72,12 +72,17 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
 
     @dg.sensor(
         name=f"{spec.name}_plan_sensor",
-        jobs=[jobs["plan_batches"], jobs["tasks"]],
+        jobs=[jobs["setup"], jobs["plan_batches"], jobs["tasks"]],
         minimum_interval_seconds=30,
         default_status=RUNNING,
-        description="Cuts a batch when enough new images are released, and makes the request folder of each planned batch.",
+        description="Keeps brief and guidelines as the YAML says, cuts a batch when enough new images are released, and makes "
+        "the request folder of each planned batch.",
     )
     def plan(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
+        changed = waiting.setup(store, spec)
+        if changed:  # tasks need the guidelines
+            tags = {"dataops/project": spec.name}
+            return dg.SensorResult(run_requests=[dg.RunRequest(job_name=f"{spec.name}_setup", run_key=f"setup:{changed}", tags=tags)])
         batches = waiting.batches(store, spec)
         found = waiting.Found(ready=[waiting.Waiting(batch, "planned", batch) for batch in batches])
         result = requests(context, store, spec, found, time.time(), lambda item, why: None)
@@ -99,7 +104,18 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         found = waiting.Found(ready=waiting.rescreens(store, spec))
         return dg.SensorResult(run_requests=requests(context, store, spec, found, time.time(), lambda item, why: None))
 
-    return [vendor_drop, label_return, model_feedback, plan, screening_decision]
+    @dg.run_status_sensor(
+        name=f"{spec.name}_release_sensor",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[jobs["release"]],
+        request_job=jobs["reports"],
+        default_status=RUNNING,
+        description="Renews scorecard and lineage audit when a release is out.",
+    )
+    def release(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+        return dg.RunRequest(run_key=context.dagster_run.run_id, tags={"dataops/project": spec.name})
+
+    return [vendor_drop, label_return, model_feedback, plan, screening_decision, release]
 
 
 def tick(

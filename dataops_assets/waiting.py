@@ -66,6 +66,8 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
         readiness = landing.readiness(delivery, spec, looks.get(label), now)
         if not readiness.is_ready and not is_settled:
             found.held[label] = readiness.reason
+            identity = landing.identify(delivery, ledger)
+            flow.hold_drop(store, spec, delivery, identity, readiness.reason)
             found.looks[label] = looks[label] if label in looks and looks[label][0] == print_ else (print_, now)
             continue
         identity = landing.identify(delivery, ledger)
@@ -76,6 +78,15 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
                 continue
         found.ready.append(Waiting(identity.drop_id, identity.fingerprint, label))
     return found
+
+
+def setup(store: Store, spec: ProjectSpec) -> str | None:
+    """The spec's digest when brief or guidelines are not those of the YAML as it is now; else nothing."""
+    agreed = flow.brief(store, spec)
+    if store.released("brief", spec.name).get(agreed.partition) != agreed.version:
+        return spec.digest
+    book = flow.guidelines(store, spec, agreed)
+    return None if store.released("guidelines", spec.name).get(book.partition) == book.version else spec.digest
 
 
 def batches(store: Store, spec: ProjectSpec) -> list[str]:

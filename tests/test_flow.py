@@ -222,3 +222,10 @@ def test_a_drop_is_taken_once_and_a_redelivery_of_other_bytes_supersedes(home: H
         first, second = drops["drop_id"].unique()
         assert drops.loc[drops["drop_id"] == second, "supersedes"].iloc[-1] == first
         assert landing.find(home.root / "landing", "dresses", second, drops).name == "lot"
+
+        (home.root / "b" / "lot").rename(home.root / "b" / "same-again")
+        assert not work.ingest("dresses", "atelier", home.root / "b" / "same-again").is_success  # nothing new: the gate says no
+        third = work.store.drops.rows()["drop_id"].iloc[-1]
+        version = work.store.candidates("cleaned_set", "dresses")[third][0]
+        frame = work.store.read("cleaned_set", "dresses", third, version).frame
+        assert set(frame["reason"]) == {"exact_duplicate"}

@@ -16,23 +16,24 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1c2430;background:#fff}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1c2430;background:#fff}
 h1{font-size:1.5rem;margin-bottom:.2rem} h2{font-size:1.05rem;margin:1.8rem 0 .4rem} .where{color:#5a6676}
 .numbers{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0} .numbers div{border:1px solid #d9dee6;border-radius:6px;padding:.4rem .8rem}
 .numbers b{display:block;font-size:1.2rem;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;font-size:.9rem} th,td{border-bottom:1px solid #e3e7ee;padding:.25rem .7rem;text-align:left}
+td{vertical-align:top;min-width:3rem} td:last-child{min-width:14rem}
 td.number{text-align:right;font-variant-numeric:tabular-nums} img{max-width:100%;border:1px solid #e3e7ee} .wide{overflow-x:auto}
 """
 
 
-def write(store: Store, spec: ProjectSpec, made: Manifest, verdict: dict[str, Any]) -> Path:
-    """Write the page of a manifest, with what its gate said first; returns its path."""
+def write(store: Store, spec: ProjectSpec, made: Manifest, said: dict[str, str], expectations: Table) -> Path:
+    """Write the page of a manifest: what its gate said, the parts, and how each expectation fared; returns its path."""
     path = store.home.reports(spec.name) / made.asset / f"{made.partition}.html"
     if made.asset == "guidelines" and len(made.frame):
         text = store.blobs.read(str(made.frame["document_sha256"].iloc[0])).decode()
     else:
         title = f"{made.asset} · {made.partition}" if made.partition != "-" else made.asset
-        text = page(title, f"{spec.name}, version {made.version}", {**verdict, **shown.parts(store, spec, made)})
+        text = page(title, f"{spec.name}, version {made.version}", {**said, **shown.parts(store, spec, made), "expectations": expectations})
     return put(path, text)
 
 

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import urllib.request
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from dataops_assets.simulate import dresses, vendors
+from dataops_assets.simulate import dresses, vendors, workers
+from dataops_assets.spec import load_project
+from tests.conftest import REPO
 from tests.services.conftest import Live
 
 pytestmark = pytest.mark.services
@@ -60,11 +63,23 @@ def test_a_folder_and_a_zip_come_to_augmented_set_with_nobody_touching_anything(
     assert [run["status"] for run in runs["runsOrError"]["results"]] == ["SUCCESS", "SUCCESS"]
 
 
+def test_labels_put_into_returns_are_read_and_judged_by_the_sensor(live: Live) -> None:
+    planned = command(live, "plan", "dresses", "--kind", "pilot", "--limit", "6")
+    assert planned.returncode == 0, planned.stderr + planned.stdout
+    spec = load_project(REPO / "dataops_assets/defs/dresses/defs.yaml")
+    values = {attribute.name: list(attribute.values) for attribute in spec.ontology.attributes}
+    request = live.home / "requests" / "dresses" / "pilot-001"
+    known = {task.item_id: {name: values[name][0] for name in values} for task in workers.read_tasks(request)}
+    folder = live.home / "returns" / "dresses" / "pilot-001" / "dataops"
+    folder.mkdir(parents=True)
+    (folder / "labels.csv").write_text(workers.label(request, known, workers.EXPERTS, 1, datetime(2026, 11, 5, tzinfo=UTC), values))
+    (folder / "_COMPLETE").touch()
+    live.wait("judged labels", lambda: outcome(live, "vendor_feedback", "pilot-001") == "pass")
+    assert outcome(live, "label_quality", "pilot-001") == "pass"
+
+
 def test_promotion_holds_for_whoever_presses_materialize(live: Live, tmp_path: Path) -> None:
     """The four runs: the gate fails in a run; downstream alone is refused; the gate passes; downstream runs."""
-    from dataops_assets.spec import load_project
-    from tests.conftest import REPO
-
     spec = load_project(REPO / "dataops_assets/defs/dresses/defs.yaml")
     arriving = tmp_path / "spoilt"
     vendors.bad_drop(spec, arriving, "bazaar", 12, seed=3)
@@ -104,9 +119,6 @@ def test_report_pages_are_served_read_only_without_scripts(live: Live) -> None:
 
 @pytest.fixture(scope="module")
 def dresses_spec_pictures() -> list[bytes]:
-    from dataops_assets.spec import load_project
-    from tests.conftest import REPO
-
     spec = load_project(REPO / "dataops_assets/defs/dresses/defs.yaml")
     pictures = []
     for attributes, seed in dresses.specimens(12, 5, spec):

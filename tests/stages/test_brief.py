@@ -28,6 +28,7 @@ def test_the_sum_can_be_followed_by_hand(dresses: ProjectSpec) -> None:
     assert seen["image_cost"]["value"] == pytest.approx(120 * 0.05)  # the dearest vendor's price
     assert seen["label_cost"]["value"] == pytest.approx(answers * 0.04)
     assert seen["cost_total"]["value"] == pytest.approx(6 + (answers + rework) * 0.04)
+    assert seen["days_needed"]["value"] == 2  # one of the vendor's, one of our own people's
     parts = ("image_cost", "label_cost", "own_cost", "rework_cost")
     assert seen["cost_total"]["value"] == pytest.approx(sum(seen[part]["value"] for part in parts))
 
@@ -46,6 +47,10 @@ def test_too_dear_and_too_late_are_told_apart(dresses: ProjectSpec) -> None:
     assert "of 50.00 EUR" in dear["cost_total"]["sentence"]
     late = figures(changed(dresses, brief={"deadline": "2026-11-03"}))
     assert (late["cost_total"]["is_met"], late["days_needed"]["is_met"]) == (True, False)
+
+
+def test_more_answers_an_image_cost_more(dresses: ProjectSpec) -> None:
+    assert figures(changed(dresses, labeling={"overlap": 5}))["cost_total"]["value"] > figures(dresses)["cost_total"]["value"]
 
 
 def test_our_own_people_are_paid_too(dresses: ProjectSpec) -> None:

@@ -60,8 +60,8 @@ def test_a_label_vendor_is_judged_by_gold_and_by_rework(dresses: ProjectSpec) ->
     assert row["amount_per_accepted"] == pytest.approx(0.2)
 
 
-def test_one_name_in_both_roles_keeps_its_costs_apart(dresses: ProjectSpec) -> None:
-    spent = costs(("images", "atelier", 1.0), ("labels", "labelworks", 2.0))
+def test_costs_go_to_the_role_they_were_made_in_settlements_included(dresses: ProjectSpec) -> None:
+    spent = costs(("images", "atelier", 1.0), ("labels", "labelworks", 2.5), ("labels_settled", "labelworks", -0.5))
     made = card(dresses, costs=spent)
     assert made.loc[("images", "atelier"), "amount"] == 1.0
     assert made.loc[("labels", "labelworks"), "amount"] == 2.0

@@ -1,0 +1,150 @@
+"""The landing folder: what is taken for a delivery, when it is complete, and which drop it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataops_assets.intake import landing
+from dataops_assets.spec import ProjectSpec
+from tests.conftest import changed
+
+
+def deliver(root: Path, name: str = "d1", vendor: str = "atelier", **files: bytes) -> landing.Delivery:
+    folder = root / "dresses" / vendor / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, data in (files or {"a": b"1"}).items():
+        (folder / file).write_bytes(data)
+    return landing.Delivery("dresses", vendor, name, folder, False)
+
+
+def ledger(*rows: tuple[landing.Delivery, str, str]) -> pd.DataFrame:
+    made = [
+        {
+            "vendor": given.vendor, "name": given.name, "drop_id": drop, "status": status, "supersedes": None,
+            "fingerprint": landing.fingerprint(given), "content_sha256": landing.content_sha256(given),
+        }
+        for given, drop, status in rows
+    ]  # fmt: skip
+    return pd.DataFrame(made, columns=["vendor", "name", "drop_id", "status", "supersedes", "fingerprint", "content_sha256"])
+
+
+def test_folders_and_archives_are_deliveries_and_nothing_else_is(tmp_path: Path) -> None:
+    vendor = tmp_path / "dresses" / "atelier"
+    (vendor / "folder").mkdir(parents=True)
+    (vendor / ".hidden").mkdir()
+    for name in ("x.zip", "y.tar.gz", "z.TGZ", "loose.jpg", "half.zip.part", ".b.zip", "_COMPLETE"):
+        (vendor / name).write_bytes(b"")
+    (vendor / "link.zip").symlink_to(vendor / "x.zip")
+    found = landing.list_deliveries(tmp_path, "dresses")
+    assert [(one.name, one.is_archive) for one in found] == [("folder", False), ("x.zip", True), ("y.tar.gz", True), ("z.TGZ", True)]
+
+
+@given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=300), st.integers(1, 99))
+def test_a_drop_id_is_our_slug_whatever_the_vendor_calls_it(vendor: str, name: str, generation: int) -> None:
+    made = landing.drop_id_of(vendor.encode("utf-8", "replace").decode(), name.encode("utf-8", "replace").decode(), generation)
+    assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", made)
+
+
+class TestIdentify:
+    def test_a_new_name_is_a_new_drop(self, tmp_path: Path) -> None:
+        given_ = deliver(tmp_path)
+        assert landing.identify(given_, ledger()).drop_id == landing.drop_id_of("atelier", "d1")
+
+    def test_touched_but_unchanged_is_a_redelivery(self, tmp_path: Path) -> None:
+        given_ = deliver(tmp_path)
+        known = ledger((given_, "atelier-1", "accepted"))
+        os.utime(given_.path / "a", ns=(1, 1))
+        seen = landing.identify(given_, known)
+        assert (seen.drop_id, seen.is_redelivery) == ("atelier-1", True)
+
+    def test_other_bytes_under_the_name_supersede(self, tmp_path: Path) -> None:
+        given_ = deliver(tmp_path)
+        first = landing.drop_id_of("atelier", "d1")
+        known = ledger((given_, first, "accepted"))
+        deliver(tmp_path, a=b"22")
+        seen = landing.identify(given_, known)
+        assert (seen.drop_id, seen.supersedes, seen.is_redelivery) == (f"{first}-r2", first, False)
+        known = pd.concat([known, ledger((given_, f"{first}-r2", "accepted"))])
+        deliver(tmp_path, a=b"333")
+        assert landing.identify(given_, known).drop_id == f"{first}-r3"
+
+    def test_a_held_drop_that_grew_is_still_itself(self, tmp_path: Path) -> None:
+        given_ = deliver(tmp_path)
+        known = ledger((given_, "atelier-1", "held"))
+        deliver(tmp_path, b=b"more")
+        assert landing.identify(given_, known).drop_id == "atelier-1"
+
+
+class TestReadiness:
+    def test_a_marker_or_a_rest_completes_a_folder(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        given_ = deliver(tmp_path)
+        assert landing.readiness(given_, dresses, None, 0) == landing.Readiness(False, "INCOMPLETE")
+        seen = landing.fingerprint(given_)
+        assert not landing.readiness(given_, dresses, (seen, 0.0), 59).is_ready
+        assert landing.readiness(given_, dresses, (seen, 0.0), 60).is_ready
+        deliver(tmp_path, b=b"more")
+        assert not landing.readiness(given_, dresses, (seen, 0.0), 60).is_ready
+        deliver(tmp_path, _COMPLETE=b"")
+        assert landing.readiness(given_, dresses, None, 0).is_ready
+
+    def test_a_manifest_says_when_every_file_is_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        manifest = b'{"schema_version": 1, "files": [{"path": "a.jpg", "bytes": 3}, {"path": "b.jpg", "bytes": 2}]}'
+        given_ = deliver(tmp_path, **{"manifest.json": manifest, "a.jpg": b"aaa"})
+        assert landing.readiness(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
+        deliver(tmp_path, **{"b.jpg": b"b"})
+        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
+        deliver(tmp_path, **{"b.jpg": b"bb"})
+        assert landing.readiness(given_, dresses, None, 0).is_ready
+
+    def test_a_required_manifest_is_waited_for(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        vendors = [{**vendor.model_dump(), "manifest": "required"} for vendor in dresses.sources.vendors]
+        given_ = deliver(tmp_path)
+        strict = changed(dresses, sources={"vendors": vendors})
+        assert landing.readiness(given_, strict, None, 0).reason == "MANIFEST_MISSING"
+
+    def test_a_zip_is_complete_when_its_end_is_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        path = tmp_path / "dresses" / "atelier" / "x.zip"
+        path.parent.mkdir(parents=True)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.jpg", b"a" * 1000)
+        given_ = landing.Delivery("dresses", "atelier", "x.zip", path, True)
+        assert landing.readiness(given_, dresses, None, 0).is_ready
+        path.write_bytes(path.read_bytes()[:500])
+        assert not landing.readiness(given_, dresses, None, 0).is_ready
+
+
+class TestPlace:
+    def test_a_copy_is_whole_marked_and_made_once(self, tmp_path: Path) -> None:
+        source = tmp_path / "mine" / "spring"
+        source.mkdir(parents=True)
+        (source / "a.jpg").write_bytes(b"a")
+        placed = landing.place(source, tmp_path / "landing", "dresses", "atelier")
+        assert sorted(path.name for path in placed.path.iterdir()) == ["_COMPLETE", "a.jpg"]
+        before = landing.fingerprint(placed)
+        landing.place(source, tmp_path / "landing", "dresses", "atelier")
+        assert landing.fingerprint(placed) == before
+        (source / "a.jpg").write_bytes(b"other")
+        landing.place(source, tmp_path / "landing", "dresses", "atelier")
+        assert (placed.path / "a.jpg").read_bytes() == b"other"
+        assert [path.name for path in placed.path.parent.iterdir()] == ["spring"]
+
+    def test_what_is_no_delivery_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jpg").write_bytes(b"a")
+        with pytest.raises(ValueError, match="neither a folder nor an archive"):
+            landing.place(tmp_path / "a.jpg", tmp_path, "dresses", "atelier")
+
+
+def test_a_drop_that_left_landing_is_said_to_have(tmp_path: Path) -> None:
+    given_ = deliver(tmp_path)
+    drop = landing.drop_id_of("atelier", "d1")
+    assert landing.find(tmp_path, "dresses", drop, ledger()).path == given_.path
+    with pytest.raises(LookupError, match="no longer lies in"):
+        landing.find(tmp_path, "dresses", "atelier-00000000", ledger())

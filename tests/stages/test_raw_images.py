@@ -1,0 +1,329 @@
+"""A delivery, whatever is in it: every file one row, one status, one reason; nothing written outside the store."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dataops_assets.blobs import Blobs
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.intake import landing
+from dataops_assets.manifest import conform
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages.raw_images import Receipt, receive
+from tests.conftest import changed
+
+
+def picture(number: int = 0, kind: str = "JPEG", size: tuple[int, int] = (16, 16), frames: int = 1) -> bytes:
+    images = [Image.new("RGB", size, (number * 61 % 255, 40 * frame, 7)) for frame in range(frames)]
+    buffer = io.BytesIO()
+    images[0].save(buffer, kind, **({"save_all": True, "append_images": images[1:]} if frames > 1 else {}))
+    return buffer.getvalue()
+
+
+Take = Callable[..., Receipt]
+
+
+@pytest.fixture
+def take(tmp_path: Path, garments: ProjectSpec) -> Take:
+    """Receive files given by name, or an archive's bytes; checks what must hold for every delivery."""
+
+    def outside() -> list[str]:
+        return sorted(os.fspath(one) for one in tmp_path.rglob("*") if (tmp_path / "store") not in (one, *one.parents))
+
+    def run(
+        files: dict[str, bytes] | None = None, archive: tuple[str, bytes] | None = None, vendor: str = "acme", **sources: Any
+    ) -> Receipt:
+        root = tmp_path / "landing"
+        path = root / (archive[0] if archive else "drop")
+        path.parent.mkdir(exist_ok=True)
+        if archive:
+            path.write_bytes(archive[1])
+        for name, data in (files or {}).items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+        before = outside()
+        spec = changed(garments, sources=sources) if sources else garments
+        receipt = receive(
+            landing.Delivery("garments", vendor, path.name, path, archive is not None), "d", spec, Blobs(str(tmp_path / "store"))
+        )
+        assert outside() == before
+        conform(receipt.frame, CONTRACTS["raw_images"])
+        return receipt
+
+    return run
+
+
+def verdicts(receipt: Receipt) -> dict[str, tuple[str, str | None]]:
+    rows = receipt.frame.to_dict("records")
+    return {row["path"]: (row["status"], row["reason"] if isinstance(row["reason"], str) else None) for row in rows}
+
+
+def zipped(*members: tuple[str | zipfile.ZipInfo, bytes]) -> tuple[str, bytes]:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return "drop.zip", buffer.getvalue()
+
+
+def tarred(*members: tuple[tarfile.TarInfo | str, bytes], mode: str = "w", name: str = "drop.tar") -> tuple[str, bytes]:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for info, data in members:
+            info = tarfile.TarInfo(info) if isinstance(info, str) else info
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return name, buffer.getvalue()
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+class TestFiles:
+    def test_good_pictures_are_accepted_with_their_facts(self, take: Take) -> None:
+        receipt = take({"a.jpg": picture(1), "sub/b.png": picture(2, "PNG", (8, 4))})
+        row = receipt.frame.set_index("path").loc["sub/b.png"]
+        assert (receipt.status, receipt.reason, receipt.files_seen) == ("accepted", "", 2)
+        assert (row["format"], row["width_px"], row["height_px"], row["size_bytes"]) == ("PNG", 8, 4, len(picture(2, "PNG", (8, 4))))
+        assert row["image_id"] == row["sha256"] == hashlib.sha256(picture(2, "PNG", (8, 4))).hexdigest()
+        assert (row["license"], row["price"]) == ("CC0-1.0", 0.02)
+
+    @pytest.mark.parametrize(
+        ("name", "data", "verdict"),
+        [
+            ("a.jpg", b"", ("quarantined", "ZERO_BYTE")),
+            ("a.jpg", b"not a picture", ("quarantined", "CORRUPT")),
+            ("a.txt", b"hello", ("quarantined", "TYPE_MISMATCH")),
+            ("a.jpg", picture(1, "PNG"), ("quarantined", "TYPE_MISMATCH")),
+            ("a.gif", picture(1, "GIF", frames=3), ("quarantined", "MULTI_FRAME")),
+            ("a.zip", zipped(("x.jpg", picture()))[1], ("quarantined", "NESTED_ARCHIVE")),
+            (".DS_Store", b"junk", ("ignored", "JUNK_IGNORED")),
+            ("__MACOSX/._a.jpg", b"junk", ("ignored", "JUNK_IGNORED")),
+            ("_COMPLETE", b"", ("ignored", None)),
+        ],
+    )
+    def test_each_odd_file_has_its_reason(self, take: Take, name: str, data: bytes, verdict: tuple[str, str | None]) -> None:
+        receipt = take({"good.jpg": picture(9), name: data})
+        assert verdicts(receipt)[name] == verdict
+        assert verdicts(receipt)["good.jpg"] == ("accepted", None)
+        assert receipt.status == ("partial" if verdict[0] == "quarantined" else "accepted")
+
+    def test_the_same_content_twice_is_a_duplicate(self, take: Take) -> None:
+        seen = verdicts(take({"a.jpg": picture(1), "b.jpg": picture(1)}))
+        assert seen == {"a.jpg": ("accepted", None), "b.jpg": ("duplicate", "DUPLICATE_CONTENT")}
+
+    def test_too_large_in_bytes_or_in_pixels(self, take: Take) -> None:
+        limits = {"member_bytes": 2000, "pixels": 10_000}
+        seen = verdicts(
+            take({"a.jpg": picture(1), "b.bmp": picture(2, "BMP", (40, 40)), "c.png": picture(3, "PNG", (200, 200))}, limits=limits)
+        )
+        assert [seen[name] for name in ("b.bmp", "c.png")] == [("quarantined", "TOO_LARGE")] * 2
+
+    def test_licence_and_consent_are_checked_against_the_projects_rule(self, take: Take) -> None:
+        files = [{"path": "a.jpg", "license": "proprietary", "consent": "c"}, {"path": "b.jpg"}, {"path": "c.jpg", "consent": "c-1"}]
+        manifest = json.dumps({"schema_version": 1, "files": files}).encode()
+        given_ = {"manifest.json": manifest, **{f"{name}.jpg": picture(number) for number, name in enumerate("abc")}}
+        seen = verdicts(take(given_, consent="required"))
+        assert seen["a.jpg"] == ("quarantined", "LICENSE_REFUSED")
+        assert seen["b.jpg"] == ("quarantined", "CONSENT_MISSING")
+        assert seen["c.jpg"] == ("accepted", None)
+
+    def test_names_that_confuse_are_marked(self, take: Take) -> None:
+        receipt = take({"A.jpg": picture(1), "a.jpg": picture(2), "=cmd().jpg": picture(3), "<b>.jpg": picture(4), "x\n.jpg": picture(5)})
+        marks = receipt.frame.set_index("path")["warnings"]
+        assert marks["A.jpg"] == marks["a.jpg"] == "NAME_CASE_COLLISION"
+        assert (marks["=cmd().jpg"], marks["<b>.jpg"], marks["x\\u000a.jpg"]) == ("NAME_FORMULA", "NAME_MARKUP", "NAME_CONTROL_CHARS")
+
+    def test_a_name_that_is_no_text_comes_out_readable(self, take: Take, tmp_path: Path) -> None:
+        take({"good.jpg": picture(1)})
+        with open(os.fsencode(tmp_path / "landing" / "drop") + b"/\xff\xfe.jpg", "wb") as file:
+            file.write(picture(2))
+        receipt = take({})
+        assert "\\xff\\xfe.jpg" in set(receipt.frame["path"])
+        receipt.frame["path"].iloc[0].encode()
+
+
+class TestManifest:
+    def test_it_fills_in_what_the_vendor_says(self, take: Take) -> None:
+        row = {"path": "a.jpg", "category": "dress", "group": "product-17", "price": 0.5, "captured_at": "2026"}
+        frame = take({"manifest.json": json.dumps({"files": [row]}).encode(), "a.jpg": picture()}).frame.set_index("path")
+        assert tuple(frame.loc["a.jpg", ["category", "group_id", "price", "captured_at"]]) == ("dress", "product-17", 0.5, "2026")
+        assert frame.loc["manifest.json", "status"] == "ignored"
+
+    def test_csv_has_the_same_columns(self, take: Take) -> None:
+        frame = take({"manifest.csv": b"\xef\xbb\xbfpath,category\na.jpg,NA\n", "a.jpg": picture()}).frame.set_index("path")
+        assert frame.loc["a.jpg", "category"] == "NA"
+
+    @pytest.mark.parametrize(
+        ("name", "text", "reason"),
+        [
+            ("manifest.json", "{", "MANIFEST_INVALID"),
+            ("manifest.json", '{"files": [{"path": "a.jpg", "price": NaN}]}', "MANIFEST_INVALID"),
+            ("manifest.json", '{"files": [], "files": []}', "MANIFEST_INVALID"),
+            ("manifest.json", "[" * 100_000, "MANIFEST_INVALID"),
+            ("manifest.json", '{"files": [{"path": "a.jpg"}], "schema_version": 2}', "MANIFEST_SCHEMA"),
+            ("manifest.json", '{"files": [{"path": "a.jpg"}, {"path": "a.jpg"}]}', "MANIFEST_SCHEMA"),
+            ("manifest.json", '{"files": [{"path": "../a.jpg"}]}', "UNSAFE_PATH"),
+            ("manifest.json", '{"files": [{"path": "a.jpg", "sha256": "abc"}]}', "MANIFEST_SCHEMA"),
+            ("manifest.csv", "path,bytes\na.jpg,-1\n", "MANIFEST_SCHEMA"),
+            ("manifest.csv", "path,bytes\na.jpg\n", "MANIFEST_SCHEMA"),
+        ],
+    )
+    def test_one_that_cannot_be_used_refuses_the_drop(self, take: Take, name: str, text: str, reason: str) -> None:
+        receipt = take({name: text.encode(), "a.jpg": picture()})
+        assert (receipt.status, receipt.reason) == ("rejected", reason)
+        assert verdicts(receipt)["a.jpg"] == ("quarantined", reason)
+
+    def test_files_that_differ_from_it_are_left_out(self, take: Take) -> None:
+        rows = [{"path": "a.jpg", "sha256": "0" * 64}, {"path": "b.jpg", "bytes": 1}, {"path": "gone.jpg"}, {"path": "d.jpg"}]
+        given_ = {"manifest.json": json.dumps({"files": rows}).encode()}
+        receipt = take({**given_, **{f"{name}.jpg": picture(number) for number, name in enumerate("abcd")}})
+        assert verdicts(receipt) == {
+            "manifest.json": ("ignored", None),
+            "a.jpg": ("quarantined", "CHECKSUM_MISMATCH"),
+            "b.jpg": ("quarantined", "CHECKSUM_MISMATCH"),
+            "c.jpg": ("quarantined", "MANIFEST_FILE_UNLISTED"),
+            "d.jpg": ("accepted", None),
+            "gone.jpg": ("held", "MANIFEST_FILE_MISSING"),
+        }
+        assert receipt.status == "partial"
+
+    def test_a_second_manifest_is_left_aside(self, take: Take) -> None:
+        given_ = {"manifest.json": b'{"files": [{"path": "a.jpg"}]}', "manifest.csv": b"path\nb.jpg\n", "a.jpg": picture()}
+        assert verdicts(take(given_))["manifest.csv"] == ("ignored", "EXTRA_MANIFEST")
+
+    def test_where_it_is_required_a_drop_without_is_held(self, take: Take) -> None:
+        receipt = take({"a.jpg": picture()}, vendors=[{"name": "acme", "manifest": "required"}])
+        assert (receipt.status, receipt.reason) == ("held", "MANIFEST_MISSING")
+
+
+class TestArchives:
+    @pytest.mark.parametrize(
+        ("mode", "suffix"), [("w", ".tar"), ("w:gz", ".tar.gz"), ("w:bz2", ".tar.bz2"), ("w:xz", ".tar.xz"), ("w:gz", ".tgz")]
+    )
+    def test_every_kind_of_tar_is_read(self, take: Take, mode: str, suffix: str) -> None:
+        receipt = take(archive=tarred(("./in/a.jpg", picture(1)), ("b.jpg", picture(2)), mode=mode, name=f"drop{suffix}"))
+        assert verdicts(receipt) == {"in/a.jpg": ("accepted", None), "b.jpg": ("accepted", None)}
+
+    def test_a_zip_with_its_manifest_is_read(self, take: Take) -> None:
+        receipt = take(archive=zipped(("manifest.json", b'{"files": [{"path": "a.jpg", "category": "dress"}]}'), ("a.jpg", picture())))
+        assert receipt.frame.set_index("path").loc["a.jpg", "category"] == "dress"
+
+    @pytest.mark.parametrize(
+        ("archive", "reason"),
+        [
+            (zipped(("../../evil.jpg", picture())), "UNSAFE_PATH"),
+            (zipped(("/etc/evil.jpg", picture())), "UNSAFE_PATH"),
+            (zipped(("C:\\evil.jpg", picture())), "UNSAFE_PATH"),
+            (tarred(("../evil.jpg", picture())), "UNSAFE_PATH"),
+            (tarred((special("l", tarfile.SYMTYPE, "/etc/passwd"), b"")), "LINK_MEMBER"),
+            (tarred((special("l", tarfile.LNKTYPE, "../x"), b"")), "LINK_MEMBER"),
+            (tarred((special("dev", tarfile.CHRTYPE), b"")), "SPECIAL_MEMBER"),
+            (tarred((special("fifo", tarfile.FIFOTYPE), b"")), "SPECIAL_MEMBER"),
+            (zipped(("bomb.bmp", b"\0" * 30_000_000)), "BOMB"),
+            (("drop.zip", b""), "ARCHIVE_CORRUPT"),
+            (("drop.zip", b"PK\x03\x04 and then nothing"), "ARCHIVE_CORRUPT"),
+            (("drop.tar", b"plain text, not a tar" * 100), "ARCHIVE_CORRUPT"),
+            (("drop.tar.gz", tarred(("a.jpg", os.urandom(5000)), mode="w:gz")[1][:3000]), "ARCHIVE_CORRUPT"),
+            (("drop.zip", b"7z\xbc\xaf\x27\x1c" + b"\0" * 50), "UNSUPPORTED_ARCHIVE"),
+            (("drop.tar", b"GIF89a" + b"\0" * 20 + zipped(("a.jpg", picture()))[1]), "POLYGLOT"),
+            (zipped(), "EMPTY_DROP"),
+        ],
+    )  # fmt: skip
+    def test_a_hostile_archive_is_refused_as_a_whole(self, take: Take, archive: tuple[str, bytes], reason: str) -> None:
+        receipt = take(archive=archive)
+        assert (receipt.status, receipt.reason) == ("rejected", reason)
+        assert not (receipt.frame["status"] == "accepted").any()
+
+    def test_a_link_hidden_in_a_zip_is_refused(self, take: Take) -> None:
+        info = zipfile.ZipInfo("link.jpg")
+        info.external_attr = 0o120777 << 16
+        assert take(archive=zipped((info, b"/etc/passwd"))).reason == "LINK_MEMBER"
+
+    def test_an_encrypted_zip_is_refused(self, take: Take) -> None:
+        name, data = zipped(("a.jpg", picture()))
+        central = data.index(b"PK\x01\x02")
+        locked = bytearray(data)
+        locked[6] |= 1
+        locked[central + 8] |= 1
+        assert take(archive=(name, bytes(locked))).reason == "ENCRYPTED"
+
+    def test_too_many_members(self, take: Take) -> None:
+        many = zipped(*((f"{number}.jpg", picture(number)) for number in range(5)))
+        assert take(archive=many, limits={"members": 4}).reason == "TOO_MANY_MEMBERS"
+
+    @pytest.mark.filterwarnings("ignore:Duplicate name")
+    def test_a_name_that_comes_twice(self, take: Take) -> None:
+        seen = verdicts(take(archive=zipped(("a.jpg", picture(1)), ("a.jpg", picture(1)), ("a.jpg", picture(2)))))
+        assert seen["a.jpg#2"] == ("duplicate", "DUPLICATE_NAME")
+        assert seen["a.jpg#3"] == ("quarantined", "DUPLICATE_NAME_CONFLICT")
+
+    def test_an_archive_cut_anywhere_never_raises(self, take: Take) -> None:
+        for name, data in (
+            zipped(("a.jpg", picture(1)), ("b.jpg", picture(2))),
+            tarred(("a.jpg", picture(1)), mode="w:xz", name="d.tar.xz"),
+        ):
+            for cut in range(0, len(data), max(1, len(data) // 12)):
+                assert take(archive=(name, data[:cut])).status == "rejected"
+
+
+def test_links_in_a_folder_are_not_followed(take: Take, tmp_path: Path) -> None:
+    take({"a.jpg": picture()})
+    (tmp_path / "landing" / "drop" / "b.jpg").symlink_to("/etc/passwd")
+    assert take({}).reason == "LINK_MEMBER"
+
+
+def test_an_unknown_vendor_is_refused(take: Take) -> None:
+    receipt = take({"a.jpg": picture()}, vendor="stranger")
+    assert (receipt.status, receipt.reason) == ("rejected", "VENDOR_UNKNOWN")
+
+
+FILE = st.one_of(st.binary(max_size=40), st.integers(0, 4).map(picture), st.integers(0, 2).map(lambda n: picture(n, "PNG")))
+NAME = st.text("ab/._-= \n\u00e9", min_size=1, max_size=8).filter(lambda name: all(part not in ("", ".", "..") for part in name.split("/")))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(NAME, FILE, max_size=6))
+def test_every_file_has_one_row_and_one_status(garments: ProjectSpec, files: dict[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root) / "drop"
+        folder.mkdir()
+        for name, data in files.items():
+            try:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+            except OSError:  # a file where another name needs a folder
+                continue
+        there = sum(1 for path in folder.rglob("*") if path.is_file())
+        receipt = receive(landing.Delivery("garments", "acme", "drop", folder, False), "d", garments, Blobs(root + "/store"))
+        frame = conform(receipt.frame, CONTRACTS["raw_images"])
+        assert receipt.files_seen == len(frame) == there
+        assert set(frame["status"]) <= {"accepted", "duplicate", "ignored", "quarantined", "held"}
+        assert frame.loc[frame["status"] == "quarantined", "reason"].notna().all()
+
+
+def test_nine_hundred_hostile_pictures_are_one_delivery(shared: Path, tmp_path: Path, garments: ProjectSpec) -> None:
+    started = time.monotonic()
+    folder = shared / "images_hostile"
+    receipt = receive(landing.Delivery("garments", "acme", "hostile", folder, False), "d", garments, Blobs(str(tmp_path)))
+    assert len(receipt.frame) == receipt.files_seen == sum(1 for path in folder.rglob("*") if path.is_file())
+    assert receipt.frame.loc[receipt.frame["status"] == "quarantined", "reason"].notna().all()
+    assert time.monotonic() - started < 120
