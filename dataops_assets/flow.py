@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dataops_assets.contracts import CONTRACTS
+from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import NotReleased, Store, now
@@ -449,7 +449,8 @@ def program_report(store: Store, specs: Sequence[ProjectSpec]) -> pd.DataFrame:
 
 def input_frames(store: Store, candidate: Manifest) -> dict[str, pd.DataFrame]:
     """Frames of the versions a candidate was made from, by asset."""
-    return {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in CONTRACTS}
+    assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
+    return {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
 
 
 def last_gate(store: Store, project: str, asset: str, partition: str) -> dict[str, Any] | None:

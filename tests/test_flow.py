@@ -158,6 +158,15 @@ def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: H
         assert again.is_success
         assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
+        gone = str(export.loc[export["kind"] == "source", "image_id"].iloc[0])
+        told_ = work.withdraw("dresses", None, gone, "consent revoked", "ann@example.org").lines()
+        assert any("r001" in line for line in told_)
+        assert work.release("dresses").is_success
+        later = store.load("training_export", "dresses", "r002").frame
+        assert gone not in set(later["image_id"]) | set(later["source_image_id"])
+        stayed = export.set_index("image_id")["split"].drop(index=export.loc[export["source_image_id"] == gone, "image_id"])
+        assert later.set_index("image_id")["split"].loc[stayed.index].equals(stayed)
+
 
 def released(root: Path) -> dict[tuple[str, str], str]:
     rows = Store(Home.at(root)).releases()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,10 @@ from dataops_assets.home import Home, pseudonym
 from dataops_assets.ledger import Ledger
 from dataops_assets.manifest import ContractError, Manifest, conform, digest
 from dataops_assets.store import NotReleased, Store, now
+
+
+def four_processes() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn"))
 
 
 def brief(partition: str = "-", value: float = 1.0, rows: int = 2) -> Manifest:
@@ -114,8 +119,8 @@ class TestManifests:
             conform(frame, CONTRACTS["brief"])
 
     def test_four_processes_that_write_one_version_leave_one(self, tmp_path: Path) -> None:
-        with multiprocessing.get_context("spawn").Pool(4) as pool:
-            pool.map(write_same, [str(tmp_path)] * 8)
+        with four_processes() as pool:
+            list(pool.map(write_same, [str(tmp_path)] * 8))
         store = Store(Home.at(tmp_path))
         assert len(store.read("brief", "p", "-", brief(rows=50).version).frame) == 50
 
@@ -165,8 +170,8 @@ class TestReleases:
 
 class TestLedger:
     def test_four_writers_never_fork_the_chain(self, tmp_path: Path) -> None:
-        with multiprocessing.get_context("spawn").Pool(4) as pool:
-            pool.map(charge_ten, [(str(tmp_path), worker) for worker in range(4)])
+        with four_processes() as pool:
+            list(pool.map(charge_ten, [(str(tmp_path), worker) for worker in range(4)]))
         costs = Store(Home.at(tmp_path)).costs
         assert list(costs.rows()["seq"]) == list(range(1, 41))
         assert costs.verify() == []
