@@ -220,5 +220,6 @@ def program(store: Store, specs: Sequence[ProjectSpec], report: pd.DataFrame) ->
         "money": Table(money) if money else None,
         "stages": table_of(report) if len(report) else None,
         "gates that said no": Table(held) if held else None,
+        "classes wanted and approved": Table([{"project": state.project, **row} for state in states for row in state.classes]),
         "report": Page("program.html"),
     }

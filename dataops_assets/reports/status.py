@@ -24,6 +24,7 @@ class Status:
     drops: Sequence[dict[str, Any]]
     stages: Sequence[dict[str, Any]]
     held: Sequence[dict[str, Any]]
+    classes: Sequence[dict[str, Any]]
     spent: float
     budget: float
     currency: str
@@ -44,6 +45,10 @@ class Status:
             for row in self.drops
         ]
         shown += [f"  {row['outcome'].upper()} {row['asset']} {row['partition']}: {row['why']}" for row in self.held]
+        short = [row for row in self.classes if row["missing"]]
+        if short and any(row["have"] for row in self.classes):
+            listed = ", ".join(f"{row['missing']} {row['attribute']} {row['value']}" for row in short[:12])
+            shown.append(f"  still wanted by the brief: {listed}" + (f" and {len(short) - 12} more" if len(short) > 12 else ""))
         return shown
 
 
@@ -66,4 +71,20 @@ def of(store: Store, spec: ProjectSpec) -> Status:
     drops = store.drops.rows()
     drops = drops[drops["project"] == spec.name].drop_duplicates("drop_id", keep="last")
     listed = records(drops[["drop_id", "vendor", "name", "status", "reason", "supersedes"]])
-    return Status(spec.name, listed, stages, held, round(store.spent(spec.name), 2), spec.brief.budget, spec.brief.currency)
+    return Status(
+        spec.name, listed, stages, held, classes(store, spec), round(store.spent(spec.name), 2), spec.brief.budget, spec.brief.currency
+    )
+
+
+def classes(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
+    """Approved images of each class that the brief wants, and how many are missing."""
+    approved, _ = store.load_all("approved_labels", spec.name)
+    _, gone = store.withdrawn(spec.name)
+    have = approved[~approved["image_id"].isin(gone)].drop_duplicates(["image_id", "attribute", "label"])
+    counted = have.groupby(["attribute", "label"]).size().to_dict()
+    rows = []
+    for attribute, wanted in spec.brief.volume.items():
+        for value, count in wanted.items():
+            held = int(counted.get((attribute, value), 0))
+            rows.append({"attribute": attribute, "value": value, "wanted": count, "have": held, "missing": max(0, count - held)})
+    return rows
