@@ -11,20 +11,19 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from dataops_assets import drops
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.store import NotReleased, Store, now
+from dataops_assets.store import NotReleased, Store
 
 if TYPE_CHECKING:
-    from dataops_assets.intake import landing as landing_
     from dataops_assets.stages import training_export as training_export_
 
 Progress = Callable[[int, int], None]
@@ -77,45 +76,8 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
         "fingerprint": identity.fingerprint,
         "content_sha256": receipt.content_sha256,
     }
-    enter_drop(store, row, run_id)
+    drops.enter_drop(store, row, run_id)
     return Manifest("raw_images", spec.name, drop_id, receipt.frame, facts=receipt.facts)
-
-
-def enter_drop(store: Store, row: Mapping[str, Any], run_id: str = "") -> None:
-    """One row a delivery and outcome; the same outcome again is counted as a further attempt of the same row only if it differs."""
-
-    def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
-        mine = rows[(rows["project"] == row["project"]) & (rows["drop_id"] == row["drop_id"])]
-        if len(mine):
-            last = mine.iloc[-1]
-            if all(_same(last[name], row.get(name)) for name in ("status", "reason", "fingerprint", "content_sha256")):
-                return []
-        attempt = row.get("attempt") or int((mine["status"] != "held").sum()) + 1
-        return [{**row, "attempt": attempt, "received_at": now(), "run_id": run_id or None}]
-
-    store.drops.append(build)
-
-
-def hold_drop(store: Store, spec: ProjectSpec, delivery: landing_.Delivery, identity: landing_.Identity, reason: str) -> None:
-    """Enter a delivery that isn't complete yet, once for each reason: a copy in progress must not fill the ledger."""
-    row = {
-        "project": spec.name, "vendor": delivery.vendor, "drop_id": identity.drop_id, "name": delivery.name, "status": "held",
-        "reason": reason, "supersedes": identity.supersedes, "fingerprint": None, "content_sha256": None, "attempt": 0,
-    }  # fmt: skip
-    enter_drop(store, row)
-
-
-def park_drop(store: Store, spec: ProjectSpec, drop_id: str, reason: str) -> None:
-    """Stop trying a drop and say so in the ledger, where `dataops status` and the UI show it."""
-    rows = _rows_of(store.drops.rows(), spec.name)
-    from dataops_assets.intake import landing
-
-    delivery = landing.find(store.home.root / "landing", spec.name, drop_id, rows)
-    row = {
-        "project": spec.name, "vendor": delivery.vendor, "drop_id": drop_id, "name": delivery.name, "status": "parked",
-        "reason": reason, "fingerprint": landing.fingerprint(delivery), "content_sha256": None,
-    }  # fmt: skip
-    enter_drop(store, row)
 
 
 def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Progress = _quiet) -> Manifest:
@@ -190,54 +152,7 @@ def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs
     return frame[~gone].drop_duplicates("image_id").reset_index(drop=True), inputs
 
 
-@dataclass(frozen=True)
-class Planned:
-    """New batches, and a sentence about what was left out."""
-
-    batch_ids: list[str]
-    amount: float
-    reason: str
-
-
-def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None = None, vendor: str | None = None) -> Planned:
-    """Cut what waits into batches that the budget left pays for, commit their cost and keep their plans.
-
-    Raises:
-        ValueError: for a kind or vendor that can't be.
-    """
-    from dataops_assets.stages import label_tasks as stage
-
-    with exclusive(store, f"{spec.name}.plan_batches"):
-        planned = plans(store, spec)
-        for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
-            _commit(store, spec, str(batch_id), rows)
-        cut = stage.plan(
-            kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
-            spec,
-            _showable(store, spec, kind),
-            planned,
-            gold=gold_labels(store, spec)[0],
-            quality=store.load_all("label_quality", spec.name)[0],
-            budget_left=spec.brief.budget - store.spent(spec.name),
-            vendor=vendor,
-            limit=limit,
-        )
-        batch_ids = []
-        for rows in cut.batches:
-            batch_id = str(rows["batch_id"].iloc[0])
-            store.write(Manifest("batch_plans", spec.name, batch_id, rows))
-            _commit(store, spec, batch_id, rows)
-            batch_ids.append(batch_id)
-    return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), cut.reason)
-
-
-def _commit(store: Store, spec: ProjectSpec, batch_id: str, rows: pd.DataFrame) -> None:
-    answers = int((rows["overlap"] * (rows["attributes"].str.count(r"\|") + 1)).sum())
-    vendor = str(rows["vendor"].iloc[0])
-    store.charge(spec.name, "labels", vendor, batch_id, answers, float(rows["amount"].sum()), spec.brief.currency)
-
-
-def _showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
+def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     """Pictures that a batch of this kind may show: usable ones, and for people who screen the doubtful ones too."""
     usable, _ = usable_images(store, spec)
     if kind not in ("screening", "rework", "adjudication"):
@@ -248,18 +163,12 @@ def _showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     return open_ if kind == "screening" else pd.concat([usable, open_], ignore_index=True)
 
 
-def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """Rows of all batch plans. A plan is written once and never changes."""
-    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
-    return store.read_all("batch_plans", spec.name, versions)
-
-
 def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manifest) -> Manifest:
     """The questions of one batch, as its plan says."""
     from dataops_assets.stages import label_tasks as stage
 
     plan = store.only("batch_plans", spec.name, batch_id)
-    frame = stage.build(plan.frame, _showable(store, spec, "rework"), spec, store.blobs)
+    frame = stage.build(plan.frame, showable(store, spec, "rework"), spec, store.blobs)
     return Manifest("label_tasks", spec.name, batch_id, frame, {**plan.input, **handbook.input})
 
 
@@ -511,10 +420,6 @@ def exclusive(store: Store, name: str) -> Iterator[None]:
 
 def _rows_of(frame: pd.DataFrame, project: str) -> pd.DataFrame:
     return frame[frame["project"] == project]
-
-
-def _same(left: Any, right: Any) -> bool:
-    return bool((pd.isna(left) and pd.isna(right)) or left == right)
 
 
 def digest_of(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import flow, gates, runs, waiting
+from dataops_assets import flow, gates, planning, runs, waiting
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.spec import ProjectSpec
@@ -115,7 +115,7 @@ class Operations:
         if not done.is_success:
             return done
         try:
-            planned = flow.plan_batches(self.store, spec, kind, limit, vendor)
+            planned = planning.plan_batches(self.store, spec, kind, limit, vendor)
         except ValueError as error:
             raise Refused(str(error)) from error
         if planned.batch_ids:

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataops_assets import flow
+from dataops_assets import planning
 from dataops_assets.home import ENV_HOME, Home
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -50,7 +50,7 @@ def jobs_of(spec: ProjectSpec, batches: dg.DynamicPartitionsDefinition) -> dict[
 
     @dg.op(name=f"{spec.name}__plan_batches")
     def cut(context: dg.OpExecutionContext, config: Plan, store: dg.ResourceParam[Store]) -> None:
-        planned = flow.plan_batches(store, spec, config.kind, config.limit, config.vendor)
+        planned = planning.plan_batches(store, spec, config.kind, config.limit, config.vendor)
         context.log.info(f"batches {planned.batch_ids} for {planned.amount} {spec.brief.currency}. {planned.reason}")
         context.add_output_metadata({"batches": planned.batch_ids, "amount": planned.amount, "left out": planned.reason or "nothing"})
         context.instance.add_dynamic_partitions(batches.name or "", planned.batch_ids)

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataops_assets import flow, waiting
+from dataops_assets import drops, waiting
 from dataops_assets.assets import Keys
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -42,7 +42,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         def look(looks: waiting.Looks, now: float) -> waiting.Found:
             return waiting.drops(store, spec, looks, now)
 
-        return tick(context, store, spec, keys.drops, look, lambda item, why: flow.park_drop(store, spec, item.partition, why))
+        return tick(context, store, spec, keys.drops, look, lambda item, why: drops.park_drop(store, spec, item.partition, why))
 
     @dg.sensor(
         name=f"{spec.name}_label_return_sensor",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from dataops_assets import flow
+from dataops_assets import drops as drops_
+from dataops_assets import flow, planning
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -67,13 +68,13 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
         if not readiness.is_ready and not is_settled:
             found.held[label] = readiness.reason
             identity = landing.identify(delivery, ledger)
-            flow.hold_drop(store, spec, delivery, identity, readiness.reason)
+            drops_.hold_drop(store, spec, delivery, identity, readiness.reason)
             found.looks[label] = looks[label] if label in looks and looks[label][0] == print_ else (print_, now)
             continue
         identity = landing.identify(delivery, ledger)
         if identity.is_redelivery and last is not None:
             lasting = {name: value for name, value in last.items() if name not in ("seq", "prev_hash", "row_hash", "received_at", "run_id")}
-            flow.enter_drop(store, lasting | {"fingerprint": identity.fingerprint})
+            drops_.enter_drop(store, lasting | {"fingerprint": identity.fingerprint})
             if is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
                 continue
         found.ready.append(Waiting(identity.drop_id, identity.fingerprint, label))
@@ -152,7 +153,7 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
 
 def plannable(store: Store, spec: ProjectSpec) -> list[str]:
     """A key for the set of unlabelled images, once they fill a production batch; else nothing."""
-    planned = flow.plans(store, spec)
+    planned = planning.plans(store, spec)
     taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
     usable, _ = flow.usable_images(store, spec)
     free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataops_assets.home import Home
+from dataops_assets.home import ENV_HOME, Home
 from dataops_assets.spec import ProjectSpec, load_project
 from dataops_assets.store import Store
 
@@ -30,6 +30,18 @@ def shared() -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(Home.at(tmp_path / "home"))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A prepared home of one's own, Dagster's instance included."""
+    from dataops_assets import runs
+
+    place = Home.at(tmp_path / "home")
+    monkeypatch.setenv(ENV_HOME, str(place.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(place.dagster))
+    runs.prepare(place)
+    return place
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 
 from dataops_assets import lineage, runs, waiting
-from dataops_assets.home import ENV_HOME, Home
+from dataops_assets.home import Home
 from dataops_assets.intake import landing
 from dataops_assets.io import manifest_io_manager
 from dataops_assets.operations import Operations
@@ -32,15 +32,6 @@ SEED = 11
 
 def defs_of(spec: ProjectSpec) -> dg.Definitions:
     return dg.Definitions.merge(project_defs(spec), dg.Definitions(resources={"store": store_resource, "manifests": manifest_io_manager}))
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    place = Home.at(tmp_path / "home")
-    monkeypatch.setenv(ENV_HOME, str(place.root))
-    monkeypatch.setenv("DAGSTER_HOME", str(place.dagster))
-    runs.prepare(place)
-    return place
 
 
 @pytest.fixture

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
 from dataops_assets import assets, flow, gates, runs, sensors
-from dataops_assets.home import ENV_HOME, Home
+from dataops_assets.home import Home
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    place = Home.at(tmp_path / "home")
-    monkeypatch.setenv(ENV_HOME, str(place.root))
-    monkeypatch.setenv("DAGSTER_HOME", str(place.dagster))
-    runs.prepare(place)
-    return place
 
 
 @pytest.fixture
