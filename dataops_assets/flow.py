@@ -379,6 +379,7 @@ def waiver(store: Store, project: str, asset: str, partition: str, version: str,
 
 def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
     """Put what was just released where people outside the platform find it. Doing it again changes nothing."""
+    from dataops_assets import measured
     from dataops_assets.stages import label_tasks, training_export
 
     if released.asset == "label_tasks":
@@ -386,26 +387,7 @@ def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
     elif released.asset == "training_export":
         assembly = assemble(store, spec, released.partition, released.inputs)
         folder = store.home.exports(spec.name) / released.partition
-        training_export.write(assembly, spec, folder, store.blobs, export_facts(store, spec, released))
-
-
-def export_facts(store: Store, spec: ProjectSpec, released: Manifest) -> dict[str, Any]:
-    """Measured facts for the dataset card, all of them a function of the release's inputs."""
-    batches = sorted(released.inputs.get("approved_labels", {}))
-    frames = []
-    for batch in batches:
-        approved = store.read("approved_labels", spec.name, batch, released.inputs["approved_labels"][batch])
-        for name, version in approved.inputs.get("label_quality", {}).items():
-            frames.append(store.read("label_quality", spec.name, name, version).frame)
-    quality = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CONTRACTS["label_quality"].columns))
-    gold = quality[quality["is_gold"].fillna(False).astype(bool)]
-    answers = int(gold["n_labels"].sum())
-    return {
-        "batches": batches,
-        "mean_agreement": round(float(quality["agreement"].mean()), 4) if len(quality) else None,
-        "gold_answers": answers,
-        "gold_accuracy": round(float(gold["gold_correct"].sum()) / answers, 4) if answers else None,
-    }
+        training_export.write(assembly, spec, folder, store.blobs, measured.facts(store, released))
 
 
 @contextmanager
