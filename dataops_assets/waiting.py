@@ -58,26 +58,31 @@ def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int 
         if limit is not None and len(found.ready) >= limit:
             break
         label = f"{delivery.vendor}/{delivery.name}"
-        print_ = landing.fingerprint(delivery)
-        last = known.get((delivery.vendor, delivery.name))
-        if last is not None and last["fingerprint"] == print_:
-            drop_id = last["drop_id"]
-            if last["status"] == "parked" or drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, drop_id):
+        try:
+            print_ = landing.fingerprint(delivery)
+            last = known.get((delivery.vendor, delivery.name))
+            if last is not None and last["fingerprint"] == print_:
+                drop_id = last["drop_id"]
+                if last["status"] == "parked" or drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, drop_id):
+                    continue
+            readiness = landing.readiness(delivery, spec, looks.get(label), now)
+            if not readiness.is_ready and not is_settled:
+                found.held[label] = readiness.reason
+                if last is None or last["status"] == "held":  # a redelivery on its way would have to be read to be told apart
+                    drops_.hold_drop(store, spec, delivery, landing.identify(delivery, ledger), readiness.reason)
+                found.looks[label] = looks[label] if label in looks and looks[label][0] == print_ else (print_, now)
                 continue
-        readiness = landing.readiness(delivery, spec, looks.get(label), now)
-        if not readiness.is_ready and not is_settled:
-            found.held[label] = readiness.reason
             identity = landing.identify(delivery, ledger)
-            drops_.hold_drop(store, spec, delivery, identity, readiness.reason)
-            found.looks[label] = looks[label] if label in looks and looks[label][0] == print_ else (print_, now)
-            continue
-        identity = landing.identify(delivery, ledger)
-        if identity.is_redelivery and last is not None:
-            lasting = {name: value for name, value in last.items() if name not in ("seq", "prev_hash", "row_hash", "received_at", "run_id")}
-            drops_.enter_drop(store, lasting | {"fingerprint": identity.fingerprint})
-            if is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
-                continue
-        found.ready.append(Waiting(identity.drop_id, identity.fingerprint, label))
+            if identity.is_redelivery and last is not None:
+                lasting = {
+                    name: value for name, value in last.items() if name not in ("seq", "prev_hash", "row_hash", "received_at", "run_id")
+                }
+                drops_.enter_drop(store, lasting | {"fingerprint": identity.fingerprint})
+                if is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
+                    continue
+            found.ready.append(Waiting(identity.drop_id, identity.fingerprint, label))
+        except OSError as error:  # it vanished or can't be read: the others go on, and the next look sees it again
+            found.held[label] = f"can't be read: {error.strerror}"
     return found
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from dataops_assets import waiting
 from dataops_assets.intake import landing
@@ -110,3 +113,21 @@ def test_returns_of_an_unknown_batch_are_held_with_a_sentence(store: Store, dres
     found = waiting.returns(store, dresses, {}, 0)
     assert found.ready == []
     assert "no batch production-009" in found.held["production-009"]
+
+
+def test_a_delivery_that_cannot_be_read_does_not_stop_the_others(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bad", "good"):
+        deliver(store, name)
+    real = landing.readiness
+
+    def readiness(delivery: landing.Delivery, *rest: Any) -> landing.Readiness:
+        if delivery.name == "bad":
+            raise PermissionError(13, "Permission denied")
+        return real(delivery, *rest)
+
+    monkeypatch.setattr(landing, "readiness", readiness)
+    found = waiting.drops(store, dresses, {}, 0)
+    assert names(found) == ["good"]
+    assert found.held == {"atelier/bad": "can't be read: Permission denied"}
