@@ -26,6 +26,8 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[float, Field(ge=0)]
 
+Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
+FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 Issue = Literal["dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale"]
 ENV_DEFS = "DATAOPS_DEFS"
 COMPONENT_TYPE = "dataops_assets.project.LabelingProject"
@@ -66,17 +68,6 @@ class Brief(Section):
         return max((sum(counts.values()) for counts in self.volume.values()), default=0)
 
 
-class ImageVendor(Section):
-    """A company or an own stock that delivers images."""
-
-    name: Slug
-    price_per_image: Money = Field(0.0, description="Paid for each accepted file.")
-    license: str | None = Field(None, description="Licence of files whose manifest names none.")
-    consent: str | None = Field(None, description="Consent reference of files whose manifest names none.")
-    manifest: Literal["required", "optional"] = "optional"
-    category: str | None = Field(None, description="Category of files whose manifest names none.")
-
-
 class IntakeLimits(Section):
     """Bounds on what a delivery may hold; beyond them it is refused, not truncated."""
 
@@ -87,6 +78,38 @@ class IntakeLimits(Section):
     pixels: int = Field(50_000_000, gt=0)
 
 
+class Promise(Section):
+    """What a vendor has agreed to deliver in all; delivery reports compare with it."""
+
+    files: int | None = Field(None, ge=1, description="Accepted files wanted.")
+    categories: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict, description="Accepted files wanted by category.")
+    by: date | None = Field(None, description="Day by which all of it is due.")
+
+
+class ImageVendor(Section):
+    """A company or an own stock that delivers images."""
+
+    name: Slug
+    price_per_image: Money = Field(0.0, description="Paid for each accepted file.")
+    license: str | None = Field(None, description="Licence of files whose manifest names none.")
+    consent: str | None = Field(None, description="Consent reference of files whose manifest names none.")
+    manifest: Literal["required", "optional"] = "optional"
+    category: str | None = Field(None, description="Category of files whose manifest names none.")
+    formats: tuple[Format, ...] = Field(FORMATS, min_length=1, description="Picture formats taken from this vendor.")
+    limits: IntakeLimits | None = Field(None, description="Bounds for this vendor; default: those of `sources.limits`.")
+    promised: Promise = Promise()
+
+
+class UrlLists(Section):
+    """Deliveries that are a list of addresses (`urls.csv`). Off unless `enabled`."""
+
+    enabled: bool = False
+    hosts: tuple[str, ...] = Field((), description="Hosts that may be asked; `*.example.org` stands for every name below example.org.")
+    files_per_second: float = Field(5.0, gt=0, description="Most requests to one host.")
+    file_seconds: float = Field(60.0, gt=0, description="Longest time for one file.")
+    redirects: int = Field(3, ge=0, description="Redirects followed; each one is judged like the first address.")
+
+
 class Sources(Section):
     """Where images come from and under which rules they may be used."""
 
@@ -95,9 +118,15 @@ class Sources(Section):
     consent: Literal["required", "optional"] = "optional"
     settle_s: float = Field(60.0, ge=0, description="A drop without marker or manifest must rest this long, seconds.")
     limits: IntakeLimits = IntakeLimits()
+    urls: UrlLists = UrlLists()
 
     def vendor(self, name: str) -> ImageVendor | None:
         return next((vendor for vendor in self.vendors if vendor.name == name), None)
+
+    def limits_for(self, name: str) -> IntakeLimits:
+        """The vendor's own bounds, else the project's."""
+        vendor = self.vendor(name)
+        return vendor.limits if vendor is not None and vendor.limits is not None else self.limits
 
 
 class Cleaning(Section):
