@@ -2,7 +2,8 @@
 
 Formats: POSIX.1-1988 ustar and POSIX.1-2001 pax headers, GNU long names. The standard library's `tarfile` takes a damaged header
 and a cut on a block's boundary for the end of the archive, reads extended headers of any size into memory, and resolves sparse
-files; here each of these is refused. Where readers differ about a header's meaning, the archive is refused too.
+files; here each of these is refused. Where readers differ about a header's meaning, the archive is refused too. A tar ends with two
+blocks of zeros and only zeros after them, a packed file with its last stream: anything else there is a POLYGLOT.
 """
 
 from __future__ import annotations

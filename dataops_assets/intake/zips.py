@@ -25,6 +25,7 @@ STORED, DEFLATED, AES = 0, 8, 99
 LOCKED_FLAGS = 0x1 | 0x40 | 0x2000  # encrypted, strongly, and with a masked directory
 DESCRIPTOR_FLAG, PATCH_FLAG, UTF8_FLAG = 0x8, 0x20, 0x800
 ZIP64, UNICODE_PATH = 0x0001, 0x7075
+NO_KIND = 0o170000  # all bits set, as old Maven archivers write for folders
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF
 
 END = struct.Struct("<4s4H2LH")
@@ -177,7 +178,8 @@ def _judge(entry: _Entry, budget: Budget) -> None:
         budget.safe(name, entry.is_folder)
     if kind == stat.S_IFLNK:
         raise budget.refused("LINK_MEMBER", shown)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR and not entry.is_folder):
+    plain = (0, stat.S_IFDIR, stat.S_IFREG, NO_KIND) if entry.is_folder else (0, stat.S_IFREG)
+    if kind not in plain:
         raise budget.refused("SPECIAL_MEMBER", shown)
     if entry.flags & LOCKED_FLAGS or entry.method == AES:
         raise budget.refused("ENCRYPTED", shown)
