@@ -27,11 +27,16 @@ if TYPE_CHECKING:
     from dataops_assets.stages import training_export as training_export_
 
 Progress = Callable[[int, int], None]
+Steps = Callable[[str, int, int], None]  # what is being done, how much of it is, of how much
 RELEASE_INPUTS = ("approved_labels", "augmented_set", "cleaned_set")
+INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wait for each other
 NOT_TRAINED_ON = ("screening", "preservation")  # kinds of batches whose answers aren't about the training labels
 
 
 def _quiet(done: int, total: int) -> None: ...
+
+
+def _quiet_steps(what: str, done: int, total: int) -> None: ...
 
 
 # ---- agreement
@@ -54,30 +59,38 @@ def guidelines(store: Store, spec: ProjectSpec, agreed: Manifest) -> Manifest:
 # ---- images
 
 
-def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Progress = _quiet) -> Manifest:
-    """One delivery, file by file; enters it into the `drops` ledger."""
+def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = _quiet_steps) -> Manifest:
+    """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
     from dataops_assets.intake import landing
+    from dataops_assets.intake.journal import Journal
     from dataops_assets.stages import raw_images as stage
 
-    known = _rows_of(store.drops.rows(), spec.name)
-    delivery = landing.find(store.home.root / "landing", spec.name, drop_id, known)
-    identity = landing.identify(delivery, known)
-    receipt = stage.receive(delivery, drop_id, spec, store.blobs, progress)
-    row = {
-        "project": spec.name,
-        "vendor": delivery.vendor,
-        "drop_id": drop_id,
-        "name": delivery.name,
-        "status": receipt.status,
-        "reason": receipt.reason or None,
-        "files_seen": receipt.files_seen,
-        "bytes_seen": receipt.bytes_seen,
-        "supersedes": identity.supersedes,
-        "fingerprint": identity.fingerprint,
-        "content_sha256": receipt.content_sha256,
-    }
-    drops.enter_drop(store, row, run_id)
-    return Manifest("raw_images", spec.name, drop_id, receipt.frame, facts=receipt.facts)
+    with exclusive(store, f"{spec.name}.intake.{int(digest_of([drop_id]), 16) % INTAKE_LOCKS}"):
+        store.blobs.sweep()
+        known = _rows_of(store.drops.rows(), spec.name)
+        delivery = landing.find(store.home.root / "landing", spec.name, drop_id, known)
+        identity = landing.identify(delivery, known)
+        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{identity.fingerprint}.jsonl")
+        receipt = stage.receive(delivery, drop_id, spec, store.blobs, journal, progress)
+        inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
+        made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
+        store.write(made)  # before the ledger speaks of it, and before the journal goes
+        row = {
+            "project": spec.name,
+            "vendor": delivery.vendor,
+            "drop_id": drop_id,
+            "name": delivery.name,
+            "status": receipt.status,
+            "reason": receipt.reason or None,
+            "files_seen": receipt.files_seen,
+            "bytes_seen": receipt.bytes_seen,
+            "supersedes": identity.supersedes,
+            "fingerprint": identity.fingerprint,
+            "content_sha256": receipt.content_sha256,
+        }
+        drops.enter_drop(store, row, run_id)
+        journal.discard()
+    return made
 
 
 def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Progress = _quiet) -> Manifest:
@@ -357,9 +370,14 @@ def program_report(store: Store, specs: Sequence[ProjectSpec]) -> pd.DataFrame:
 
 
 def input_frames(store: Store, candidate: Manifest) -> dict[str, pd.DataFrame]:
-    """Frames of the versions a candidate was made from, by asset."""
+    """Frames of the versions a candidate was made from, by asset; for a drop also its last row in the `drops` ledger."""
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
-    return {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
+    frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
+    if candidate.asset == "raw_images":
+        rows = _rows_of(store.drops.rows(), candidate.project)
+        rows = rows[(rows["drop_id"] == candidate.partition) & rows["files_seen"].notna()]
+        frames["drops"] = rows.tail(1).reset_index(drop=True)
+    return frames
 
 
 def last_gate(store: Store, project: str, asset: str, partition: str) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from dataops_assets import manifest
-from dataops_assets.blobs import Blobs
+from dataops_assets.blobs import Blobs, create
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.home import Home
 from dataops_assets.ledger import Ledger
@@ -275,9 +275,9 @@ class Store:
         if not self.blobs.is_local:
             self.blobs.fs.pipe_file(path, data)
             return
-        temporary = f"{path}.{random.getrandbits(64):x}.tmp"
+        temporary = self.blobs.temporary()
         try:
-            with open(temporary, "wb") as file:
+            with os.fdopen(create(temporary), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -60,6 +60,7 @@ def map_blobs(
     workers: int | None = None,
     memory_bytes: int = MEMORY_BYTES,
     seconds: float = SECONDS,
+    items_per_child: int = ITEMS_PER_CHILD,
 ) -> Iterator[tuple[int, Any]]:
     """Yield `(index, task(blobs, items[index]))` in order, each call in a bounded child process.
 
@@ -75,12 +76,13 @@ def map_blobs(
         workers: Child processes; None: the machine's cores. Few items start fewer.
         memory_bytes: Address space a child may take beyond its libraries.
         seconds: Longest time for one item.
+        items_per_child: Items that are worth another child.
 
     Raises:
         WorkerError: when children don't start. What the task itself raises (a missing blob, a full disk, a bug: nothing
             of the picture's) is raised here again and ends the map.
     """
-    count = min(workers or os.cpu_count() or 1, -(-len(items) // ITEMS_PER_CHILD))
+    count = min(workers or os.cpu_count() or 1, -(-len(items) // items_per_child))
     setup = (task, blobs, memory_bytes, seconds)
     busy: list[_Child] = []
     idle: list[_Child] = []

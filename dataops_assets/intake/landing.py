@@ -10,7 +10,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,15 +101,26 @@ def drop_id_of(vendor: str, name: str, generation: int = 1) -> str:
 
 def content_sha256(delivery: Delivery) -> str:
     """Digest of a delivery's bytes: of the archive, or of each file's path and sha256. Links count by their target's name."""
+    from dataops_assets.intake.members import readable
+
     if delivery.is_archive:
         return _sha256(delivery.path)
-    sha = hashlib.sha256()
+    files = []
     for entry in walk(delivery.path):
-        if entry.name in MARKERS:
+        name = readable(os.path.relpath(entry.path, delivery.path))[0]
+        if name in MARKERS:
             continue
-        path = Path(entry.path)
-        digest = f"link:{os.readlink(path)}" if entry.is_symlink() else _sha256(path) if entry.is_file(follow_symlinks=False) else "special"
-        sha.update(f"{path.relative_to(delivery.path)}\0{digest}\n".encode(errors="surrogateescape"))
+        is_file = entry.is_file(follow_symlinks=False)
+        link = f"link:{os.readlink(entry.path)}" if entry.is_symlink() else "special"
+        files.append((name, _sha256(Path(entry.path)) if is_file else link))
+    return digest_of_files(files)
+
+
+def digest_of_files(files: Iterable[tuple[str, str]]) -> str:
+    """Digest over (path, sha256) of a delivery's files, in order."""
+    sha = hashlib.sha256()
+    for path, digest in files:
+        sha.update(f"{path}\0{digest}\n".encode(errors="surrogateescape"))
     return sha.hexdigest()
 
 

@@ -45,9 +45,9 @@ BROKEN = (
 class Refused(Exception):
     """The whole delivery can't be taken; `code` is the reason."""
 
-    def __init__(self, code: str, message: str = "") -> None:
+    def __init__(self, code: str, message: str = "", paths: tuple[str, ...] = ()) -> None:
         super().__init__(f"{code}: {message}" if message else code)
-        self.code = code
+        self.code, self.paths = code, paths
 
 
 class TooLarge(Exception):
@@ -62,6 +62,9 @@ class Member:
     warnings: tuple[str, ...]
     chunks: Iterable[bytes]
     fault: str = ""  # a reason code that makes reading it pointless
+    stamp: str = ""
+
+    def skip(self, size_bytes: int) -> None: ...
 
 
 def members(delivery: Delivery, limits: IntakeLimits) -> Iterator[Member]:
@@ -104,11 +107,12 @@ def _folder(root: Path, counter: _Counter) -> Iterator[Member]:
     for entry in walk(root):
         name = os.fspath(Path(entry.path).relative_to(root))
         path, warnings = readable(name)
-        mode = entry.stat(follow_symlinks=False).st_mode
+        facts = entry.stat(follow_symlinks=False)
+        mode = facts.st_mode
         fault = "LINK_MEMBER" if stat.S_ISLNK(mode) else "" if stat.S_ISREG(mode) else "SPECIAL_MEMBER"
         if fault:
             raise Refused(fault, path)
-        yield Member(path, warnings, _file(Path(entry.path), counter), _name_fault(name))
+        yield Member(path, warnings, _file(Path(entry.path), counter), _name_fault(name), f"{facts.st_size}:{facts.st_mtime_ns}")
 
 
 def _file(path: Path, counter: _Counter) -> Iterator[bytes]:
