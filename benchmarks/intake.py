@@ -43,7 +43,7 @@ def make(folder: Path, files: int, size: int) -> None:
 
 def bare(folder: Path, store: Path) -> None:
     """Read, hash, write; syncfs for each batch before its files get their names."""
-    from dataops_assets.blobs import sync
+    from dataops_assets.atomic import sync
 
     pending: list[tuple[str, str]] = []
     (store / "tmp").mkdir(parents=True)
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
-        import dataops_assets.blobs
+        import dataops_assets.atomic
         import dataops_assets.stages.raw_images  # noqa: F401
 
         started = time.perf_counter()
@@ -123,7 +123,9 @@ def main() -> None:
                 seconds[side].append(took)
         for side, took_all in seconds.items():
             each = statistics.median(took_all) / given.files * 1e3
-            print(f"{side:<8} {statistics.median(took_all):8.2f} s  {each:6.3f} ms a file  peak {peaks[side]:5.0f} MB   ({sorted(round(t, 1) for t in took_all)})")
+            print(
+                f"{side:<8} {statistics.median(took_all):8.2f} s  {each:6.3f} ms a file  peak {peaks[side]:5.0f} MB   ({sorted(round(t, 1) for t in took_all)})"
+            )
         ratio = statistics.median(seconds["bare"]) / statistics.median(seconds["intake"])
         print(f"ratio bare/intake {ratio:.2f}  (wanted: at least 0.7)")
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import re
-import socket
-import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from functools import cache
 from types import TracebackType
 from typing import IO, Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from dataops_assets import atomic
 
 BATCH_FILES = 512
 BATCH_BYTES = 64 << 20
@@ -63,9 +60,9 @@ class Blobs:
         try:
             sha256, size = _spool(chunks, temporary, is_synced=True)
             if not self.has(sha256):
-                _rename(temporary, self.path(sha256))
+                atomic.rename(temporary, self.path(sha256))
         finally:
-            _unlink(temporary)
+            atomic.unlink(temporary)
         return sha256, size
 
     def batch(self, on_kept: Callable[[list[Any]], object] = lambda notes: None) -> Batch:
@@ -92,21 +89,17 @@ class Blobs:
         return file
 
     def temporary(self) -> str:
-        """A new name below `tmp/` for a file that isn't finished; it says which process is at it."""
-        return f"{self.root}/tmp/{_me(os.getpid())}.{uuid.uuid4().hex}"
+        """A new name below `tmp/` for a file that isn't finished."""
+        return atomic.temporary_in(self.tmp)
+
+    @property
+    def tmp(self) -> str:
+        """The folder of files that aren't finished, where the store is a local folder."""
+        return f"{self.root}/tmp"
 
     def sweep(self) -> int:
         """Delete what processes of this machine that are gone left unfinished; returns how many files."""
-        folder = f"{self.root}/tmp"
-        names = sorted(os.listdir(folder)) if self.is_local and os.path.isdir(folder) else []
-        left = 0
-        for name in names:
-            host, _, rest = name.partition("~")
-            pid = rest.split("-")[0]
-            if host == socket.gethostname() and pid.isdigit() and not name.startswith(f"{_owner(int(pid))}."):
-                left += 1
-                _unlink(f"{folder}/{name}")
-        return left
+        return atomic.sweep(self.tmp) if self.is_local else 0
 
     def _pipe(self, chunks: Iterable[bytes]) -> tuple[str, int]:
         data = b"".join(chunks)
@@ -146,10 +139,10 @@ class Batch:
         try:
             sha256, size = _spool(chunks, temporary, is_synced=False)
         except BaseException:
-            _unlink(temporary)
+            atomic.unlink(temporary)
             raise
         if sha256 in self._written or sha256 in self._unsettled or self.blobs.has(sha256):
-            _unlink(temporary)
+            atomic.unlink(temporary)
         else:
             self._written[sha256] = temporary
             self._bytes += size
@@ -170,9 +163,9 @@ class Batch:
 
     def _settle(self, written: dict[str, str], notes: list[Any]) -> None:
         if written:
-            sync(self.blobs.root, written.values())
+            atomic.sync(self.blobs.root, written.values())
         for sha256, temporary in written.items():
-            _rename(temporary, self.blobs.path(sha256))
+            atomic.rename(temporary, self.blobs.path(sha256))
         if notes:
             self.on_kept(notes)
 
@@ -185,37 +178,18 @@ class Batch:
             if self._settling is not None and kind is None:
                 self._settling.result()
                 if self.blobs.is_local:
-                    sync(self.blobs.root, ())
+                    atomic.sync(self.blobs.root)
             elif self._settling is not None:
                 self._settling.exception()
         finally:
             self._thread.shutdown()
             for temporary in [*self._written.values(), *self._unsettled.values()]:
-                _unlink(temporary)
-
-
-def sync(folder: str, files: Iterable[str]) -> None:
-    """Bring everything written to the file system of a folder to the disk; where only single files can be, those named."""
-    if not os.path.isdir(folder):
-        return
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if syncfs is None:
-            for file in files:
-                with open(file, "rb") as held:
-                    os.fsync(held.fileno())
-            os.fsync(descriptor)
-        elif syncfs(descriptor):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), folder)
-    finally:
-        os.close(descriptor)
+                atomic.unlink(temporary)
 
 
 def _spool(chunks: Iterable[bytes], temporary: str, is_synced: bool) -> tuple[str, int]:
     sha, size = hashlib.sha256(), 0
-    descriptor = create(temporary)
+    descriptor = atomic.create(temporary, 0o444)
     try:
         for chunk in chunks:
             sha.update(chunk)
@@ -228,41 +202,3 @@ def _spool(chunks: Iterable[bytes], temporary: str, is_synced: bool) -> tuple[st
     finally:
         os.close(descriptor)
     return sha.hexdigest(), size
-
-
-def create(path: str) -> int:
-    """Open a new read-only file to write, and the folder it needs; returns its descriptor."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        return os.open(path, flags, 0o444)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, flags, 0o444)
-
-
-def _rename(temporary: str, path: str) -> None:
-    try:
-        os.replace(temporary, path)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.replace(temporary, path)
-
-
-def _unlink(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-@cache
-def _me(pid: int) -> str:
-    return _owner(pid)
-
-
-def _owner(pid: int) -> str:
-    """Host, process and its start time: another process may get the same number later. Without /proc, the number alone."""
-    start = ""
-    with suppress(OSError, IndexError):
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            facts = file.read().rsplit(b")", 1)[1].split()
-        start = "gone" if facts[0] == b"Z" else facts[19].decode()
-    return f"{socket.gethostname()}~{pid}-{start}"

@@ -65,8 +65,8 @@ def map_blobs(
     """Yield `(index, task(blobs, items[index]))` in order, each call in a bounded child process.
 
     A picture on which the child crashes or takes more than it may gives `Died` in place of a result; the child is
-    replaced and the rest goes on. Where someone else killed the child (the kernel for want of memory, a person), the
-    item gets a second try. Children end when this process does, however it ends: at the latest after `seconds`.
+    replaced and the rest goes on. Where something else may have ended the child (the kernel for want of memory, a person, a
+    failing disk), the item gets a second try. Children end when this process does, however it ends: at the latest after `seconds`.
 
     Args:
         task: A function, or `functools.partial` of one, at the top of an importable module; the lighter the module's
@@ -102,7 +102,7 @@ def map_blobs(
                 index = child.index
                 answer = child.answer()
                 busy.remove(child)
-                if child.code in KILLED_FROM_OUTSIDE and index not in tried_twice:
+                if child.may_try_again and index not in tried_twice:
                     tried_twice.add(index)
                     waiting.append(index)
                     continue
@@ -162,6 +162,11 @@ class _Child:
             error, trace = value
             raise error from WorkerError(trace)
         return value
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether something else than the picture may have ended the child: someone killed it, or it couldn't answer."""
+        return self.code is not None and (self.code in KILLED_FROM_OUTSIDE or self.code > 0)
 
     def stop(self) -> None:
         self.connection.close()
