@@ -9,18 +9,15 @@ from __future__ import annotations
 import csv
 import http.client
 import io
-import ipaddress
 import queue
 import re
 import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
@@ -28,6 +25,7 @@ from urllib.parse import quote, unquote, urljoin
 from dataops_assets.intake import delivery_manifest, landing
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
 from dataops_assets.intake.members import Member, Refused, TooLarge, readable
+from dataops_assets.intake.web_policy import PRINTABLE, Target, is_public, judge, shown
 from dataops_assets.spec import IntakeLimits, UrlLists
 
 NAME = "urls.csv"
@@ -39,20 +37,6 @@ CONNECT_SECONDS = 10.0  # for one of several resolved addresses, so that a dead 
 HEADERS = {"User-Agent": "dataops-assets", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 REDIRECTS = (301, 302, 303, 307, 308)
 AGAIN = (408, 425, 429)
-
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?")
-AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@%]+)(?::([0-9]{1,5}))?")
-HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
-NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a last label like this makes resolvers read the host as an IPv4 address
-PRINTABLE = "!#$%&'()*+,/:;=?@[]~"
-
-# What `is_global` of Python 3.11 lets through though it isn't the open Internet (IANA special-purpose registries), or is the
-# inside of a cloud (168.63.129.16, the host of an Azure machine).
-V4_SPECIAL = [ipaddress.IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "224.0.0.0/4", "240.0.0.0/4")]
-V6_UNICAST = ipaddress.IPv6Network("2000::/3")
-V6_SPECIAL = [ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]  # Teredo, 6to4 among them
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 class Missing(Exception):
@@ -82,20 +66,6 @@ class Address:
 class UrlList:
     files: tuple[Address, ...]
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Target:
-    """An address that may be asked: ASCII host, port, and what to ask it for."""
-
-    host: str
-    port: int
-    target: str = field(repr=False)
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}{'' if self.port == 443 else f':{self.port}'}{self.target}"
 
 
 def parse(data: bytes, limit: int = IntakeLimits().members) -> UrlList:
@@ -177,97 +147,6 @@ def _fault(url: str, rules: UrlLists) -> str:
     return ""
 
 
-def judge(url: str, rules: UrlLists) -> Target:
-    """What an address asks of whom.
-
-    Raises:
-        ValueError: when the rules don't let it be asked; the message says which.
-    """
-    if not rules.enabled:
-        raise ValueError("`sources.urls.enabled` is off")
-    found = URL.fullmatch(url)
-    if found is None or re.search(r"[\s\\\x00-\x1f\x7f]", url):
-        raise ValueError("not a web address, or one with spaces, backslashes or control characters")
-    scheme, authority, path, query = found.group(1), found.group(2), found.group(3), found.group(4) or ""
-    if scheme.lower() != "https":
-        raise ValueError("only https is taken")
-    if "@" in authority:
-        raise ValueError("a user name or password in an address is not taken")
-    try:
-        host, port = _host_port(authority)
-    except ValueError:
-        raise ValueError("its host or port can't be read") from None
-    if not any(_lets(pattern, host, port) for pattern in rules.hosts):
-        name = host if port == 443 else f"{host}:{port}"
-        raise ValueError(f"{name} is not in `sources.urls.hosts`")
-    return Target(host, port, quote(path or "/", safe=PRINTABLE) + quote(query, safe=PRINTABLE))
-
-
-def _host_port(authority: str) -> tuple[str, int]:
-    """Host as lower-case ASCII (or an IP literal in its one form) and port; ValueError when it is neither."""
-    found = AUTHORITY.fullmatch(authority)
-    if found is None or len(authority) > 260:
-        raise ValueError(authority)
-    host, port = found.group(1), int(found.group(2) or 443)
-    if not 0 < port < 65536:
-        raise ValueError(port)
-    if host.startswith("["):
-        return str(ipaddress.IPv6Address(host[1:-1])), port
-    name = host.encode("idna").decode().lower().removesuffix(".")  # full-width digits and the like become plain here
-    if len(name) > 253 or HOST.fullmatch(name) is None:
-        raise ValueError(host)
-    if NUMBER.fullmatch(name.rpartition(".")[2]):
-        return str(ipaddress.IPv4Address(name)), port
-    return name, port
-
-
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> tuple[bool, str, int]:
-    is_wild = text.startswith("*.")
-    if text.count(":") > 1 and not text.startswith("["):
-        text = f"[{text}]"
-    try:
-        host, port = _host_port(text[2:] if is_wild else text)
-    except ValueError:
-        return False, "", 0
-    return is_wild, host, port
-
-
-def _lets(pattern: str, host: str, port: int) -> bool:
-    is_wild, name, allowed = _pattern(pattern)
-    is_number = ":" in host or NUMBER.fullmatch(host.rpartition(".")[2]) is not None
-    return port == allowed and ((host.endswith(f".{name}") and not is_number) if is_wild else host == name)
-
-
-def shown(url: str) -> str:
-    """An address for people: without query, fragment, and whatever may be a password."""
-    head = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, mark, rest = head.rpartition("://") if "://" in head else ("", "", head)
-    if "@" in url and ":" in head.removeprefix(f"{scheme}{mark}"):
-        return f"{scheme}{mark}…" if re.fullmatch(r"[A-Za-z]{1,8}", scheme) else "…"
-    if "@" in rest.partition("/")[0]:
-        rest = "…@" + rest.partition("@")[2]
-    return readable(f"{scheme}{mark}{rest}"[:200])[0]
-
-
-def is_public(text: str) -> bool:
-    """Whether an IP address lies in the open Internet, and so does the IPv4 address that may be wrapped in it."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not any(address in net for net in V4_SPECIAL)
-    if address.scope_id is not None:
-        return False
-    wrapped = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.ipv4_mapped is not None or address in NAT64:
-        return is_public(str(wrapped))
-    if int(address) >> 32 & 0xFFFFFFFF in ISATAP and not is_public(str(wrapped)):
-        return False
-    return address in V6_UNICAST and address.is_global and not any(address in net for net in V6_SPECIAL)
-
-
 def addresses_of(host: str) -> list[str]:
     """IP addresses of a name, by the system's resolver."""
     return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))
@@ -318,7 +197,7 @@ class _Asker:
     context: ssl.SSLContext
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    free_at: Counter[str] = field(default_factory=Counter)  # host -> when it may be asked next
+    free_at: dict[str, float] = field(default_factory=dict)  # host -> when it may be asked next
 
     def chunks(self, address: Address) -> Iterator[bytes]:
         name = f"row {address.row}, {shown(address.url)}"
@@ -339,9 +218,10 @@ class _Asker:
             return rest
 
         for hop in range(self.rules.redirects + 1):
-            if why := _fault(url, self.rules):
-                raise Refused("URL_BLOCKED", f"{name}: {f'leads on to {shown(url)}: ' if hop else ''}{why}")
-            target = judge(url, self.rules)
+            try:
+                target = judge(url, self.rules)
+            except ValueError as why:
+                raise Refused("URL_BLOCKED", f"{name}: {f'leads on to {shown(url)}: ' if hop else ''}{why}") from None
             ends += self._wait(target.host)  # being polite isn't being slow
             with self._answer(target, left, name) as response:
                 location = response.getheader("Location")
@@ -356,10 +236,10 @@ class _Asker:
 
     def _wait(self, host: str) -> float:
         now = self.clock()
-        wait = max(0.0, self.free_at[host] - now) if host in self.free_at else 0.0
+        wait = max(0.0, self.free_at.get(host, now) - now)
         if wait:
             self.sleep(wait)
-        self.free_at[host] = now + wait + 1 / self.rules.files_per_second  # type: ignore[assignment]
+        self.free_at[host] = now + wait + 1 / self.rules.files_per_second
         return wait
 
     @contextmanager
@@ -377,8 +257,7 @@ class _Asker:
 
     def _dial(self, target: Target, left: Callable[[], float], name: str) -> socket.socket:
         """A connection to one of the addresses of a host, all of which must be public."""
-        is_literal = ":" in target.host or NUMBER.fullmatch(target.host.rpartition(".")[2])
-        found = [target.host] if is_literal else _within(left(), lambda: list(self.resolve(target.host)))
+        found = [target.host] if target.is_literal else _within(left(), lambda: list(self.resolve(target.host)))
         for text in found:
             if not self.is_allowed(text):
                 raise Refused("URL_BLOCKED", f"{name}: {target.host} leads to {readable(text)[0]}, which is not a public address")
@@ -400,15 +279,13 @@ class _Asker:
             raise Unreachable(f"{name}: answered {status}")
         if status != 200:
             raise Missing(f"{name}: answered {status}")
-        if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+        lengths, framing, packing = (
+            {text.strip().lower() for text in response.headers.get_all(head, [])}
+            for head in ("Content-Length", "Transfer-Encoding", "Content-Encoding")
+        )
+        if packing - {"identity", ""}:
             raise Missing(f"{name}: answered with packed content, which was not asked for")
-        lengths = set(response.headers.get_all("Content-Length", []))
-        coding = response.headers.get_all("Transfer-Encoding", [])
-        if (
-            len(lengths) > 1
-            or not all(re.fullmatch(r"[0-9]{1,18}", text) for text in lengths)
-            or [c.lower() for c in coding] not in ([], ["chunked"])
-        ):
+        if len(lengths) > 1 or not all(re.fullmatch(r"[0-9]{1,18}", text) for text in lengths) or framing - {"chunked"}:
             raise Unreachable(f"{name}: answered with a length that can't be read")
         if response.length is not None and response.length > self.member_bytes:
             raise TooLarge
