@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
@@ -84,8 +84,9 @@ def parse(data: bytes, limit: int = IntakeLimits().members) -> UrlList:
         url = row.pop("url", "")
         if not url or len(url) > URL_CHARS:
             raise ManifestError("MANIFEST_SCHEMA", f"entry {number} needs a url of at most {URL_CHARS} characters")
-        path, odd = readable(row.get("path") or _default_path(number, url))
-        listed = delivery_manifest.read_row({**row, "path": path}, number)
+        row["path"] = row.get("path") or _default_path(number, url)
+        path, odd = readable(row["path"])
+        listed = replace(delivery_manifest.read_row(row, number), path=path)
         if path in RESERVED or len(path.encode()) > PATH_BYTES:
             raise ManifestError("MANIFEST_SCHEMA", f"entry {number}: path {path[:80]!r} is reserved, or longer than {PATH_BYTES} bytes")
         if path in files:
@@ -263,13 +264,10 @@ class _Asker:
                 raise Refused("URL_BLOCKED", f"{name}: {target.host} leads to {readable(text)[0]}, which is not a public address")
         error: OSError = ConnectionError(f"the name {target.host} leads nowhere")
         for text in found:
-            raw = socket.socket(socket.AF_INET6 if ":" in text else socket.AF_INET, socket.SOCK_STREAM)
+            seconds = min(left(), CONNECT_SECONDS)
             try:
-                raw.settimeout(min(left(), CONNECT_SECONDS))
-                raw.connect((text, target.port))
-                return raw
-            except OSError as failure:
-                raw.close()
+                return _connect(text, target.port, seconds)
+            except OSError as failure:  # a machine without IPv6 ends here too, and goes on with the next
                 error = ConnectionError(f"no connection to {target.host}: {failure.strerror or 'no answer'}")
         raise error
 
@@ -297,6 +295,17 @@ class _Asker:
             yield chunk
         if response.length:
             raise Unreachable(f"{name}: broke off {response.length} bytes before the end")
+
+
+def _connect(address: str, port: int, seconds: float) -> socket.socket:
+    raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        raw.settimeout(seconds)
+        raw.connect((address, port))
+    except OSError:
+        raw.close()
+        raise
+    return raw
 
 
 class _Wire(io.RawIOBase):

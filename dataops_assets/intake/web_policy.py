@@ -113,12 +113,12 @@ def _is_literal(host: str) -> bool:
 def shown(url: str) -> str:
     """An address for people: without query, fragment, and whatever may be a password."""
     head = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, mark, rest = head.rpartition("://") if "://" in head else ("", "", head)
-    if "@" in url and ":" in head.removeprefix(f"{scheme}{mark}"):
-        return f"{scheme}{mark}…" if re.fullmatch(r"[A-Za-z]{1,8}", scheme) else "…"
+    scheme, mark, rest = head.partition("://")
+    if "@" in url and (":" in rest or not mark or not scheme.isalpha()):
+        return f"{scheme}://…" if mark and scheme.isalpha() else "…"
     if "@" in rest.partition("/")[0]:
-        rest = "…@" + rest.partition("@")[2]
-    return readable(f"{scheme}{mark}{rest}"[:200])[0]
+        head = f"{scheme}://…@{rest.partition('@')[2]}"
+    return readable(head[:200])[0]
 
 
 def is_public(text: str) -> bool:
