@@ -37,7 +37,7 @@ class Target:
     @property
     def is_literal(self) -> bool:
         """Whether the host is an IP address, not a name."""
-        return _is_literal(self.host)
+        return ":" in self.host or NUMBER.fullmatch(self.host.rpartition(".")[2]) is not None
 
     @property
     def url(self) -> str:
@@ -103,11 +103,7 @@ def _pattern(text: str) -> tuple[bool, str, int]:
 
 def _lets(pattern: str, host: str, port: int) -> bool:
     is_wild, name, allowed = _pattern(pattern)
-    return port == allowed and ((host.endswith(f".{name}") and not _is_literal(host)) if is_wild else host == name)
-
-
-def _is_literal(host: str) -> bool:
-    return ":" in host or NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+    return port == allowed and (host.endswith(f".{name}") if is_wild else host == name)
 
 
 def shown(url: str) -> str:
