@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Taken:
         refusal: Reason code for which the whole delivery can't be taken, or ''.
         detail: The refusal in words.
         manifest: Name and sha256 of the delivery's manifest.
+        has_addresses: Whether some files come from elsewhere than the delivery itself.
         unreachable: What could not be fetched but may be another time: path -> why.
     """
 
@@ -39,22 +40,36 @@ class Taken:
     detail: str = ""
     manifest: tuple[str, str] | None = None
     unreachable: dict[str, str] = field(default_factory=dict)
+    has_addresses: bool = False
 
     def content_sha256(self, delivery: landing.Delivery) -> str:
         """Digest of the delivery's bytes, as `landing.content_sha256` gives it; a folder that was read whole isn't read again."""
         files = [row for row in self.rows if row["path"] not in landing.MARKERS]
-        if delivery.is_archive or self.refusal or any("sha256" not in row for row in files):
+        if delivery.is_archive or self.refusal or self.has_addresses or any("sha256" not in row for row in files):
             return landing.content_sha256(delivery)
         return landing.digest_of_files((row["path"], row["sha256"]) for row in files)
 
 
-def take(members: Iterable[Member], blobs: Blobs, journal: Journal, progress: Callable[[int], None] = lambda done: None) -> Taken:
+def take(
+    members: Iterable[Member],
+    blobs: Blobs,
+    journal: Journal,
+    progress: Callable[[int], None] = lambda done: None,
+    lists: Collection[str] = (),
+) -> Taken:
     """Keep every member as a blob. What the journal knows isn't read again. Nothing here opens a picture.
+
+    Args:
+        members: Of one delivery, in an order that is always the same.
+        blobs: Where they are kept.
+        journal: Of this delivery in this state.
+        progress: Called with how many were seen.
+        lists: Names of members that are no pictures but tell where some are.
 
     Raises:
         OSError: when a file of the delivery can't be read, or the store can't be written to.
     """
-    taken = Taken()
+    taken = Taken(has_addresses=bool(lists))
     with blobs.batch(journal.write) as batch:
 
         def keep(position: int, member: Member) -> Row:
@@ -69,7 +84,7 @@ def take(members: Iterable[Member], blobs: Blobs, journal: Journal, progress: Ca
         try:
             for position, member in enumerate(members):
                 taken.seen += 1
-                taken.rows.append(_row(taken, position, member, keep))
+                taken.rows.append(_row(taken, position, member, keep, lists))
                 if taken.seen % PROGRESS_EVERY == 0:
                     progress(taken.seen)
         except Refused as error:
@@ -80,7 +95,7 @@ def take(members: Iterable[Member], blobs: Blobs, journal: Journal, progress: Ca
     return taken
 
 
-def _row(taken: Taken, position: int, member: Member, keep: Callable[[int, Member], Row]) -> Row:
+def _row(taken: Taken, position: int, member: Member, keep: Callable[[int, Member], Row], lists: Collection[str]) -> Row:
     row: Row = {"path": member.path, "warnings": set(member.warnings), "status": "accepted", "reason": None}
     try:
         if member.fault:
@@ -93,13 +108,14 @@ def _row(taken: Taken, position: int, member: Member, keep: Callable[[int, Membe
     except TooLarge:
         return row | {"status": "quarantined", "reason": "TOO_LARGE"}
     except Missing:
-        taken.seen -= 1
-        return row | {"status": "held", "reason": "MANIFEST_FILE_MISSING"}
+        return row | {"status": "quarantined", "reason": "MANIFEST_FILE_MISSING"}
     except Unreachable as error:
         taken.unreachable[member.path] = str(error)
         return row | {"status": "held", "reason": "INCOMPLETE"}
     row["image_id"] = row["sha256"]
-    if member.path in delivery_manifest.NAMES:
+    if member.path in lists:
+        row["status"] = "ignored"
+    elif member.path in delivery_manifest.NAMES:
         if taken.manifest is None or delivery_manifest.find([taken.manifest[0], member.path]) == member.path:
             taken.manifest = member.path, row["sha256"]
         row["status"] = "ignored"

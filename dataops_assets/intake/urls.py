@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -185,6 +185,22 @@ def fetch(
     asker = _Asker(rules, member_bytes, resolve, is_allowed, context, clock, sleep)
     for address in listed.files:
         yield Member(address.path, address.warnings, asker.chunks(address))
+
+
+def bounded(members: Iterable[Member], total_bytes: int) -> Iterator[Member]:
+    """The same members; reading them raises `Refused` (BOMB) once they come to more than `total_bytes`."""
+    total = 0
+
+    def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+        nonlocal total
+        for chunk in chunks:
+            total += len(chunk)
+            if total > total_bytes:
+                raise Refused("BOMB", f"the addresses give more than {total_bytes} bytes")
+            yield chunk
+
+    for member in members:
+        yield replace(member, chunks=counted(member.chunks))
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -14,11 +14,11 @@ import pandas as pd
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.headers import read_headers
-from dataops_assets.intake import delivery_manifest, landing, members
+from dataops_assets.intake import delivery_manifest, landing, members, urls
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
 from dataops_assets.intake.journal import Journal
 from dataops_assets.intake.taking import Row, Taken, take
-from dataops_assets.spec import ImageVendor, ProjectSpec
+from dataops_assets.spec import ImageVendor, IntakeLimits, ProjectSpec, UrlLists
 
 FORMATS = {
     "JPEG": {"jpg", "jpeg", "jpe", "jfif"},
@@ -31,7 +31,7 @@ FORMATS = {
 }
 KNOWN_SUFFIXES = set().union(*FORMATS.values())
 HELD = ("INCOMPLETE", "MANIFEST_MISSING", "MANIFEST_FILE_MISSING")
-WHOLE_DROP = ("NESTED_ARCHIVE", "DUPLICATE_NAME_CONFLICT", "CHECKSUM_MISMATCH", "MANIFEST_FILE_MISSING")  # one such file is enough
+WHOLE_DROP = ("NESTED_ARCHIVE", "DUPLICATE_NAME_CONFLICT", "CHECKSUM_MISMATCH")  # one such file is enough
 
 
 class Unfetched(RuntimeError):
@@ -82,12 +82,9 @@ def receive(
         return _receipt(delivery, drop_id, Taken(rows, len(rows), refusal="VENDOR_UNKNOWN"), "VENDOR_UNKNOWN")
     before = landing.fingerprint(delivery)
     total = 0 if delivery.is_archive else sum(1 for _ in landing.walk(delivery.path))
-    taken = take(
-        members.members(delivery, spec.sources.limits_for(vendor.name)),
-        blobs,
-        journal,
-        lambda done: progress("files kept", done, max(done, total)),
-    )
+    limits = spec.sources.limits_for(vendor.name)
+    source = _source(delivery, spec.sources.urls, limits)
+    taken = take(source.members, blobs, journal, lambda done: progress("files kept", done, max(done, total)), source.lists)
     if taken.unreachable:
         path, why = min(taken.unreachable.items())
         raise Unfetched(f"{len(taken.unreachable)} of {taken.seen} files could not be fetched, first {path}: {why}")
@@ -96,14 +93,49 @@ def receive(
     _name_twins(taken.rows)
     missing: list[str] = []
     if not refusal:
-        refusal, missing = _apply_manifest(taken.rows, taken.manifest, blobs, vendor, spec)
+        refusal, missing = _apply_manifest(taken.rows, taken.manifest, source.facts, blobs, vendor, spec)
     _mark_names(taken.rows)
     _duplicates(taken.rows)
-    faults = {row["reason"] for row in taken.rows} | ({"MANIFEST_FILE_MISSING"} if missing else set())
-    refusal = refusal or next((code for code in WHOLE_DROP if code in faults), "")
+    faults = {row["reason"] for row in taken.rows}
+    refusal = refusal or next((code for code in WHOLE_DROP if code in faults), "MANIFEST_FILE_MISSING" if missing else "")
     if not refusal and not any(row["status"] != "ignored" for row in taken.rows):
         refusal = "EMPTY_DROP"
     return _receipt(delivery, drop_id, taken, refusal, missing)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a delivery's members come from, and what a list of addresses says of them."""
+
+    members: Iterable[members.Member]
+    lists: tuple[str, ...] = ()
+    facts: Mapping[str, Listed] = field(default_factory=dict)
+
+
+def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits) -> _Source:
+    """The files of a delivery, and those that a list of addresses in it leads to."""
+    held = members.members(delivery, limits)
+    path = delivery.path / urls.NAME
+    if delivery.is_archive or path.is_symlink() or not path.is_file():
+        return _Source(held)
+    refusal: members.Refused | None = None
+    addresses = urls.UrlList(())
+    try:
+        with open(path, "rb") as file:
+            addresses = urls.parse(file.read(delivery_manifest.MAX_BYTES + 1), limits.members)
+        urls.check(addresses, rules)
+    except ManifestError as error:
+        refusal = members.Refused(error.code, str(error))
+    except members.Refused as error:
+        refusal = error
+
+    def all_members() -> Iterator[members.Member]:
+        yield from held
+        if refusal is not None:
+            raise refusal
+        yield from urls.bounded(urls.fetch(addresses, rules, limits.member_bytes), limits.total_bytes)
+
+    return _Source(all_members(), (urls.NAME,), {address.path: address.listed for address in addresses.files})
 
 
 def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
@@ -144,7 +176,12 @@ def _suffix(path: str) -> str:
 
 
 def _apply_manifest(
-    rows: list[Row], named: tuple[str, str] | None, blobs: Blobs, vendor: ImageVendor, spec: ProjectSpec
+    rows: list[Row],
+    named: tuple[str, str] | None,
+    addressed: Mapping[str, Listed],
+    blobs: Blobs,
+    vendor: ImageVendor,
+    spec: ProjectSpec,
 ) -> tuple[str, list[str]]:
     """Fill in what the manifest says and check files against it; returns the drop's refusal and the paths that are missing."""
     listed: dict[str, Listed] = {}
@@ -163,7 +200,7 @@ def _apply_manifest(
             row |= {"status": "ignored", "reason": "EXTRA_MANIFEST"}
         if row["status"] == "ignored":
             continue
-        entry = listed.get(row["path"])
+        entry = listed.get(row["path"]) or addressed.get(row["path"])
         words = entry or Listed(row["path"])
         row["category"] = words.category or vendor.category
         row["license"] = words.license or vendor.license

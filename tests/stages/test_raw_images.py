@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,11 +21,11 @@ from PIL import Image
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.intake import landing, members
+from dataops_assets.intake import landing, members, urls
 from dataops_assets.intake.journal import Journal
 from dataops_assets.manifest import conform
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages.raw_images import Receipt, receive
+from dataops_assets.stages.raw_images import Receipt, Unfetched, receive
 from tests.conftest import changed
 
 
@@ -385,3 +385,39 @@ def test_nine_hundred_hostile_pictures_are_one_delivery(shared: Path, tmp_path: 
     assert len(receipt.frame) == receipt.files_seen == sum(1 for path in folder.rglob("*") if path.is_file())
     assert receipt.frame.loc[receipt.frame["status"] == "quarantined", "reason"].notna().all()
     assert time.monotonic() - started < 120
+
+
+class TestAddresses:
+    """A list of addresses; what is asked and refused on the way is tested in tests/intake/test_urls.py."""
+
+    LIST = b"url,path,category\nhttps://cdn.example.org/1,a.jpg,dress\nhttps://cdn.example.org/2,b.jpg,\nhttps://cdn.example.org/3,c.jpg,\n"
+    RULES: ClassVar[dict[str, Any]] = {"enabled": True, "hosts": ["cdn.example.org"]}
+
+    def test_it_is_refused_where_it_is_not_turned_on(self, take: Take) -> None:
+        receipt = take({"urls.csv": self.LIST, "own.jpg": picture(7)})
+        assert (receipt.status, receipt.reason) == ("rejected", "URL_BLOCKED")
+        assert verdicts(receipt)["own.jpg"] == ("quarantined", "URL_BLOCKED")
+
+    def test_what_it_leads_to_comes_like_any_file(self, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+
+        def chunks(self: Any, address: urls.Address) -> Any:
+            asked.append(address.path)
+            if address.path == "c.jpg":
+                raise urls.Missing("row 3: answered 404")
+            if address.path == "b.jpg" and len(asked) == 2:
+                raise urls.Unreachable("row 2: answered 503")
+            yield picture(len(address.url))
+
+        monkeypatch.setattr(urls._Asker, "chunks", chunks)
+        given_ = {"urls.csv": self.LIST.replace(b"/2", b"/22"), "own.jpg": picture(7)}
+        with pytest.raises(Unfetched, match=r"1 of 5 files could not be fetched, first b.jpg: row 2: answered 503"):
+            take(given_, urls=self.RULES)
+        receipt = take(None, urls=self.RULES)
+        assert asked == ["a.jpg", "b.jpg", "c.jpg", "b.jpg", "c.jpg"]  # what came the first time is not asked for again
+        assert verdicts(receipt) == {
+            "urls.csv": ("ignored", None), "own.jpg": ("accepted", None), "a.jpg": ("accepted", None), "b.jpg": ("accepted", None),
+            "c.jpg": ("quarantined", "MANIFEST_FILE_MISSING"),
+        }  # fmt: skip
+        assert receipt.frame.set_index("path").loc["a.jpg", "category"] == "dress"
+        assert receipt.status == "partial"
