@@ -123,9 +123,8 @@ def main() -> None:
                 seconds[side].append(took)
         for side, took_all in seconds.items():
             each = statistics.median(took_all) / given.files * 1e3
-            print(
-                f"{side:<8} {statistics.median(took_all):8.2f} s  {each:6.3f} ms a file  peak {peaks[side]:5.0f} MB   ({sorted(round(t, 1) for t in took_all)})"
-            )
+            shown = sorted(round(took, 1) for took in took_all)
+            print(f"{side:<8} {statistics.median(took_all):8.2f} s  {each:6.3f} ms a file  peak {peaks[side]:5.0f} MB  {shown}")
         ratio = statistics.median(seconds["bare"]) / statistics.median(seconds["intake"])
         print(f"ratio bare/intake {ratio:.2f}  (wanted: at least 0.7)")
 

@@ -22,10 +22,12 @@ def write(path: str | os.PathLike[str], data: bytes, tmp: str | os.PathLike[str]
     """
     temporary = temporary_in(tmp)
     try:
-        with os.fdopen(create(temporary), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = create(temporary)
+        try:
+            write_all(descriptor, data, temporary)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         if is_first:
             link(temporary, os.fspath(path))
         else:
@@ -47,6 +49,16 @@ def create(path: str, mode: int = 0o644) -> int:
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return os.open(path, flags, mode)
+
+
+def write_all(descriptor: int, data: bytes, path: str) -> None:
+    """Write all of it, or raise an OSError that names the file: the system's own doesn't say which disk is full."""
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def rename(temporary: str, path: str) -> None:

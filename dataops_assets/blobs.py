@@ -194,9 +194,7 @@ def _spool(chunks: Iterable[bytes], temporary: str, is_synced: bool) -> tuple[st
         for chunk in chunks:
             sha.update(chunk)
             size += len(chunk)
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            atomic.write_all(descriptor, chunk, temporary)
         if is_synced:
             os.fsync(descriptor)
     finally:
