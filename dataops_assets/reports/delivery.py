@@ -109,9 +109,8 @@ def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
     so_far = _so_far(store, spec, drops, vendor)
     names = {row["drop_id"]: row["name"] for row in records(drops[drops["vendor"] == vendor])}
     gone, images = store.withdrawn(spec.name)
-    files = _files(
-        frame, screened, raw.get("outcome") in RELEASING, cleaned.get("outcome") in RELEASING, _own(frame, so_far, names, drop_id)
-    )
+    before = _delivered_before(so_far, names, drop_id)
+    files = _files(frame, screened, raw.get("outcome") in RELEASING, cleaned.get("outcome") in RELEASING, before)
     files.loc[files["image_id"].isin(images) | (drop_id in gone), "picture"] = None
     complete = [row for row in entered if row["status"] not in ("held", "parked")] or entered
     later = drops[drops["supersedes"] == drop_id]
@@ -149,18 +148,16 @@ def _so_far(store: Store, spec: ProjectSpec, drops: pd.DataFrame, vendor: str) -
     return rows.drop_duplicates("image_id").reset_index(drop=True)
 
 
-def _own(frame: pd.DataFrame, so_far: pd.DataFrame, names: Mapping[str, str], drop_id: str) -> dict[str, str]:
-    """image_id -> where the vendor has delivered it, in words; pictures of others aren't in it."""
+def _delivered_before(so_far: pd.DataFrame, names: Mapping[str, str], drop_id: str) -> dict[str, str]:
+    """image_id -> which file of an earlier delivery of the vendor it is, in words; pictures of others aren't in it."""
     earlier = so_far[so_far["drop_id"] != drop_id]
-    told = {
+    return {
         image: f"{path} in your delivery {names.get(drop, drop)}"
         for image, path, drop in zip(earlier["image_id"], earlier["path"], earlier["drop_id"], strict=True)
     }
-    here = frame[frame["status"] == "accepted"]
-    return told | dict(zip(here["image_id"], here["path"], strict=True))
 
 
-def _files(raw: pd.DataFrame, cleaned: pd.DataFrame, is_taken: bool, is_used: bool, own: Mapping[str, str]) -> pd.DataFrame:
+def _files(raw: pd.DataFrame, cleaned: pd.DataFrame, is_taken: bool, is_used: bool, before: Mapping[str, str]) -> pd.DataFrame:
     """One row a file, in order of path, with the word of the last stage that spoke about it."""
     asked = raw["status"] == "accepted"
     judged = cleaned.set_index("image_id").reindex(raw["image_id"].where(asked)).reset_index(drop=True)
@@ -175,8 +172,13 @@ def _files(raw: pd.DataFrame, cleaned: pd.DataFrame, is_taken: bool, is_used: bo
     files["reason"] = files["reason"].where(judged["status"].isna(), judged["reason"])
     pictures = files["sha256"].mask(files["reason"].isin(UNREAD), None)
     files["picture"] = judged["clean_sha256"].where(judged["clean_sha256"].notna(), pictures)
-    copied = judged["duplicate_of"].where(judged["duplicate_of"].notna(), files["sha256"].where(files["reason"] == "DUPLICATE_CONTENT"))
-    files["double"] = [own.get(image, SEEN_BEFORE) if isinstance(image, str) else None for image in copied]
+    here = dict(zip(raw.loc[asked, "image_id"], raw.loc[asked, "path"], strict=True))
+    files["double"] = [
+        here.get(image) if reason == "DUPLICATE_CONTENT" else None if not isinstance(winner, str)
+        # the winner has the same name where the bytes are the same: then it can't be the file itself
+        else (None if winner == image else here.get(winner)) or before.get(winner, SEEN_BEFORE)
+        for image, reason, winner in zip(files["image_id"], files["reason"], judged["duplicate_of"], strict=True)
+    ]  # fmt: skip
     files["path"] = [inert(path) for path in files["path"]]
     return files.sort_values("path", kind="stable", ignore_index=True)
 
