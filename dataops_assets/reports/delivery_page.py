@@ -113,7 +113,7 @@ def sheet(files: pd.DataFrame) -> str:
         codes = row["reason"] or ""
         if codes not in said:
             said[codes] = " ".join(f"{reason.means} {reason.do}" for reason in map(explain, _codes(codes)))
-        meaning = said[codes] + (f" Same as {inert(row['double'])}." if row["double"] else "")
+        meaning = said[codes] + (f" It shows the same as {inert(row['double'])}." if row["double"] else "")
         category = inert(row["category"]) if row["category"] else None
         cells = (
             row["path"], row["status"], row["reason"], meaning or WORDS[row["status"]].capitalize() + ".", row["warnings"], row["sha256"],
@@ -258,7 +258,7 @@ def _reason(code: str, rows: pd.DataFrame | None = None, story: Story | None = N
 
 def _names(rows: pd.DataFrame) -> str:
     named = [
-        f"<li>{_words(path)}{f' <span class=soft>same as {_words(double)}</span>' if isinstance(double, str) else ''}</li>"
+        f"<li>{_words(path)}{f' <span class=soft>shows the same as {_words(double)}</span>' if isinstance(double, str) else ''}</li>"
         for path, double in zip(rows["path"].head(NAMES), rows["double"].head(NAMES), strict=True)
     ]
     more = f"<p class='soft'>and {len(rows) - NAMES:,} more, listed in the CSV</p>" if len(rows) > NAMES else ""
@@ -315,8 +315,8 @@ def _due(story: Story) -> str:
     by = story.terms.promised.by
     days = (by - story.received_at.date()).days
     span = f"{abs(days):,} day{'' if abs(days) == 1 else 's'}"
-    when = "on that day" if not days else f"{span} before" if days > 0 else f"{span} late"
-    return f"All of it is due by {by:%Y-%m-%d}. This delivery arrived {when}{', with ' + span + ' left' if days > 0 else ''}."
+    when = "on that day" if not days else f"{span} before that day" if days > 0 else f"{span} late"
+    return f"All of it is due by {by:%Y-%m-%d}. This delivery arrived {when}."
 
 
 def _amounts(story: Story) -> str:

@@ -158,7 +158,7 @@ class TestMixedDelivery:
         assert "Partly accepted" in text
         for code in ("ZERO_BYTE", "CORRUPT", "TYPE_MISMATCH", "DUPLICATE_CONTENT", "dark"):
             assert REASONS[code].means in text and REASONS[code].do in text
-        assert "same as copy.png" in text
+        assert "shows the same as copy.png" in text
         assert html.count("data:image/jpeg") == 6  # wrong.jpg, the copy, the dark one, three in use; nothing of what can't be read
 
     def test_promise_money_and_share_are_told(self, mixed: Desk) -> None:
