@@ -84,8 +84,8 @@ def write(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
     """
     story = _gather(store, spec, drop_id)
     folder = store.home.reports(spec.name) / "deliveries"
-    pages.put(folder / f"{drop_id}.csv", delivery_page.sheet(story.files))
-    return pages.put(folder / f"{drop_id}.html", delivery_page.page(story))
+    pages.put(folder / f"{drop_id}.csv", delivery_page.sheet(story.files), store.home.tmp)
+    return pages.put(folder / f"{drop_id}.html", delivery_page.page(story), store.home.tmp)
 
 
 # ---- what is known
