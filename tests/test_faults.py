@@ -75,7 +75,7 @@ def at_random(count: int) -> list[Case]:
 
 
 def test_killed_here_and_there_it_goes_on_to_the_same_end(break_off: Break) -> None:
-    told = break_off([*kills(1)[::6], *at_random(3)])
+    told = break_off([*kills(1)[::9], *at_random(2)])
     assert sum(one["ended"] == "killed" for one in told) > len(told) / 2
 
 
