@@ -25,7 +25,7 @@ class Taken:
     """What came of a delivery's members.
 
     Attributes:
-        rows: One a member, in the order they came: path, warnings (a set), status, reason, and where it was read sha256, size_bytes.
+        rows: One a member, in the order they came: path, warnings (a tuple), status, reason, and where it was read sha256, size_bytes.
         seen: Members seen, counted apart from the rows.
         refusal: Reason code for which the whole delivery can't be taken, or ''.
         detail: The refusal in words.
@@ -90,13 +90,13 @@ def take(
         except Refused as error:
             taken.refusal, taken.detail = error.code, str(error)
             taken.seen += len(error.paths)
-            taken.rows += [{"path": path, "warnings": set(), "status": "quarantined", "reason": error.code} for path in error.paths]
+            taken.rows += [{"path": path, "warnings": (), "status": "quarantined", "reason": error.code} for path in error.paths]
     progress(taken.seen)
     return taken
 
 
 def _row(taken: Taken, position: int, member: Member, keep: Callable[[int, Member], Row], lists: Collection[str]) -> Row:
-    row: Row = {"path": member.path, "warnings": set(member.warnings), "status": "accepted", "reason": None}
+    row: Row = {"path": member.path, "warnings": tuple(member.warnings), "status": "accepted", "reason": None}
     try:
         if member.fault:
             return row | {"status": "quarantined", "reason": member.fault, **_hashed(member)}

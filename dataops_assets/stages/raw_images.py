@@ -142,7 +142,7 @@ def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
     """A row for each file of a stranger's folder, or for its archive: named, and not opened."""
     names = [delivery.name] if delivery.is_archive else [os.path.relpath(one.path, delivery.path) for one in landing.walk(delivery.path)]
     told = [members.readable(name) for name in names[: spec.sources.limits.members]]
-    return [{"path": path, "warnings": set(marks), "status": "quarantined", "reason": None} for path, marks in told]
+    return [{"path": path, "warnings": marks, "status": "quarantined", "reason": None} for path, marks in told]
 
 
 def _describe(rows: list[Row], blobs: Blobs, spec: ProjectSpec, vendor: ImageVendor, progress: Callable[[int, int], None]) -> None:
@@ -194,7 +194,7 @@ def _apply_manifest(
         except ManifestError as error:
             return error.code, []
         listed = {row.path: row for row in told.files}
-        next(row for row in rows if row["path"] == named[0])["warnings"].update(told.warnings)
+        next(row for row in rows if row["path"] == named[0])["warnings"] += told.warnings
     for row in rows:
         if row["path"] in delivery_manifest.NAMES and named is not None and row["path"] != named[0]:
             row |= {"status": "ignored", "reason": "EXTRA_MANIFEST"}
@@ -247,16 +247,16 @@ def _name_twins(rows: list[Row]) -> None:
 def _mark_names(rows: list[Row]) -> None:
     """Mark names that a file system or a reader may take for one another."""
     for code, fold in (("NAME_CASE_COLLISION", str.casefold), ("NAME_UNICODE_COLLISION", _normal)):
-        held: dict[str, set[str]] = {}
+        held: dict[str, Row] = {}
         for row in rows:
-            held.setdefault(fold(row["path"]), set()).add(row["path"])
-        for row in rows:
-            if len(held[fold(row["path"])]) > 1:
-                row["warnings"].add(code)
+            first = held.setdefault(fold(row["path"]), row)
+            for twin in (first, row) if first is not row else ():
+                if code not in twin["warnings"]:
+                    twin["warnings"] += (code,)
 
 
 def _normal(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _duplicates(rows: list[Row]) -> None:
@@ -270,23 +270,24 @@ def _duplicates(rows: list[Row]) -> None:
 def _receipt(delivery: landing.Delivery, drop_id: str, taken: Taken, refusal: str, missing: Sequence[str] = ()) -> Receipt:
     rows, seen = taken.rows, taken.seen
     if not rows and refusal and refusal != "EMPTY_DROP":  # nothing in it could be named: the archive itself stands for it
-        rows, seen = [{"path": members.readable(delivery.name)[0], "warnings": set(), "status": "quarantined", "reason": refusal}], 1
+        rows, seen = [{"path": members.readable(delivery.name)[0], "warnings": (), "status": "quarantined", "reason": refusal}], 1
     if refusal:
         for row in rows:
             if row["status"] != "ignored":
                 row |= {"status": "held" if refusal in HELD else "quarantined", "reason": row["reason"] or refusal}
-    rows = rows + [{"path": path, "status": "held", "reason": "MANIFEST_FILE_MISSING", "warnings": set()} for path in missing]
-    made = [{**row, "drop_id": drop_id, "vendor": delivery.vendor, "warnings": "|".join(sorted(row["warnings"])) or None} for row in rows]
-    frame = pd.DataFrame(made, columns=list(CONTRACTS["raw_images"].columns))
+    rows = rows + [{"path": path, "status": "held", "reason": "MANIFEST_FILE_MISSING", "warnings": ()} for path in missing]
+    columns = {name: pd.Series([row.get(name) for row in rows], dtype="object") for name in CONTRACTS["raw_images"].columns}
+    columns["warnings"] = pd.Series(["|".join(sorted(row["warnings"])) or None for row in rows], dtype="object")
+    frame = pd.DataFrame(columns).assign(drop_id=drop_id, vendor=delivery.vendor)
     tally = Counter(frame["status"])
     reasons = {refusal}
     if refusal:
         status = "held" if refusal in HELD else "rejected"
     elif not tally["accepted"]:
-        status, reasons = "rejected", {row["reason"] for row in made if row["reason"]} - {"JUNK_IGNORED"}
+        status, reasons = "rejected", {row["reason"] for row in rows if row["reason"]} - {"JUNK_IGNORED"}
     else:
         status = "partial" if tally["quarantined"] or tally["held"] else "accepted"
-        reasons = {row["reason"] for row in made if row["status"] in ("quarantined", "held")}
+        reasons = {row["reason"] for row in rows if row["status"] in ("quarantined", "held")}
     size = int(sum(row.get("size_bytes") or 0 for row in rows))
     facts: dict[str, float | int | str] = {"detail": taken.detail} if taken.detail else {}
     return Receipt(frame, status, "|".join(sorted(reasons)), seen, size, taken.content_sha256(delivery), facts)
