@@ -68,9 +68,13 @@ def list_deliveries(landing: Path, project: str) -> list[Delivery]:
 
 def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Every entry below a folder that isn't a folder, in order of path; links are given, not followed."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk(Path(entry.path))
+    waiting = [iter(sorted(os.scandir(folder), key=lambda entry: entry.name))]
+    while waiting:  # no recursion: a vendor's folders may be a thousand deep
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+        elif entry.is_dir(follow_symlinks=False):
+            waiting.append(iter(sorted(os.scandir(entry.path), key=lambda entry: entry.name)))
         else:
             yield entry
 

@@ -184,23 +184,26 @@ def fetch(
         context.set_alpn_protocols(["http/1.1"])
     asker = _Asker(rules, member_bytes, resolve, is_allowed, context, clock, sleep)
     for address in listed.files:
-        yield Member(address.path, address.warnings, asker.chunks(address))
+        yield Member(address.path, address.warnings, asker.chunks(address), lambda size: None)
 
 
 def bounded(members: Iterable[Member], total_bytes: int) -> Iterator[Member]:
     """The same members; reading them raises `Refused` (BOMB) once they come to more than `total_bytes`."""
     total = 0
 
-    def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def count(size: int) -> None:
         nonlocal total
+        total += size
+        if total > total_bytes:
+            raise Refused("BOMB", f"the addresses give more than {total_bytes} bytes")
+
+    def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            total += len(chunk)
-            if total > total_bytes:
-                raise Refused("BOMB", f"the addresses give more than {total_bytes} bytes")
+            count(len(chunk))
             yield chunk
 
     for member in members:
-        yield replace(member, chunks=counted(member.chunks))
+        yield replace(member, chunks=counted(member.chunks), skip=count)
 
 
 @dataclass

@@ -328,19 +328,19 @@ def test_what_was_kept_before_a_kill_is_not_read_again(tmp_path: Path, garments:
     blobs, journal = Blobs(str(tmp_path / "store")), tmp_path / "journal"
     whole = receive(delivery, "d", garments, Blobs(str(tmp_path / "other")), Journal(tmp_path / "other.journal"))
     read: list[str] = []
-    real = members._file
+    real = members._pieces
 
-    def reading(path: Path, *rest: Any) -> Any:
+    def reading(path: str, *rest: Any) -> Any:
         if len(read) == 4:
             raise OSError(5, "Input/output error")
-        read.append(path.name)
+        read.append(path)
         return real(path, *rest)
 
-    monkeypatch.setattr(members, "_file", reading)
+    monkeypatch.setattr(members, "_pieces", reading)
     with pytest.raises(OSError, match="Input/output"):
         receive(delivery, "d", garments, blobs, Journal(journal))
     assert not list((tmp_path / "store" / "tmp").iterdir())
-    monkeypatch.setattr(members, "_file", lambda path, *rest: read.append(path.name) or real(path, *rest))
+    monkeypatch.setattr(members, "_pieces", lambda path, *rest: read.append(path) or real(path, *rest))
     again = receive(delivery, "d", garments, blobs, Journal(journal))
     assert again.frame.equals(whole.frame)
     assert again.content_sha256 == landing.content_sha256(delivery)
