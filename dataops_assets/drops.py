@@ -33,7 +33,7 @@ def enter_drops(store: Store, rows: Sequence[Mapping[str, Any]], run_id: str = "
         return [
             {**row, "attempt": row.get("attempt") or tried.get(row["drop_id"], 0) + 1, "received_at": now(), "run_id": run_id or None}
             for row in rows
-            if not _is_same(last.get(row["drop_id"]), row)
+            if not stands([last[row["drop_id"]]] if row["drop_id"] in last else [], row)
         ]
 
     store.drops.append(build)
@@ -87,5 +87,7 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
     return f"{last['vendor']}/{last['name']}"
 
 
-def _is_same(last: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
+def stands(past: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> bool:
+    """Whether the newest of a drop's rows says this already."""
+    last = next((before for before in reversed(past) if before["drop_id"] == row["drop_id"]), None)
     return last is not None and all(last[name] == row.get(name) for name in ("status", "reason", "fingerprint", "content_sha256"))

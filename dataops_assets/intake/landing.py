@@ -243,7 +243,7 @@ def identity(delivery: Delivery, seen: Look, history: Sequence[Mapping[str, Any]
 def readiness(
     delivery: Delivery,
     spec: ProjectSpec,
-    first_seen: tuple[str, float] | None,
+    first_seen: tuple[str, float] | tuple[str, float, str] | None,
     now: float,
     seen: Look | None = None,
     may_read: float = math.inf,
