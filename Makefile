@@ -9,7 +9,7 @@ DEVELOPING := $(VENV)/developing
 export GX_ANALYTICS_ENABLED := false
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo ui test test-services check format bench clean
+.PHONY: help demo ui test test-long test-services check format bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,7 +33,10 @@ ui: $(INSTALLED)  ## Dagster on http://127.0.0.1:3000, on ./var
 	$(BIN)/dataops ui
 
 test: $(DEVELOPING)  ## all tests that need no server of their own
-	$(BIN)/python -m pytest -m 'not services'
+	$(BIN)/python -m pytest -m 'not services and not long'
+
+test-long: $(DEVELOPING)  ## tests that take minutes
+	$(BIN)/python -m pytest -m long
 
 test-services: $(DEVELOPING)  ## tests against a live Dagster daemon and webserver
 	$(BIN)/python -m pytest -m services

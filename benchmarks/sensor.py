@@ -93,7 +93,9 @@ def main() -> None:
             result, seconds = tick(spec, instance, Store(home), cursor)
             cursor = result.cursor
             asked = len(result.run_requests or [])
-            print(f"{look} tick: {seconds:.2f} s, {seconds / bare:.1f} x walking alone, {asked} runs asked for, cursor {len(cursor or '')} bytes")
+            print(
+                f"{look} tick: {seconds:.2f} s, {seconds / bare:.1f} x walking alone, {asked} runs asked for, cursor {len(cursor or '')} bytes"
+            )
 
 
 if __name__ == "__main__":

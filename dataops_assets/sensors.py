@@ -21,6 +21,7 @@ from dataops_assets.store import Store
 
 MAX_RUNS_A_TICK = 50
 MAX_ATTEMPTS = 5
+PARKED_A_TICK = 20  # each costs a look into its last run's log, up to 0.1 s
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 1800.0
 FREE_BYTES = 256 << 20  # to be left on the home's file system, beside twice the delivery: its blobs and what is made of them
@@ -162,9 +163,7 @@ def tick(
     return dg.SensorResult(run_requests=wanted, dynamic_partitions_requests=[partitions.build_add_request(names)], cursor=cursor)
 
 
-def alone(
-    context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, kind: str, found: waiting.Found
-) -> list[dg.RunRequest]:
+def alone(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, kind: str, found: waiting.Found) -> list[dg.RunRequest]:
     """Requests for what was found, unless another daemon makes them at this moment."""
     with claims.alone(store.home, f"{spec.name}.{kind}.sensor") as is_alone:
         return requests(context, store, spec, kind, found, time.time()) if is_alone else []
@@ -216,7 +215,7 @@ def requests(
         free -= 2 * (item.bytes or 0)
         tags = {WORK_TAG: work, "dataops/project": spec.name, "dataops/name": item.name[:120]}
         wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
-    parked = [_parked(context.instance, works[work], tried) for work, tried in spent[:MAX_RUNS_A_TICK]]
+    parked = [_parked(context.instance, works[work], tried) for work, tried in spent[:PARKED_A_TICK]]
     for item, why, _, _ in parked:
         found.held[item.name] = f"parked: {why}"
     if parked:

@@ -71,7 +71,7 @@ def drops(
     ledger = store.drops.rows()
     ledger = ledger[ledger["project"] == spec.name]
     known: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in records(ledger):
+    for row in records(ledger.drop(columns=list(drops_.OF_ONE_ROW))):
         known.setdefault((row["vendor"], row["name"]), []).append(row)
     again = ledger[ledger["reason"] == drops_.RETRY]
     since = {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
@@ -148,8 +148,7 @@ def drops(
             if identity is None:
                 continue
             if identity.is_redelivery:
-                lasting = {name: value for name, value in past[-1].items() if name not in drops_.OF_ONE_ROW}
-                entered.append(lasting | {"fingerprint": seen.fingerprint, "listing": seen.listing})
+                entered.append({**past[-1], "fingerprint": seen.fingerprint, "listing": seen.listing})
                 if past[-1]["status"] == "parked" or identity.drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
                     continue
             found.looks[label] = (first[0], first[1], content)
