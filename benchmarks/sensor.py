@@ -92,10 +92,8 @@ def main() -> None:
         for look in ("first", "second", "third"):
             result, seconds = tick(spec, instance, Store(home), cursor)
             cursor = result.cursor
-            asked = len(result.run_requests or [])
-            print(
-                f"{look} tick: {seconds:.2f} s, {seconds / bare:.1f} x walking alone, {asked} runs asked for, cursor {len(cursor or '')} bytes"
-            )
+            asked, size = len(result.run_requests or []), len(cursor or "")
+            print(f"{look} tick: {seconds:.2f} s, {seconds / bare:.1f} x walking alone, {asked} runs asked for, cursor {size} bytes")
 
 
 if __name__ == "__main__":

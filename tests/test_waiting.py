@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -210,3 +211,17 @@ def test_checksums_are_compared_once_and_only_within_the_budget(
     assert names(found) == ["listed"]
     monkeypatch.setattr(landing, "_sha256", None)
     assert names(waiting.drops(store, dresses, found.looks, 1000)) == ["listed"]
+
+
+def test_a_ledger_from_before_a_column_was_added_still_holds_and_goes_on(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = store.drops.contract
+    columns = {name: kind for name, kind in contract.columns.items() if name != "listing"}
+    monkeypatch.setattr(store.drops, "contract", dataclasses.replace(contract, columns=columns))
+    store.drops.append(lambda rows: [{"project": "dresses", "drop_id": "atelier-1", "status": "accepted", "received_at": now()}])
+    later = Store(store.home)
+    later.drops.append(lambda rows: [{"project": "dresses", "drop_id": "atelier-2", "status": "accepted", "listing": "l"}])
+    assert Store(store.home).drops.verify() == []
+    assert list(later.drops.rows()["listing"]) == [None, "l"]
+    assert len(warehouse.query(later, "SELECT * FROM drops")) == 2
