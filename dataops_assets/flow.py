@@ -87,6 +87,7 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             "bytes_seen": receipt.bytes_seen,
             "supersedes": identity.supersedes,
             "fingerprint": identity.fingerprint,
+            "listing": landing.listing(delivery),
             "content_sha256": receipt.content_sha256,
         }
         drops.enter_drop(store, row, run_id)

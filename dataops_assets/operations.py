@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import atomic, flow, gates, planning, runs, waiting
+from dataops_assets import atomic, drops, flow, gates, planning, runs, waiting
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.spec import ProjectSpec
@@ -187,6 +187,14 @@ class Operations:
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
         done.notes += [f"Release {name} was delivered with {count} of its rows: tell the technical team." for name, count in holding]
         return done
+
+    def retry(self, project: str, drop: str) -> Done:
+        """Have a parked drop tried again, with all its attempts."""
+        try:
+            name = drops.retry(self.store, self.specs[project], drop)
+        except LookupError as error:
+            raise Refused(str(error.args[0])) from error
+        return Done(notes=[f"{name} ({drop}) waits again: the sensor takes it, or `dataops run {project}` does now."])
 
     def waive(self, project: str, asset: str, partition: str, *, reason: str, by: str, until: date) -> Done:
         """Release what a gate held back, and show it in the UI."""

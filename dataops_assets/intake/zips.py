@@ -197,7 +197,7 @@ def _data_positions(file: IO[bytes], entries: list[_Entry], start: int, budget: 
             says otherwise than the directory.
     """
     ordered = sorted(entries, key=lambda entry: entry.at)
-    nexts = [entry.at for entry in ordered[1:]] + [start]
+    nexts = [*(entry.at for entry in ordered), start][1:]
     for entry, following in zip(ordered, nexts, strict=True):
         if entry.at + LOCAL.size + len(entry.raw) + entry.packed > following:
             code, what = ("ARCHIVE_CORRUPT", "the directory") if following == start else ("BOMB", "another member")
