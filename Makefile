@@ -9,7 +9,7 @@ DEVELOPING := $(VENV)/developing
 export GX_ANALYTICS_ENABLED := false
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help demo ui test test-services check format bench clean
+.PHONY: help demo ui test test-services test-long check format bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,10 +33,13 @@ ui: $(INSTALLED)  ## Dagster on http://127.0.0.1:3000, on ./var
 	$(BIN)/dataops ui
 
 test: $(DEVELOPING)  ## all tests that need no server of their own
-	$(BIN)/python -m pytest -m 'not services'
+	$(BIN)/python -m pytest -m 'not services and not long'
 
 test-services: $(DEVELOPING)  ## tests against a live Dagster daemon and webserver
-	$(BIN)/python -m pytest -m services
+	$(BIN)/python -m pytest -m 'services and not long'
+
+test-long: $(DEVELOPING)  ## the long forms: every fault, the largest deliveries
+	$(BIN)/python -m pytest -m long
 
 check: $(DEVELOPING)  ## formatting, lint, types, definitions
 	$(BIN)/ruff format --check .

@@ -74,6 +74,10 @@ def build(spec: ProjectSpec, keys: Keys) -> list[dg.AssetsDefinition]:
     def progress(context: dg.AssetExecutionContext, what: str) -> flow.Progress:
         return Progress(f"{context.partition_key}: {what}", context.log.info)
 
+    def steps(context: dg.AssetExecutionContext) -> flow.Steps:
+        told: dict[str, flow.Progress] = {}
+        return lambda what, done, total: told.setdefault(what, progress(context, what))(done, total)
+
     @asset({"pandas"}, "agree")
     def brief(store: StoreParam) -> dg.Output[Manifest]:
         """What was agreed with the technical team, added up: volume, labels, cost and days against budget and date."""
@@ -88,7 +92,7 @@ def build(spec: ProjectSpec, keys: Keys) -> list[dg.AssetsDefinition]:
     def raw_images(context: dg.AssetExecutionContext, store: StoreParam) -> dg.Output[Manifest]:
         """What a vendor delivered, file by file: accepted, or left out with the reason."""
         drop = context.partition_key
-        return output(store, spec, flow.raw_images(store, spec, drop, context.run.run_id, progress(context, "files read")))
+        return output(store, spec, flow.raw_images(store, spec, drop, context.run.run_id, steps(context)))
 
     @asset({"image", "opencv"}, "clean", keys.drops, ins=["raw_images"])
     def cleaned_set(context: dg.AssetExecutionContext, store: StoreParam, raw_images: Manifest) -> dg.Output[Manifest]:

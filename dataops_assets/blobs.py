@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import uuid
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import IO, Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-CHUNK_BYTES = 1 << 20
+from dataops_assets import atomic
+
+BATCH_FILES = 512
+BATCH_BYTES = 64 << 20
 
 
 class BlobMissing(LookupError):
@@ -42,7 +46,7 @@ class Blobs:
         """Keep the bytes; returns their sha256."""
         sha256 = hashlib.sha256(data).hexdigest()
         if not self.has(sha256):
-            self._write(sha256, [data])
+            self.put_stream([data])
         return sha256
 
     def put_stream(self, chunks: Iterable[bytes]) -> tuple[str, int]:
@@ -51,24 +55,19 @@ class Blobs:
         An exception from the iterable passes through and leaves nothing behind.
         """
         if not self.is_local:
-            data = b"".join(chunks)
-            return self.put(data), len(data)
-        sha, size = hashlib.sha256(), 0
-        temporary = self._temporary()
+            return self._pipe(chunks)
+        temporary = self.temporary()
         try:
-            with open(temporary, "xb") as file:
-                for chunk in chunks:
-                    sha.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            name = sha.hexdigest()
-            if not self.has(name):
-                self._publish(temporary, name)
+            sha256, size = _spool(chunks, temporary, is_synced=True)
+            if not self.has(sha256):
+                atomic.rename(temporary, self.path(sha256))
         finally:
-            temporary.unlink(missing_ok=True)
-        return name, size
+            atomic.unlink(temporary)
+        return sha256, size
+
+    def batch(self, on_kept: Callable[[list[Any]], object] = lambda notes: None) -> Batch:
+        """Many puts that reach the disk together; see `Batch`."""
+        return Batch(self, on_kept)
 
     def read(self, sha256: str) -> bytes:
         """All bytes of a blob.
@@ -77,43 +76,127 @@ class Blobs:
             BlobMissing: when it isn't there.
         """
         try:
-            if self.is_local:
-                with open(self.path(sha256), "rb") as file:
-                    return file.read()
-            data: bytes = self.fs.cat_file(self.path(sha256))
-            return data
+            with self.open(sha256) as file:
+                return file.read()
         except FileNotFoundError as error:
             raise BlobMissing(f"blob {sha256} is not in the store at {self.root}/blobs") from error
 
+    def open(self, sha256: str) -> IO[bytes]:
+        """A blob as a file to read."""
+        if self.is_local:
+            return open(self.path(sha256), "rb")
+        file: IO[bytes] = self.fs.open(self.path(sha256), "rb")
+        return file
+
+    def temporary(self) -> str:
+        """A new name below `tmp/` for a file that isn't finished."""
+        return atomic.temporary_in(self.tmp)
+
+    @property
+    def tmp(self) -> str:
+        """The folder of files that aren't finished, where the store is a local folder."""
+        return f"{self.root}/tmp"
+
     def sweep(self) -> int:
-        """Delete what killed processes left half-written; returns how many. Only while nothing writes."""
-        folder = Path(self.root) / "tmp"
-        leftovers = list(folder.iterdir()) if self.is_local and folder.is_dir() else []
-        for path in leftovers:
-            path.unlink(missing_ok=True)
-        return len(leftovers)
+        """Delete what processes of this machine that are gone left unfinished; returns how many files."""
+        return atomic.sweep(self.tmp) if self.is_local else 0
 
-    def _write(self, sha256: str, chunks: Iterable[bytes]) -> None:
-        if not self.is_local:
-            self.fs.pipe_file(self.path(sha256), b"".join(chunks))
-            return
-        temporary = self._temporary()
+    def _pipe(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        data = b"".join(chunks)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if not self.has(sha256):
+            self.fs.pipe_file(self.path(sha256), data)
+        return sha256, len(data)
+
+
+class Batch:
+    """Blobs that reach the disk together: one sync for hundreds of files instead of one each.
+
+    Each file is written under a temporary name. When `BATCH_FILES` or `BATCH_BYTES` have come together, a second thread brings all of
+    their bytes to the disk (`syncfs`, as sync(2) of this file system alone), and only then gives them their names, while the caller
+    goes on. What is promised: a blob that has its name has all its bytes on the disk, and when the batch has been left without an
+    exception, the names of all of them are on the disk too. A process killed in between leaves whole blobs and temporary files,
+    which `Blobs.sweep` removes. `on_kept` is called, in the second thread, with the notes of files that have got their names.
+    """
+
+    def __init__(self, blobs: Blobs, on_kept: Callable[[list[Any]], object]) -> None:
+        self.blobs, self.on_kept = blobs, on_kept
+        self._written: dict[str, str] = {}  # sha256 -> temporary name
+        self._notes: list[Any] = []
+        self._bytes = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="blobs")
+        self._settling: Future[None] | None = None
+        self._unsettled: dict[str, str] = {}
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def put_stream(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        """Write what an iterable yields; returns (sha256, bytes). It is kept at the latest when the batch is left."""
+        if not self.blobs.is_local:
+            return self.blobs._pipe(chunks)
+        temporary = self.blobs.temporary()
         try:
-            with open(temporary, "xb") as file:
-                file.writelines(chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            self._publish(temporary, sha256)
+            sha256, size = _spool(chunks, temporary, is_synced=False)
+        except BaseException:
+            atomic.unlink(temporary)
+            raise
+        if sha256 in self._written or sha256 in self._unsettled or self.blobs.has(sha256):
+            atomic.unlink(temporary)
+        else:
+            self._written[sha256] = temporary
+            self._bytes += size
+        return sha256, size
+
+    def note(self, note: Any) -> None:
+        """Something to be told to `on_kept` once everything put so far is kept."""
+        self._notes.append(note)
+        if len(self._notes) >= BATCH_FILES or self._bytes >= BATCH_BYTES:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._settling is not None:
+            self._settling.result()  # never more than two batches of files without their names
+        self._unsettled, notes = self._written, self._notes
+        self._written, self._notes, self._bytes = {}, [], 0
+        self._settling = self._thread.submit(self._settle, self._unsettled, notes)
+
+    def _settle(self, written: dict[str, str], notes: list[Any]) -> None:
+        if written:
+            atomic.sync(self.blobs.root, written.values())
+        for sha256, temporary in written.items():
+            atomic.rename(temporary, self.blobs.path(sha256))
+        if notes:
+            self.on_kept(notes)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            # what is whole is kept, even when the delivery that it came with goes wrong: it needn't be read again
+            is_free = self._settling is None or self._settling.exception() is None
+            if is_free and (kind is None or issubclass(kind, Exception)):
+                self._hand_over()
+            if self._settling is not None and kind is None:
+                self._settling.result()
+                if self.blobs.is_local:
+                    atomic.sync(self.blobs.root)
+            elif self._settling is not None:
+                self._settling.exception()
         finally:
-            temporary.unlink(missing_ok=True)
+            self._thread.shutdown()
+            for temporary in [*self._written.values(), *self._unsettled.values()]:
+                atomic.unlink(temporary)
 
-    def _temporary(self) -> Path:
-        folder = Path(self.root) / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / uuid.uuid4().hex
 
-    def _publish(self, temporary: Path, sha256: str) -> None:
-        temporary.chmod(0o444)
-        path = Path(self.path(sha256))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(path)
+def _spool(chunks: Iterable[bytes], temporary: str, is_synced: bool) -> tuple[str, int]:
+    sha, size = hashlib.sha256(), 0
+    descriptor = atomic.create(temporary, 0o444)
+    try:
+        for chunk in chunks:
+            sha.update(chunk)
+            size += len(chunk)
+            atomic.write_all(descriptor, chunk, temporary)
+        if is_synced:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return sha.hexdigest(), size

@@ -190,6 +190,19 @@ def status(project: AnyProject = None, home: Home = None, json: Json = False) ->
 
 
 @app.command()
+def retry(
+    project: Project,
+    drop: Annotated[str, typer.Argument(help="The id of a parked drop, as `dataops status` shows it.")],
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Try a parked drop again, once what made it fail is mended."""
+    with _operations(home, project) as work:
+        done = work.retry(project, drop)
+    _finish(done, json)
+
+
+@app.command()
 def waive(
     project: Project,
     asset: Annotated[str, typer.Argument(help="The asset whose gate failed.")],

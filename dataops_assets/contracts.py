@@ -424,6 +424,7 @@ _CONTRACTS = (
             "supersedes": "string",
             "fingerprint": "string",  # of the listing: paths, sizes, times
             "content_sha256": "string",
+            "listing": "string",  # of paths and sizes alone; null in rows of earlier versions
             "number": "int64",  # order of first screening; null until then
             "run_id": "string",
             **_CHAIN,

@@ -2,51 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from dataops_assets.intake import landing
+from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
+
+RETRY = "RETRY"  # reason of the row by which a person has a parked drop tried again
+OF_ONE_ROW = ("seq", "prev_hash", "row_hash", "received_at", "run_id")
 
 
 def enter_drop(store: Store, row: Mapping[str, Any], run_id: str = "") -> None:
     """One row a delivery and outcome; the same outcome again changes nothing."""
+    enter_drops(store, [row], run_id)
 
-    def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
-        mine = rows[(rows["project"] == row["project"]) & (rows["drop_id"] == row["drop_id"])]
-        if len(mine):
-            last = mine.iloc[-1]
-            if all(_same(last[name], row.get(name)) for name in ("status", "reason", "fingerprint", "content_sha256")):
-                return []
-        attempt = row.get("attempt") or int((mine["status"] != "held").sum()) + 1
-        return [{**row, "attempt": attempt, "received_at": now(), "run_id": run_id or None}]
+
+def enter_drops(store: Store, rows: Sequence[Mapping[str, Any]], run_id: str = "") -> None:
+    """Rows of one project's drops, all in one append; an outcome that stands there already changes nothing."""
+    if not rows:
+        return
+
+    def build(ledger: pd.DataFrame) -> list[dict[str, Any]]:
+        mine = ledger[(ledger["project"] == rows[0]["project"]) & ledger["drop_id"].isin({row["drop_id"] for row in rows})]
+        last = {row["drop_id"]: row for row in records(mine.drop_duplicates("drop_id", keep="last"))}
+        tried = mine.loc[mine["status"] != "held", "drop_id"].value_counts().to_dict()
+        return [
+            {**row, "attempt": row.get("attempt") or tried.get(row["drop_id"], 0) + 1, "received_at": now(), "run_id": run_id or None}
+            for row in rows
+            if not stands([last[row["drop_id"]]] if row["drop_id"] in last else [], row)
+        ]
 
     store.drops.append(build)
 
 
-def hold_drop(store: Store, spec: ProjectSpec, delivery: landing.Delivery, identity: landing.Identity, reason: str) -> None:
-    """Enter a delivery that isn't complete yet, once for each reason: a copy in progress must not fill the ledger."""
-    row = {
+def held(spec: ProjectSpec, delivery: landing.Delivery, identity: landing.Identity, reason: str) -> dict[str, Any]:
+    """The row of a delivery that isn't complete yet; it stands once for each reason: a copy in progress must not fill the ledger."""
+    return {
         "project": spec.name, "vendor": delivery.vendor, "drop_id": identity.drop_id, "name": delivery.name, "status": "held",
         "reason": reason, "supersedes": identity.supersedes, "fingerprint": None, "content_sha256": None, "attempt": 0,
     }  # fmt: skip
-    enter_drop(store, row)
 
 
-def park_drop(store: Store, spec: ProjectSpec, drop_id: str, reason: str) -> None:
-    """Stop trying a drop and say so in the ledger, where `dataops status` and the UI show it."""
+def park(store: Store, spec: ProjectSpec, parked: Sequence[Mapping[str, Any]]) -> None:
+    """Stop trying drops and say so in the ledger, where `dataops status` and the UI show it.
+
+    Args:
+        store: The store.
+        spec: The project.
+        parked: A drop's `drop_id, vendor, name, supersedes, fingerprint, listing, reason` each; it may have left landing since.
+    """
+    ledger = store.drops.rows()
+    mine = ledger[(ledger["project"] == spec.name) & ledger["drop_id"].isin([row["drop_id"] for row in parked])]
+    last = {row["drop_id"]: row for row in records(mine.drop_duplicates("drop_id", keep="last"))}
+    rows = []
+    for row in parked:
+        before = last.get(row["drop_id"], {})
+        content = before.get("content_sha256") if before.get("fingerprint") == row["fingerprint"] else None
+        seen = {name: before.get(name) for name in ("files_seen", "bytes_seen")}
+        rows.append({"project": spec.name, **seen, **row, "status": "parked", "content_sha256": content})
+    enter_drops(store, rows)
+
+
+def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
+    """Have a parked drop tried again; its attempts start over. Returns what to call it.
+
+    Raises:
+        LookupError: when there is no such drop, it isn't parked, or it no longer lies in landing as it was.
+    """
     rows = store.drops.rows()
     rows = rows[rows["project"] == spec.name]
-    delivery = landing.find(store.home.root / "landing", spec.name, drop_id, rows)
-    row = {
-        "project": spec.name, "vendor": delivery.vendor, "drop_id": drop_id, "name": delivery.name, "status": "parked",
-        "reason": reason, "fingerprint": landing.fingerprint(delivery), "content_sha256": None,
-    }  # fmt: skip
-    enter_drop(store, row)
+    mine = records(rows[rows["drop_id"] == drop_id].tail(1))
+    if not mine:
+        raise LookupError(f"{spec.name} has no drop {drop_id!r}; see `dataops status {spec.name}`.")
+    last = mine[0]
+    if last["status"] != "parked":
+        raise LookupError(f"Drop {drop_id} is not parked but {last['status']}: there is nothing to try again.")
+    landing.find(store.home.root / "landing", spec.name, drop_id, rows)
+    row = {name: value for name, value in last.items() if name not in OF_ONE_ROW}
+    enter_drop(store, row | {"status": "held", "reason": RETRY, "fingerprint": None, "listing": None, "attempt": 0})
+    return f"{last['vendor']}/{last['name']}"
 
 
-def _same(left: Any, right: Any) -> bool:
-    return bool((pd.isna(left) and pd.isna(right)) or left == right)
+def stands(past: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> bool:
+    """Whether the newest of a drop's rows says this already."""
+    last = next((before for before in reversed(past) if before["drop_id"] == row["drop_id"]), None)
+    return last is not None and all(last[name] == row.get(name) for name in ("status", "reason", "fingerprint", "content_sha256"))

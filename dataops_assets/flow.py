@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dataops_assets import drops
+from dataops_assets import atomic, drops
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
@@ -27,11 +27,16 @@ if TYPE_CHECKING:
     from dataops_assets.stages import training_export as training_export_
 
 Progress = Callable[[int, int], None]
+Steps = Callable[[str, int, int], None]  # what is being done, how much of it is, of how much
 RELEASE_INPUTS = ("approved_labels", "augmented_set", "cleaned_set")
+INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wait for each other
 NOT_TRAINED_ON = ("screening", "preservation")  # kinds of batches whose answers aren't about the training labels
 
 
 def _quiet(done: int, total: int) -> None: ...
+
+
+def _quiet_steps(what: str, done: int, total: int) -> None: ...
 
 
 # ---- agreement
@@ -54,45 +59,63 @@ def guidelines(store: Store, spec: ProjectSpec, agreed: Manifest) -> Manifest:
 # ---- images
 
 
-def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Progress = _quiet) -> Manifest:
-    """One delivery, file by file; enters it into the `drops` ledger."""
+def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = _quiet_steps) -> Manifest:
+    """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
     from dataops_assets.intake import landing
+    from dataops_assets.intake.journal import Journal
     from dataops_assets.stages import raw_images as stage
 
-    known = _rows_of(store.drops.rows(), spec.name)
-    delivery = landing.find(store.home.root / "landing", spec.name, drop_id, known)
-    identity = landing.identify(delivery, known)
-    receipt = stage.receive(delivery, drop_id, spec, store.blobs, progress)
-    row = {
-        "project": spec.name,
-        "vendor": delivery.vendor,
-        "drop_id": drop_id,
-        "name": delivery.name,
-        "status": receipt.status,
-        "reason": receipt.reason or None,
-        "files_seen": receipt.files_seen,
-        "bytes_seen": receipt.bytes_seen,
-        "supersedes": identity.supersedes,
-        "fingerprint": identity.fingerprint,
-        "content_sha256": receipt.content_sha256,
-    }
-    drops.enter_drop(store, row, run_id)
-    return Manifest("raw_images", spec.name, drop_id, receipt.frame, facts=receipt.facts)
+    with exclusive(store, f"{spec.name}.intake.{int(digest_of([drop_id]), 16) % INTAKE_LOCKS}"):
+        store.blobs.sweep()
+        atomic.sweep(store.home.tmp)
+        known = _rows_of(store.drops.rows(), spec.name)
+        delivery = landing.find(store.home.root / "landing", spec.name, drop_id, known)
+        identity = landing.identify(delivery, known)
+        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{identity.fingerprint}.jsonl")
+        receipt = stage.receive(delivery, drop_id, spec, store.blobs, journal, progress)
+        inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
+        made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
+        store.write(made)  # before the ledger speaks of it, and before the journal goes
+        row = {
+            "project": spec.name,
+            "vendor": delivery.vendor,
+            "drop_id": drop_id,
+            "name": delivery.name,
+            "status": receipt.status,
+            "reason": receipt.reason or None,
+            "files_seen": receipt.files_seen,
+            "bytes_seen": receipt.bytes_seen,
+            "supersedes": identity.supersedes,
+            "fingerprint": identity.fingerprint,
+            "listing": landing.listing(delivery),
+            "content_sha256": receipt.content_sha256,
+        }
+        drops.enter_drop(store, row, run_id)
+        journal.discard()
+    return made
 
 
 def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Progress = _quiet) -> Manifest:
     """Usable, unique images of a drop, judged beside the drops that came before it."""
     from dataops_assets.stages import cleaned_set as stage
 
-    accepted = raw.frame[raw.frame["status"] == "accepted"]
-    vendor = str(raw.frame["vendor"].iloc[0]) if len(raw.frame) else ""
-    store.charge(spec.name, "images", vendor, raw.partition, len(accepted), accepted["price"].fillna(0).sum(), spec.brief.currency)
+    _pay(store, spec, raw)
     with exclusive(store, f"{spec.name}.cleaned_set"):
         earlier, compared = _earlier(store, spec, raw.partition)
         decided, decisions = _screening_decisions(store, spec, raw.partition)
         inputs = {**raw.input, **compared, **decisions}
         frame = stage.screen(raw.frame, earlier, spec.cleaning, spec.sources.limits.pixels, store.blobs, decided, progress)
     return Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
+
+
+def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
+    """Enter what a drop's accepted files cost; those of a delivery that it replaces are paid already."""
+    accepted = raw.frame[raw.frame["status"] == "accepted"]
+    replaced = [name for name in store.replaced_by(spec.name, raw.partition) if name in store.released("raw_images", spec.name)]
+    before, _ = store.load_all("raw_images", spec.name, replaced)
+    new = accepted[~accepted["image_id"].isin(before.loc[before["status"] == "accepted", "image_id"])]
+    vendor = str(raw.frame["vendor"].iloc[0]) if len(raw.frame) else ""
+    store.charge(spec.name, "images", vendor, raw.partition, len(new), new["price"].fillna(0).sum(), spec.brief.currency)
 
 
 def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame, Inputs]:
@@ -103,7 +126,7 @@ def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFram
     """
     held = store.pins("screening", spec.name)
     if drop_id not in held:
-        gone, _ = store.withdrawn(spec.name)
+        gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name) | set(store.replaced_by(spec.name, drop_id))
         versions = {
             name: version for name, version in store.released("cleaned_set", spec.name).items() if name in held and name not in gone
         }
@@ -145,8 +168,10 @@ def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: 
 
 
 def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
-    """Released `augmented_set` rows of all drops, without what was withdrawn."""
-    frame, inputs = store.load_all("augmented_set", spec.name)
+    """Released `augmented_set` rows of all drops, without what was withdrawn and drops that were delivered anew."""
+    frame, inputs = store.load_all(
+        "augmented_set", spec.name, store.released("augmented_set", spec.name).keys() - store.superseded(spec.name)
+    )
     drops, images = store.withdrawn(spec.name)
     gone = frame["drop_id"].isin(drops) | frame["image_id"].isin(images) | frame["source_image_id"].isin(images)
     return frame[~gone].drop_duplicates("image_id").reset_index(drop=True), inputs
@@ -158,7 +183,7 @@ def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     if kind not in ("screening", "rework", "adjudication"):
         return usable
     drops, images = store.withdrawn(spec.name)
-    cleaned, _ = store.load_all("cleaned_set", spec.name)
+    cleaned, _ = store.load_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name))
     open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
     return open_ if kind == "screening" else pd.concat([usable, open_], ignore_index=True)
 
@@ -273,6 +298,9 @@ def training_export(store: Store, spec: ProjectSpec, release: str) -> Manifest:
 def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
     drops, images = store.withdrawn(spec.name)
     inputs = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
+    superseded = store.superseded(spec.name)
+    for asset in ("augmented_set", "cleaned_set"):
+        inputs[asset] = {drop: version for drop, version in inputs[asset].items() if drop not in superseded}
     return {**inputs, "withdrawals": dict.fromkeys(sorted(drops), "drop") | dict.fromkeys(sorted(images), "image")}
 
 
@@ -357,9 +385,14 @@ def program_report(store: Store, specs: Sequence[ProjectSpec]) -> pd.DataFrame:
 
 
 def input_frames(store: Store, candidate: Manifest) -> dict[str, pd.DataFrame]:
-    """Frames of the versions a candidate was made from, by asset."""
+    """Frames of the versions a candidate was made from, by asset; for a drop also its last row in the `drops` ledger."""
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
-    return {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
+    frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
+    if candidate.asset == "raw_images":
+        rows = _rows_of(store.drops.rows(), candidate.project)
+        rows = rows[(rows["drop_id"] == candidate.partition) & rows["files_seen"].notna()]
+        frames["drops"] = rows.tail(1).reset_index(drop=True)
+    return frames
 
 
 def last_gate(store: Store, project: str, asset: str, partition: str) -> dict[str, Any] | None:

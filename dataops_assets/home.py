@@ -58,6 +58,11 @@ class Home:
         """Work in progress of local steps; anything here may be deleted while nothing runs."""
         return self.root / "scratch"
 
+    @property
+    def tmp(self) -> Path:
+        """Files that aren't finished, on the file system of the home."""
+        return self.scratch / "tmp"
+
     def worker_key(self) -> bytes:
         """Secret behind worker pseudonyms: DATAOPS_WORKER_KEY, or one made at first use (mode 0600)."""
         given = os.environ.get(ENV_WORKER_KEY)

@@ -25,6 +25,7 @@ from dataops_assets.contracts import CONTRACTS
 Row = Mapping[str, Any]
 GENESIS = "0" * 64
 RETRIES = 200
+ADDED = {"listing"}  # columns that came later: where null they don't enter the hash, so that older rows keep theirs
 COMPACT_EVERY = 100  # one file a commit: merged now and then, or reading slows down
 
 
@@ -63,6 +64,7 @@ class Ledger:
                     table if table is not None else self.uri,
                     data,
                     mode="append" if table is not None else "error",
+                    schema_mode="merge" if table is not None else None,  # rows from before a column was added stay as they are
                     storage_options=self.storage_options,
                     commit_properties=CommitProperties(max_commit_retries=0),
                     configuration=None if table is not None else {"delta.checkpointInterval": "50"},
@@ -97,18 +99,18 @@ class Ledger:
     def _chain(self, frame: pd.DataFrame, rows: Sequence[Row]) -> list[dict[str, Any]]:
         sequence = int(frame["seq"].iloc[-1]) if len(frame) else 0
         previous = str(frame["row_hash"].iloc[-1]) if len(frame) else GENESIS
-        chained = []
-        for row in rows:
-            sequence += 1
-            full = {name: row.get(name) for name in self.contract.columns} | {"seq": sequence, "prev_hash": previous, "row_hash": None}
+        full = []
+        for number, row in enumerate(rows, start=sequence + 1):
             unknown = row.keys() - self.contract.columns.keys()
             if unknown:
                 raise manifest.ContractError(f"{self.contract.name}: unknown columns {sorted(unknown)}")
-            # through the table's types, so that what is hashed is what a reader finds
-            whole = manifest.conform(pd.DataFrame([full | {"row_hash": ""}]), self.contract)
-            full["row_hash"] = previous = _hash(_plain(whole)[0])
-            chained.append(full)
-        return chained
+            full.append({name: row.get(name) for name in self.contract.columns} | {"seq": number, "prev_hash": "", "row_hash": ""})
+        # through the table's types, so that what is hashed is what a reader finds
+        whole = _plain(manifest.conform(pd.DataFrame(full), self.contract)) if full else []
+        for row, plain in zip(full, whole, strict=True):
+            plain["prev_hash"] = row["prev_hash"] = previous
+            row["row_hash"] = previous = _hash(plain)
+        return full
 
     def _open(self) -> DeltaTable | None:
         try:
@@ -144,5 +146,5 @@ def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _hash(row: Row) -> str:
-    content = {key: value for key, value in row.items() if key != "row_hash"}
+    content = {key: value for key, value in row.items() if key != "row_hash" and not (key in ADDED and value is None)}
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

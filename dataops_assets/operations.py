@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
 import re
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import flow, gates, planning, runs, waiting
+from dataops_assets import atomic, drops, flow, gates, planning, runs, waiting
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.spec import ProjectSpec
@@ -135,7 +132,9 @@ class Operations:
             names = ", ".join(held.name for held in spec.labeling.vendors)
             raise Refused(f"{vendor!r} is no labelling vendor of {project}; there are: {names}.")
         name = re.sub(r"[^\w.-]", "_", file.name).lstrip("._") or "labels"
-        put_file(file, self.store.home.returns(project) / batch / vendor / name)
+        target, data = self.store.home.returns(project) / batch / vendor / name, file.read_bytes()
+        if not target.exists() or target.read_bytes() != data:
+            atomic.write(target, data, self.store.home.tmp)
         for item in waiting.returns(self.store, spec, {}, time.time(), is_settled=True).ready:
             if item.partition == batch:
                 self._returned(spec, item, done)
@@ -188,6 +187,14 @@ class Operations:
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
         done.notes += [f"Release {name} was delivered with {count} of its rows: tell the technical team." for name, count in holding]
         return done
+
+    def retry(self, project: str, drop: str) -> Done:
+        """Have a parked drop tried again, with all its attempts."""
+        try:
+            name = drops.retry(self.store, self.specs[project], drop)
+        except LookupError as error:
+            raise Refused(str(error.args[0])) from error
+        return Done(notes=[f"{name} ({drop}) waits again: the sensor takes it, or `dataops run {project}` does now."])
 
     def waive(self, project: str, asset: str, partition: str, *, reason: str, by: str, until: date) -> Done:
         """Release what a gate held back, and show it in the UI."""
@@ -263,13 +270,3 @@ class Operations:
         hit = export["drop_id"].isin([drop]) | export["image_id"].isin([image]) | export["source_image_id"].isin([image])
         counted: pd.Series = export[hit].groupby("release").size()
         return [(str(name), int(count)) for name, count in counted.items()]
-
-
-def put_file(source: Path, target: Path) -> None:
-    """Copy a file so that whoever looks sees all of it or nothing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and target.read_bytes() == source.read_bytes():
-        return
-    temporary = target.with_name(f".{target.name}.{random.getrandbits(32):x}.part")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)

@@ -21,7 +21,7 @@ def program_report(store: StoreParam) -> dg.MaterializeResult[None]:
     """All projects side by side: how far each stage is, which gates said no, what it cost against budget and date."""
     specs = list(load_projects(defs_root()))
     parts = shown.program(store, specs, flow.program_report(store, specs))
-    pages.put(store.home.root / "reports" / "program.html", pages.page("Program", "all projects", parts))
+    pages.put(store.home.root / "reports" / "program.html", pages.page("Program", "all projects", parts), store.home.tmp)
     return dg.MaterializeResult(metadata=metadata_of(parts))
 
 

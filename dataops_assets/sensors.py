@@ -5,27 +5,34 @@ where people see it. A gate's no is an answer, not a failure: it isn't tried aga
 """
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from deltalake.exceptions import DeltaError
 
-from dataops_assets import drops, waiting
+from dataops_assets import claims, drops, waiting
 from dataops_assets.assets import Keys
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
 MAX_RUNS_A_TICK = 50
 MAX_ATTEMPTS = 5
+PARKED_A_TICK = 20  # each costs a look into its last run's log, up to 0.1 s
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 1800.0
+FREE_BYTES = 256 << 20  # to be left on the home's file system, beside twice the delivery: its blobs and what is made of them
+TAGS_A_QUERY = 200
+SHOWN = 10  # held deliveries named in a skip message
 WORK_TAG = "dataops/work"  # project/partition/fingerprint: what a run works on, whoever started it
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 Tick = dg.SensorResult | dg.SkipReason
+Parked = tuple[waiting.Waiting, str, int, str]  # what, why in one sentence, attempts, and the last error
 
 
 def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.SensorDefinition]:
@@ -39,10 +46,10 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         description="Takes in deliveries under landing/ once they are complete.",
     )
     def vendor_drop(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        def look(looks: waiting.Looks, now: float) -> waiting.Found:
-            return waiting.drops(store, spec, looks, now)
+        def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
+            return waiting.drops(store, spec, looks, now, is_alone=is_alone)
 
-        return tick(context, store, spec, keys.drops, look, lambda item, why: drops.park_drop(store, spec, item.partition, why))
+        return tick(context, store, spec, "drops", keys.drops, look, lambda parked: park_drops(context, store, spec, parked))
 
     @dg.sensor(
         name=f"{spec.name}_label_return_sensor",
@@ -52,10 +59,10 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         description="Reads labels that vendors put under returns/.",
     )
     def label_return(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        def look(looks: waiting.Looks, now: float) -> waiting.Found:
+        def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
             return waiting.returns(store, spec, looks, now)
 
-        return tick(context, store, spec, keys.batches, look, lambda item, why: None)
+        return tick(context, store, spec, "returns", keys.batches, look)
 
     @dg.sensor(
         name=f"{spec.name}_model_feedback_sensor",
@@ -65,10 +72,10 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         description="Reads model results that the technical team puts under predictions/.",
     )
     def model_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        def look(looks: waiting.Looks, now: float) -> waiting.Found:
+        def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
             return waiting.predictions(store, spec, looks, now)
 
-        return tick(context, store, spec, keys.releases, look, lambda item, why: None)
+        return tick(context, store, spec, "predictions", keys.releases, look)
 
     @dg.sensor(
         name=f"{spec.name}_plan_sensor",
@@ -85,7 +92,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
             return dg.SensorResult(run_requests=[dg.RunRequest(job_name=f"{spec.name}_setup", run_key=f"setup:{changed}", tags=tags)])
         batches = waiting.batches(store, spec)
         found = waiting.Found(ready=[waiting.Waiting(batch, "planned", batch) for batch in batches])
-        result = requests(context, store, spec, found, time.time(), lambda item, why: None)
+        result = alone(context, store, spec, "tasks", found)
         runs = [request._replace(job_name=f"{spec.name}_tasks") for request in result]
         runs += [
             dg.RunRequest(job_name=f"{spec.name}_plan_batches", run_key=f"plan:{images}", tags={"dataops/project": spec.name})
@@ -102,7 +109,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
     )
     def screening_decision(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
         found = waiting.Found(ready=waiting.rescreens(store, spec))
-        return dg.SensorResult(run_requests=requests(context, store, spec, found, time.time(), lambda item, why: None))
+        return dg.SensorResult(run_requests=alone(context, store, spec, "rescreens", found))
 
     @dg.run_status_sensor(
         name=f"{spec.name}_release_sensor",
@@ -122,50 +129,154 @@ def tick(
     context: dg.SensorEvaluationContext,
     store: Store,
     spec: ProjectSpec,
+    kind: str,
     partitions: dg.DynamicPartitionsDefinition,
-    look: Callable[[waiting.Looks, float], waiting.Found],
-    park: Callable[[waiting.Waiting, str], None],
+    look: Callable[..., waiting.Found],
+    park: Callable[[Sequence[Parked]], None] = lambda parked: None,
 ) -> Tick:
-    """One look at a folder: requests for what is complete, the cursor for what isn't yet."""
+    """One look at a folder: requests for what is complete. What hasn't settled is remembered in scratch, not in the cursor."""
     now = time.time()
-    looks = {name: (str(seen[0]), float(seen[1])) for name, seen in json.loads(context.cursor or "{}").items()}
-    found = look(looks, now)
-    wanted = requests(context, store, spec, found, now, park)
-    cursor = json.dumps(found.looks, sort_keys=True)
+    memory = store.home.scratch / "looks" / f"{spec.name}.{kind}.json"
+    try:
+        with claims.alone(store.home, f"{spec.name}.{kind}.sensor") as is_alone:
+            if not is_alone:
+                return dg.SkipReason(f"Another daemon looks at {spec.name}'s {kind} at this moment.")
+            looks = _looks(claims.read(memory))
+            found = look(looks, now)
+            wanted = requests(context, store, spec, kind, found, now, park)
+            if found.is_unread and not wanted:  # nothing else to ask for: time to read a large one
+                found = look(_looks(found.looks), now, is_alone=True)
+                wanted = requests(context, store, spec, kind, found, now, park)
+            if found.looks != looks:
+                claims.write(memory, found.looks, store.home.tmp)
+    except (OSError, DeltaError) as error:
+        return dg.SkipReason(f"Can't look at {spec.name}'s {kind} now, the next look tries again: {_text(str(error), 300)}")
+    held = "; ".join(f"{_text(name, 80)}: {_text(reason, 160)}" for name, reason in sorted(found.held.items())[:SHOWN])
+    held += f"; and {len(found.held) - SHOWN} more" if len(found.held) > SHOWN else ""
+    cursor = json.dumps({"held": len(found.held), "asked": len(wanted)})
     if not wanted:
-        held = "; ".join(f"{name}: {reason}" for name, reason in sorted(found.held.items())[:10])
         context.update_cursor(cursor)
         return dg.SkipReason(f"Held: {held}" if held else "Nothing new.")
+    if held:
+        context.log.info(f"Held: {held}")
     names = [request.partition_key for request in wanted if request.partition_key]
     return dg.SensorResult(run_requests=wanted, dynamic_partitions_requests=[partitions.build_add_request(names)], cursor=cursor)
+
+
+def alone(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, kind: str, found: waiting.Found) -> list[dg.RunRequest]:
+    """Requests for what was found, unless another daemon makes them at this moment."""
+    with claims.alone(store.home, f"{spec.name}.{kind}.sensor") as is_alone:
+        return requests(context, store, spec, kind, found, time.time()) if is_alone else []
 
 
 def requests(
     context: dg.SensorEvaluationContext,
     store: Store,
     spec: ProjectSpec,
+    kind: str,
     found: waiting.Found,
     now: float,
-    park: Callable[[waiting.Waiting, str], None],
+    park: Callable[[Sequence[Parked]], None] = lambda parked: None,
 ) -> list[dg.RunRequest]:
-    """A request for each thing that no run works on; one whose runs keep failing waits, and after five is parked."""
+    """A request for each thing that no run works on and nobody else asked for.
+
+    What was never tried goes first, then what failed least and longest ago. One whose runs keep failing waits, and after five is
+    parked; one that there is no room for is held and costs no attempt.
+    """
+    held = claims.Claims(store.home, spec.name, kind)
+    works = {work_of(spec.name, item): item for item in found.ready}
+    runs = runs_of(context.instance, works)
+    free = shutil.disk_usage(store.home.root).free - FREE_BYTES
+    due: list[tuple[int, float, str]] = []  # attempts so far, the last one's end, work
+    spent: list[tuple[str, list[dg.RunRecord]]] = []
+    for work, item in works.items():
+        records = runs.get(work, [])
+        if any(record.dagster_run.status not in ENDED for record in records):
+            held.renew(work, len(records), now)
+            free -= 2 * (item.bytes or 0)
+            continue
+        tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
+        ended = max((_end(record) for record in tried), default=0.0)
+        if len(tried) >= MAX_ATTEMPTS:
+            spent.append((work, tried))
+        elif not tried or now - ended >= min(FIRST_PAUSE_S * 2 ** (len(tried) - 1), LONGEST_PAUSE_S):
+            due.append((len(tried), ended, work))
     wanted: list[dg.RunRequest] = []
-    for item in found.ready:
+    for _, _, work in sorted(due, key=lambda one: one[:2]):
         if len(wanted) == MAX_RUNS_A_TICK:
             break
-        work = work_of(spec.name, item)
-        records = context.instance.get_run_records(dg.RunsFilter(tags={WORK_TAG: work}), limit=50)
-        if any(record.dagster_run.status not in ENDED for record in records):
+        item = works[work]
+        if item.bytes is not None and 2 * item.bytes > free:
+            found.held[item.name] = f"NO_SPACE: {2 * item.bytes + FREE_BYTES >> 20} MiB must be free; it goes on by itself when they are"
             continue
-        tries = len(records)
-        if tries >= MAX_ATTEMPTS:
-            park(item, f"{tries} runs failed")
+        number = len(runs.get(work, [])) + 1  # over all runs, those before a retry too: a run_key counts once
+        if not held.take(work, number, now):
             continue
-        if tries and now - max(record.end_time or now for record in records) < min(FIRST_PAUSE_S * 2 ** (tries - 1), LONGEST_PAUSE_S):
-            continue
+        free -= 2 * (item.bytes or 0)
         tags = {WORK_TAG: work, "dataops/project": spec.name, "dataops/name": item.name[:120]}
-        wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{tries + 1}", partition_key=item.partition, tags=tags))
+        wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
+    parked = [_parked(context.instance, works[work], tried) for work, tried in spent[:PARKED_A_TICK]]
+    for item, why, _, _ in parked:
+        found.held[item.name] = f"parked: {why}"
+    if parked:
+        park(parked)
+    held.tidy(works, now)
     return wanted
+
+
+def runs_of(instance: dg.DagsterInstance, works: Iterable[str]) -> dict[str, list[dg.RunRecord]]:
+    """Runs of each work, whoever started them; newest first."""
+    names, found = list(works), dict[str, list[dg.RunRecord]]()
+    for start in range(0, len(names), TAGS_A_QUERY):
+        wanted: Any = names[start : start + TAGS_A_QUERY]  # a list of values is any of them
+        for record in instance.get_run_records(dg.RunsFilter(tags={WORK_TAG: wanted})):
+            found.setdefault(record.dagster_run.tags[WORK_TAG], []).append(record)
+    return found
+
+
+def park_drops(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, parked: Sequence[Parked]) -> None:
+    """Enter drops that failed too often into the ledger, and show each in the UI."""
+    drops.park(store, spec, [{**item.facts, "reason": why} for item, why, _, _ in parked])
+    for item, why, attempts, error in parked:
+        metadata = {
+            "reason": dg.MetadataValue.text(why),
+            "attempts": dg.MetadataValue.int(attempts),
+            "last_error": dg.MetadataValue.text(error or "unknown"),
+            "what to do": dg.MetadataValue.text(f"mend what is wrong, then: dataops retry {spec.name} {item.partition}"),
+        }
+        observation = dg.AssetObservation(asset_key=[spec.name, "raw_images"], partition=item.partition, metadata=metadata)
+        context.instance.report_runless_asset_event(observation)
+
+
+def _parked(instance: dg.DagsterInstance, item: waiting.Waiting, tried: Sequence[dg.RunRecord]) -> Parked:
+    last = max(tried, key=_end)
+    error = ""
+    for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
+        logged = instance.get_records_for_run(last.dagster_run.run_id, of_type=kind, limit=1).records
+        event = logged[0].event_log_entry.dagster_event if logged else None
+        if event is not None and not error:
+            error = _reason(event) if event.is_step_failure else event.message or ""
+    error = _text(error, 500)
+    return item, f"{len(tried)} runs failed" + (f": {error}" if error else ""), len(tried), error
+
+
+def _end(record: dg.RunRecord) -> float:
+    return record.end_time or record.update_timestamp.timestamp()
+
+
+def _looks(held: Mapping[str, Any]) -> dict[str, waiting.Seen]:
+    """What a file remembers; what isn't a look in it (an older or damaged file) is forgotten."""
+    return {
+        name: (str(seen[0]), float(seen[1]), *map(str, seen[2:3]))  # type: ignore[misc]
+        for name, seen in held.items()
+        if isinstance(seen, (list, tuple)) and len(seen) >= 2 and isinstance(seen[1], (int, float))
+    }
+
+
+def _text(text: str, limit: int) -> str:
+    """One line of valid text; a vendor's names may hold anything."""
+    line = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def work_of(project: str, item: waiting.Waiting) -> str:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,7 +19,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from dataops_assets import manifest
+from dataops_assets import atomic, manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.home import Home
@@ -186,6 +184,24 @@ class Store:
         rows = rows[rows["project"] == project]
         return set(rows["drop_id"].dropna()), set(rows["image_id"].dropna())
 
+    def replaced_by(self, project: str, drop_id: str) -> list[str]:
+        """Drops that a drop takes the place of, the last one first: earlier deliveries under its name."""
+        rows = self.drops.rows()
+        rows = rows[(rows["project"] == project) & rows["supersedes"].notna()]
+        before = dict(zip(rows["drop_id"], rows["supersedes"], strict=True))
+        found: list[str] = []
+        while drop_id in before and before[drop_id] not in found:
+            drop_id = before[drop_id]
+            found.append(drop_id)
+        return found
+
+    def superseded(self, project: str) -> set[str]:
+        """Drops out of use because what was delivered in their place is released as far as `augmented_set`."""
+        rows = self.drops.rows()
+        rows = rows[(rows["project"] == project) & rows["supersedes"].notna()]
+        released = self.released("augmented_set", project) if len(rows) else {}
+        return {old for new in set(rows["drop_id"]) & released.keys() for old in self.replaced_by(project, new)}
+
     def spent(self, project: str) -> float:
         """All costs of a project so far, committed ones included."""
         rows = self.costs.rows()
@@ -271,21 +287,10 @@ class Store:
         if self.blobs.fs.exists(path):
             return
         data = json.dumps(document, sort_keys=True).encode()
-        self.blobs.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        if not self.blobs.is_local:
+        if self.blobs.is_local:
+            atomic.write(path, data, self.blobs.tmp, is_first=True)
+        else:
             self.blobs.fs.pipe_file(path, data)
-            return
-        temporary = f"{path}.{random.getrandbits(64):x}.tmp"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(temporary, path)  # unlike a rename it never replaces: the first of several writers wins
-        except FileExistsError:
-            pass
-        finally:
-            Path(temporary).unlink(missing_ok=True)
 
     def _why_not(self, asset: str, project: str, partition: str) -> str:
         what = f"{asset} of {project}" + ("" if partition == UNPARTITIONED else f"/{partition}")

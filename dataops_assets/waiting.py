@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -21,68 +22,142 @@ from dataops_assets.store import Store
 
 DROP_CHAIN = ("raw_images", "cleaned_set", "augmented_set")
 RETURN_CHAIN = ("labeled_batches", "label_quality", "vendor_feedback")
-Looks = Mapping[str, tuple[str, float]]  # what isn't settled -> (fingerprint, when first seen so)
+READ_BYTES = 1 << 30  # so much of deliveries' content is read at one look; at 0.5 to 1 GB/s that is a second or two
+WHOLE = 0.0  # "has lain there since ever": what was seen to be complete isn't checked again while it stays as it is
+Seen = tuple[str, float] | tuple[str, float, str]  # (fingerprint, when first seen so[, digest of the content, once it was read])
+Looks = Mapping[str, Seen]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """One thing to run: a partition key, the fingerprint of what lies there, and what to call it."""
+    """One thing to run: a partition key, the fingerprint of what lies there, and what to call it.
+
+    Attributes:
+        bytes: Size of a delivery; null for what needs no room of its own.
+        since: Runs that were made before don't count as attempts, UNIX seconds.
+        facts: What the ledger should say of it should it be parked.
+    """
 
     partition: str
     fingerprint: str
     name: str
+    bytes: int | None = None
+    since: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass
 class Found:
-    """What waits, and what isn't complete yet: with its reason, and the look to remember."""
+    """What waits, and what isn't complete yet: with its reason, and the look to remember.
+
+    `is_unread` says that a delivery is too large to be read beside others.
+    """
 
     ready: list[Waiting] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
-    looks: dict[str, tuple[str, float]] = field(default_factory=dict)
+    looks: dict[str, Seen] = field(default_factory=dict)
+    is_unread: bool = False
 
 
-def drops(store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int | None = None, is_settled: bool = False) -> Found:
+def drops(
+    store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int | None = None, is_settled: bool = False, is_alone: bool = False
+) -> Found:
     """Deliveries that are complete and not yet through the drop chain, at most `limit`.
 
     A redelivery of the same bytes is entered into the ledger and not taken again. `is_settled` takes what lies there as
-    complete: a person who runs a command says so.
+    complete and reads whatever it must: a person who runs a command says so. `is_alone` reads one delivery of more than READ_BYTES.
     """
     found = Found()
     ledger = store.drops.rows()
     ledger = ledger[ledger["project"] == spec.name]
-    known = {(row["vendor"], row["name"]): row for row in records(ledger)}
+    known: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in records(ledger.drop(columns=list(drops_.OF_ONE_ROW))):
+        known.setdefault((row["vendor"], row["name"]), []).append(row)
+    again = ledger[ledger["reason"] == drops_.RETRY]
+    since = {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
     outcomes = last_outcomes(store, spec.name, DROP_CHAIN)
     withdrawn, _ = store.withdrawn(spec.name)
-    for delivery in landing.list_deliveries(store.home.root / "landing", spec.name):
+    entered: list[dict[str, Any]] = []
+    doubtful: list[tuple[landing.Delivery, landing.Look]] = []
+    may_read = READ_BYTES
+    deliveries, found.held = landing.scan(store.home.root / "landing", spec.name)
+
+    def take(delivery: landing.Delivery, seen: landing.Look, identity: landing.Identity) -> None:
+        facts = {"vendor": delivery.vendor, "name": delivery.name, "drop_id": identity.drop_id, "supersedes": identity.supersedes}
+        facts |= {"fingerprint": seen.fingerprint, "listing": seen.listing}
+        label = f"{delivery.vendor}/{delivery.name}"
+        begun = since.get(identity.drop_id, 0.0)
+        found.ready.append(Waiting(identity.drop_id, seen.fingerprint, label, seen.bytes, begun, facts))
+
+    for delivery in deliveries:
         if limit is not None and len(found.ready) >= limit:
             break
         label = f"{delivery.vendor}/{delivery.name}"
+        past = known.get((delivery.vendor, delivery.name), [])
+        last = past[-1] if past else None
         try:
-            print_ = landing.fingerprint(delivery)
-            last = known.get((delivery.vendor, delivery.name))
-            if last is not None and last["fingerprint"] == print_:
+            seen = landing.look(delivery)
+            is_taken = last is not None and last["fingerprint"] == seen.fingerprint
+            if last is not None and is_taken:
                 drop_id = last["drop_id"]
                 if last["status"] == "parked" or drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, drop_id):
                     continue
-            readiness = landing.readiness(delivery, spec, looks.get(label), now)
-            if not readiness.is_ready and not is_settled:
-                found.held[label] = readiness.reason
-                if last is None or last["status"] == "held":  # a redelivery on its way would have to be read to be told apart
-                    drops_.hold_drop(store, spec, delivery, landing.identify(delivery, ledger), readiness.reason)
-                found.looks[label] = looks[label] if label in looks and looks[label][0] == print_ else (print_, now)
-                continue
-            identity = landing.identify(delivery, ledger)
-            if identity.is_redelivery and last is not None:
-                lasting = {
-                    name: value for name, value in last.items() if name not in ("seq", "prev_hash", "row_hash", "received_at", "run_id")
-                }
-                drops_.enter_drop(store, lasting | {"fingerprint": identity.fingerprint})
-                if is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
+            first = looks.get(label)
+            if first is not None and first[0] == seen.fingerprint:
+                found.looks[label] = first
+            if not (is_settled or (last is not None and is_taken and last["status"] != "held")):
+                readiness = landing.readiness(delivery, spec, first, now, seen, may_read)
+                may_read -= readiness.bytes_read
+                if not readiness.is_ready:
+                    found.held[label] = readiness.reason
+                    found.looks.setdefault(label, (seen.fingerprint, now))
+                    if last is None or last["status"] == "held":
+                        identity = landing.identity(delivery, seen, past)
+                        entered += [drops_.held(spec, delivery, identity, readiness.reason)] if identity else []
                     continue
-            found.ready.append(Waiting(identity.drop_id, identity.fingerprint, label))
+                if readiness.bytes_read:
+                    found.looks[label] = (seen.fingerprint, WHOLE)
+            identity = landing.identity(delivery, seen, past)
+            if identity is None:
+                doubtful.append((delivery, seen))
+            else:
+                take(delivery, seen, identity)
         except OSError as error:  # it vanished or can't be read: the others go on, and the next look sees it again
             found.held[label] = f"can't be read: {error.strerror}"
+
+    for delivery, seen in sorted(doubtful, key=lambda held: held[1].bytes):  # delivered before, with files of the same names and sizes
+        label = f"{delivery.vendor}/{delivery.name}"
+        past = known[delivery.vendor, delivery.name]
+        first = found.looks.get(label, (seen.fingerprint, now))
+        try:
+            content = first[2] if len(first) == 3 else None
+            if content is None:
+                is_large = seen.bytes > READ_BYTES
+                if not is_settled and (not is_alone if is_large else seen.bytes > may_read):
+                    found.held[label] = f"waits to be read ({seen.bytes} bytes): delivered before with the same names and sizes"
+                    found.looks[label] = first
+                    found.is_unread = found.is_unread or is_large
+                    continue
+                content = landing.content_sha256(delivery)
+                may_read -= seen.bytes
+                is_alone = is_alone and not is_large
+                if landing.look(delivery).fingerprint != seen.fingerprint:
+                    found.held[label] = "INCOMPLETE"  # it changed while it was read
+                    continue
+            identity = landing.identity(delivery, seen, past, content)
+            if identity is None:
+                continue
+            if identity.is_redelivery:
+                entered.append({**past[-1], "fingerprint": seen.fingerprint, "listing": seen.listing})
+                if past[-1]["status"] == "parked" or identity.drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
+                    continue
+            found.looks[label] = (first[0], first[1], content)
+            if limit is None or len(found.ready) < limit:
+                take(delivery, seen, identity)
+        except OSError as error:
+            found.held[label] = f"can't be read: {error.strerror}"
+    fresh = [row for row in entered if not drops_.stands(known.get((row["vendor"], row["name"]), []), row)]
+    drops_.enter_drops(store, fresh)
     return found
 
 
@@ -193,7 +268,7 @@ def is_concluded(outcomes: Mapping[tuple[str, str], str], chain: tuple[str, ...]
     return True
 
 
-def _has_rested(first: tuple[str, float] | None, print_: str, now: float, spec: ProjectSpec) -> bool:
+def _has_rested(first: Seen | None, print_: str, now: float, spec: ProjectSpec) -> bool:
     return first is not None and first[0] == print_ and now - first[1] >= spec.sources.settle_s
 
 

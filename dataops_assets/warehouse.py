@@ -17,8 +17,8 @@ SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool"
 def connect(store: Store) -> duckdb.DuckDBPyConnection:
     """An in-memory connection with a view a table, that can read nothing but the store's tables.
 
-    Tables show the last released version of each partition; the ledgers `gates`, `costs`, `withdrawals` every row,
-    `drops` one row a delivery (`drops_history` all), `releases` the released rows of `gates`.
+    Tables show the last released version of each partition; the ledgers `gates`, `costs`, `withdrawals` every row, `drops` one row
+    a delivery with the drop that replaced it as `superseded_by` (`drops_history` all), `releases` the released rows of `gates`.
     """
     connection = duckdb.connect(":memory:")
     try:
@@ -48,8 +48,11 @@ def create(connection: duckdb.DuckDBPyConnection, store: Store, kind: str = "VIE
             files = store.uris(name, list(zip(mine["project"], mine["partition"], mine["version"], strict=True)))
         _create(connection, kind, name, contract, files, is_placed=True)
     connection.execute(
-        f"CREATE {kind} drops AS SELECT * FROM drops_history "
-        "QUALIFY row_number() OVER (PARTITION BY project, drop_id ORDER BY seq DESC) = 1"
+        f"CREATE {kind} drops AS WITH "
+        "last AS (SELECT * FROM drops_history QUALIFY row_number() OVER (PARTITION BY project, drop_id ORDER BY seq DESC) = 1), "
+        "newer AS (SELECT project, supersedes AS drop_id, arg_max(drop_id, seq) AS superseded_by FROM last "
+        "WHERE supersedes IS NOT NULL GROUP BY ALL) "
+        "SELECT last.*, newer.superseded_by FROM last LEFT JOIN newer USING (project, drop_id)"
     )
     outcomes = ", ".join(map(_text, RELEASING))
     connection.execute(

@@ -16,8 +16,17 @@ ACCEPTED = 'status == "accepted"'
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `any_accepted`: whether the delivery has an accepted file at all."""
-    return frame.assign(any_accepted=bool((frame["status"] == "accepted").any()))
+    """Adds `any_accepted`: whether the delivery has an accepted file at all; and `is_counted`: whether as many rows have a status as
+    the drops ledger says files were seen. A file that the manifest names and the delivery lacks has a row, but was not seen.
+    """
+    seen = inputs["drops"]["files_seen"] if "drops" in inputs else pd.Series(dtype="Int64")
+    accounted = frame["status"].isin(STATUSES) & ~_absent(frame)
+    is_counted = len(seen) == 1 and int(accounted.sum()) == int(seen.iloc[0])
+    return frame.assign(any_accepted=bool((frame["status"] == "accepted").any()), is_counted=is_counted)
+
+
+def _absent(frame: pd.DataFrame) -> pd.Series:
+    return (frame["reason"] == "MANIFEST_FILE_MISSING") & frame["size_bytes"].isna() & (frame["status"] == "held")
 
 
 def suite(spec: ProjectSpec) -> Any:
@@ -26,6 +35,7 @@ def suite(spec: ProjectSpec) -> Any:
     rules = [
         not_empty("A delivery", "file"),
         among("status", STATUSES, "status_known", "Every file must be accepted, duplicate, ignored, quarantined or held"),
+        true("is_counted", "nothing_lost", "Every file that was seen must have a row: accepted, duplicate, ignored, quarantined or held"),
         true("any_accepted", "something_accepted", "A delivery must hold at least one file that can be used"),
         among(
             "status", ("accepted", "duplicate"), "accepted_share", f"At least {share:.0%} of the files must be accepted",

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from dataops_assets import assets, flow, gates, runs, sensors
+from benchmarks import sensor as crowd
+from dataops_assets import assets, claims, drops, flow, gates, runs, sensors
 from dataops_assets.home import Home
+from dataops_assets.intake import landing
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -93,7 +101,7 @@ def test_a_failed_run_is_tried_again_after_a_pause_and_parked_in_the_end(
     assert [one.tags["dataops/name"] for one in requests(tick(dresses, instance, store, "vendor_drop"))] == ["atelier/good"]
     rows = store.drops.rows()
     assert (rows["status"].iloc[-1], rows["reason"].iloc[-1]) == ("parked", "5 runs failed")
-    assert [one.tags["dataops/name"] for one in requests(tick(dresses, instance, store, "vendor_drop"))] == ["atelier/good"]
+    assert requests(tick(dresses, instance, store, "vendor_drop")) == []  # the good one was asked for, the bad one is parked
 
 
 def test_a_planned_batch_gets_its_request_folder_made(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
@@ -114,3 +122,211 @@ def test_a_planned_batch_gets_its_request_folder_made(home: Home, instance: dg.D
 def test_nothing_to_do_is_no_error_in_any_sensor(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
     for name in ("vendor_drop", "label_return", "model_feedback", "screening_decision"):
         assert requests(tick(dresses, instance, Store(home), name)) == []
+
+
+def fail(instance: dg.DagsterInstance, name: str, times: int) -> None:
+    """Runs of a drop that failed just now."""
+    given = landing.Delivery("dresses", "atelier", name, Home.at().landing("dresses") / "atelier" / name, False)
+    work = f"dresses/{landing.drop_id_of('atelier', name)}/{landing.fingerprint(given)}"
+    for _ in range(times):
+        end(instance, dg.RunRequest(tags={sensors.WORK_TAG: work}), dg.DagsterRunStatus.FAILURE)
+
+
+def asked(result: dg.SensorResult | dg.SkipReason) -> list[str]:
+    return [request.tags["dataops/name"].split("/")[1] for request in requests(result)]
+
+
+def look_through(home: Home, dresses: ProjectSpec, known: int, new: int) -> float:
+    """Ticks over known and new drops; returns the longest in seconds."""
+    with dg.DagsterInstance.ephemeral() as held:
+        crowd.enter(Store(home), [crowd.deliver(home, f"known-{number}") for number in range(known)])
+        for number in range(new):
+            crowd.deliver(home, f"new-{number}")
+        wanted: list[str] = []
+        longest = 0.0
+        for _ in range(-(-new // sensors.MAX_RUNS_A_TICK) + 1):
+            result, seconds = crowd.tick(dresses, held, Store(home))
+            longest = max(longest, seconds)
+            assert len(result.run_requests or []) <= sensors.MAX_RUNS_A_TICK
+            assert len(result.cursor or "") < 10_000
+            wanted += asked(result)
+        assert sorted(wanted) == sorted(f"new-{number}" for number in range(new))
+        changed = home.landing("dresses") / "atelier" / "known-7" / "3.jpg"
+        changed.write_bytes(b"other")
+        assert asked(crowd.tick(dresses, held, Store(home))[0]) == ["known-7"]  # a file changed in place is noticed
+    return longest
+
+
+def test_among_a_thousand_known_drops_the_new_ones_are_found(home: Home, dresses: ProjectSpec) -> None:
+    look_through(home, dresses, 1000, 10)
+
+
+@pytest.mark.long
+def test_ten_thousand_known_drops_are_looked_through_within_five_seconds(home: Home, dresses: ProjectSpec) -> None:
+    assert look_through(home, dresses, 10_000, 100) < 5
+
+
+def test_failing_drops_do_not_delay_a_good_one(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "FIRST_PAUSE_S", 0.0)
+    for number in range(60):
+        deliver(home, f"bad-{number:02d}")
+        fail(instance, f"bad-{number:02d}", 2 if number < 55 else 1)
+    deliver(home, "good")
+    wanted = asked(tick(dresses, instance, Store(home), "vendor_drop"))
+    assert wanted[:6] == ["good", *(f"bad-{number}" for number in range(55, 60))]
+    assert wanted[6:] == [f"bad-{number:02d}" for number in range(44)]
+
+
+def test_a_parked_drop_is_shown_and_tried_again_when_a_person_says_so(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "FIRST_PAUSE_S", 0.0)
+    store = Store(home)
+    deliver(home, "bad")
+    drop = landing.drop_id_of("atelier", "bad")
+    with pytest.raises(LookupError, match="has no drop"):
+        drops.retry(store, dresses, drop)
+    fail(instance, "bad", 5)
+    assert asked(tick(dresses, instance, store, "vendor_drop")) == []
+    shown = instance.fetch_observations(dg.AssetKey(["dresses", "raw_images"]), limit=5).records
+    assert [(record.partition_key, record.asset_observation.metadata["attempts"].value) for record in shown] == [(drop, 5)]  # type: ignore[union-attr]
+    assert asked(tick(dresses, instance, store, "vendor_drop")) == []
+    assert len(store.drops.rows()) == 1
+
+    assert drops.retry(store, dresses, drop) == "atelier/bad"
+    again = requests(tick(dresses, instance, store, "vendor_drop"))
+    assert [str(one.run_key)[-2:] for one in again] == [":6"]  # a key Dagster has not seen
+    end(instance, again[0], dg.DagsterRunStatus.FAILURE)
+    assert [str(one.run_key)[-2:] for one in requests(tick(dresses, instance, store, "vendor_drop"))] == [":7"]
+    with pytest.raises(LookupError, match="is not parked but held"):
+        drops.retry(store, dresses, drop)
+
+
+def test_a_drop_that_left_landing_can_be_parked_all_the_same(home: Home, dresses: ProjectSpec) -> None:
+    gone = {"drop_id": "atelier-1", "vendor": "atelier", "name": "gone", "supersedes": None, "fingerprint": "f", "listing": "l"}
+    drops.park(Store(home), dresses, [{**gone, "reason": "5 runs failed"}])
+    assert list(Store(home).drops.rows()["status"]) == ["parked"]
+    with pytest.raises(LookupError, match="no longer lies in"):
+        drops.retry(Store(home), dresses, "atelier-1")
+
+
+def test_what_has_not_settled_is_remembered_outside_the_cursor(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
+    for number in range(100):
+        deliver(home, f"{number:03d}" + "slow" * 60, marked=False)
+    result = tick(dresses, instance, Store(home), "vendor_drop")
+    assert isinstance(result, dg.SkipReason)
+    assert len(str(result.skip_message)) < 3000
+    assert len(Store(home).drops.rows()) == 100
+    memory = home.scratch / "looks" / "dresses.drops.json"
+    seen = json.loads(memory.read_text())
+    assert len(seen) == 100
+    memory.write_text(json.dumps({name: [print_, at - 61] for name, (print_, at) in seen.items()}))
+    assert len(asked(tick(dresses, instance, Store(home), "vendor_drop"))) == 50
+    assert len(asked(tick(dresses, instance, Store(home), "vendor_drop"))) == 50  # those that waited needn't rest again
+    memory.write_text('{"atelier/x": 3, "half')
+    assert requests(tick(dresses, instance, Store(home), "vendor_drop")) == []
+
+
+def test_without_room_a_drop_is_held_at_no_cost_and_goes_on_by_itself(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage(NamedTuple):
+        free: int
+
+    room = {"free": sensors.FREE_BYTES + 1}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(room["free"]))
+    deliver(home, "large")
+    result = tick(dresses, instance, Store(home), "vendor_drop")
+    assert isinstance(result, dg.SkipReason)
+    assert "atelier/large: NO_SPACE: 256 MiB must be free" in str(result.skip_message)
+    assert len(Store(home).drops.rows()) == 0
+    room["free"] += 100
+    assert asked(tick(dresses, instance, Store(home), "vendor_drop")) == ["large"]
+
+
+def test_two_daemons_ask_for_a_drop_once(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(home, "one")
+    with dg.DagsterInstance.ephemeral() as other:
+        first = requests(tick(dresses, instance, Store(home), "vendor_drop"))
+        assert len(first) == 1
+        assert requests(tick(dresses, instance, Store(home), "vendor_drop")) == []  # its run is about to be made
+        assert requests(tick(dresses, other, Store(home), "vendor_drop")) == []
+        end(instance, first[0], dg.DagsterRunStatus.STARTED)
+        clock = time.time()
+        for passed in (200, 400, 600):  # while the run is alive its claim is renewed
+            monkeypatch.setattr(time, "time", lambda passed=passed: clock + passed)
+            assert requests(tick(dresses, instance, Store(home), "vendor_drop")) == []
+            assert requests(tick(dresses, other, Store(home), "vendor_drop")) == []
+        monkeypatch.setattr(time, "time", lambda: clock + 901)  # the first daemon is gone: another takes over
+        assert asked(tick(dresses, other, Store(home), "vendor_drop")) == ["one"]
+        with claims.alone(home, "dresses.drops.sensor") as is_alone:
+            assert is_alone
+            held = tick(dresses, other, Store(home), "vendor_drop")
+            assert isinstance(held, dg.SkipReason)
+            assert "Another daemon looks" in str(held.skip_message)
+
+
+def test_claims_of_what_no_longer_waits_are_removed(tmp_path: Path) -> None:
+    held = claims.Claims(Home.at(tmp_path), "dresses", "drops")
+    assert held.take("a", 1, time.time())
+    assert held.take("b", 1, time.time())
+    held.tidy(["a"], time.time() + claims.CLAIM_S + 1)
+    assert len(list(held.folder.iterdir())) == 1
+    assert not held.take("a", 1, time.time())
+    assert held.take("a", 2, time.time())
+
+
+@pytest.mark.parametrize("spoil", ["file", "vendor-link", "vendor-file", "not-utf-8", "deep"])
+def test_whatever_lies_in_landing_nothing_escapes(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, request: pytest.FixtureRequest, spoil: str
+) -> None:
+    root = home.landing("dresses")
+    if spoil == "file":
+        root.write_bytes(b"")
+        result = tick(dresses, instance, Store(home), "vendor_drop")
+        assert isinstance(result, dg.SkipReason)
+        assert "landing/dresses: can't be read: Not a directory" in str(result.skip_message)
+        return
+    deliver(home, "good")
+    wanted = ["good"]
+    if spoil == "vendor-link":
+        (root / "elsewhere").symlink_to(root / "atelier")
+    elif spoil == "vendor-file":
+        (root / "stray.jpg").write_bytes(b"")
+    elif spoil == "not-utf-8":
+        for name, marker in ((b"bad-\xff", b"_COMPLETE"), (b"slow-\xfe", b"a.jpg")):
+            os.makedirs(os.fsencode(root / "atelier") + b"/" + name)
+            with open(os.fsencode(root / "atelier") + b"/" + name + b"/" + marker, "wb"):
+                pass
+        wanted = ["bad-\\xff", "good"]
+    else:
+        deliver(home, "deep")
+        folders = [os.fspath(root / "atelier" / "deep")]
+        for _ in range(1200):  # deeper than Python's stack
+            folders.append(folders[-1] + "/d")
+            os.mkdir(folders[-1])
+        request.addfinalizer(lambda: [os.rmdir(folder) for folder in folders[:0:-1]])
+        wanted = ["deep", "good"]
+    result = tick(dresses, instance, Store(home), "vendor_drop")
+    assert asked(result) == wanted
+    if spoil == "not-utf-8":
+        assert list(Store(home).drops.rows()["name"]) == ["slow-\\xfe"]
+        json.dumps([dict(one.tags) for one in requests(result)], ensure_ascii=False).encode()
+
+
+def test_a_ledger_that_cannot_be_read_now_is_no_exception(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(home)
+
+    def rows() -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.drops, "rows", rows)
+    result = tick(dresses, instance, store, "vendor_drop")
+    assert isinstance(result, dg.SkipReason)
+    assert "No space left on device" in str(result.skip_message)

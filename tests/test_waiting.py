@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import dataclasses
+import hashlib
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dataops_assets import waiting
+from dataops_assets import waiting, warehouse
 from dataops_assets.intake import landing
+from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -29,7 +33,7 @@ def enter(store: Store, name: str, **outcomes: str) -> str:
     drop = landing.drop_id_of("atelier", name)
     row = {
         "project": "dresses", "vendor": "atelier", "drop_id": drop, "name": name, "status": "accepted", "attempt": 1, "received_at": now(),
-        "fingerprint": landing.fingerprint(given), "content_sha256": landing.content_sha256(given),
+        "fingerprint": landing.fingerprint(given), "content_sha256": landing.content_sha256(given), "listing": landing.listing(given),
     }  # fmt: skip
     store.drops.append(lambda rows: [row])
     gates = [{"project": "dresses", "asset": a, "partition": drop, "version": "v", "outcome": o, "at": now()} for a, o in outcomes.items()]
@@ -88,24 +92,6 @@ def test_a_withdrawn_or_parked_drop_does_not_wait(store: Store, dresses: Project
     assert names(waiting.drops(store, dresses, {}, 0)) == []
 
 
-def test_a_thousand_known_drops_are_looked_through_in_no_time(store: Store, dresses: ProjectSpec) -> None:
-    for number in range(300):
-        deliver(store, f"d{number:04d}")
-    rows, gates = [], []
-    for number in range(300):
-        name = f"d{number:04d}"
-        given = landing.Delivery("dresses", "atelier", name, store.home.landing("dresses") / "atelier" / name, False)
-        drop = landing.drop_id_of("atelier", name)
-        base = {"project": "dresses", "vendor": "atelier", "drop_id": drop, "name": name, "status": "accepted"}
-        rows.append({**base, "fingerprint": landing.fingerprint(given)})
-        gates += [{"project": "dresses", "asset": asset, "partition": drop, "outcome": "pass"} for asset in waiting.DROP_CHAIN]
-    store.drops.append(lambda frame: rows)
-    store.gates.append(lambda frame: gates)
-    started = time.monotonic()
-    assert waiting.drops(store, dresses, {}, 0).ready == []
-    assert time.monotonic() - started < 5
-
-
 def test_returns_of_an_unknown_batch_are_held_with_a_sentence(store: Store, dresses: ProjectSpec) -> None:
     folder = store.home.returns("dresses") / "production-009" / "labelworks"
     folder.mkdir(parents=True)
@@ -131,3 +117,111 @@ def test_a_delivery_that_cannot_be_read_does_not_stop_the_others(
     found = waiting.drops(store, dresses, {}, 0)
     assert names(found) == ["good"]
     assert found.held == {"atelier/bad": "can't be read: Permission denied"}
+
+
+class TestRedelivery:
+    THROUGH = dict.fromkeys(waiting.DROP_CHAIN, "pass")
+
+    @pytest.fixture
+    def read(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Names of the deliveries whose content was read."""
+        names: list[str] = []
+        real = landing.content_sha256
+
+        def content_sha256(delivery: landing.Delivery) -> str:
+            names.append(delivery.name)
+            return real(delivery)
+
+        monkeypatch.setattr(landing, "content_sha256", content_sha256)
+        return names
+
+    def redeliver(self, store: Store, name: str, data: bytes) -> None:
+        folder = deliver(store, name)
+        enter(store, name, **self.THROUGH)
+        (folder / "a.jpg").write_bytes(data)
+        os.utime(folder / "a.jpg", ns=(1, 1))
+
+    def test_other_sizes_are_other_content_and_nothing_is_read(self, store: Store, dresses: ProjectSpec, read: list[str]) -> None:
+        self.redeliver(store, "lot", b"longer than it was")
+        read.clear()
+        found = waiting.drops(store, dresses, {}, 0)
+        first = landing.drop_id_of("atelier", "lot")
+        assert [(item.partition, item.facts["supersedes"]) for item in found.ready] == [(f"{first}-r2", first)]
+        assert read == []
+
+    def test_same_sizes_are_read_once_and_remembered(self, store: Store, dresses: ProjectSpec, read: list[str]) -> None:
+        self.redeliver(store, "lot", b"LOT")
+        read.clear()
+        found = waiting.drops(store, dresses, {}, 0)
+        assert [item.partition[-3:] for item in found.ready] == ["-r2"]
+        again = waiting.drops(store, dresses, found.looks, 1)
+        assert [item.partition[-3:] for item in again.ready] == ["-r2"]
+        assert read == ["lot"]
+
+    def test_a_look_reads_so_much_and_a_large_one_has_a_look_of_its_own(
+        self, store: Store, dresses: ProjectSpec, read: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("aaaa", "bbbb", "cc", "enormous"):
+            self.redeliver(store, name, name.upper().encode())
+        monkeypatch.setattr(waiting, "READ_BYTES", 6)
+        read.clear()
+        found = waiting.drops(store, dresses, {}, 0)
+        assert (read, names(found), found.is_unread) == (["cc", "aaaa"], ["cc", "aaaa"], True)
+        assert found.held["atelier/bbbb"] == "waits to be read (4 bytes): delivered before with the same names and sizes"
+        found = waiting.drops(store, dresses, found.looks, 1)
+        assert (read[2:], found.held.keys()) == (["bbbb"], {"atelier/enormous"})
+        found = waiting.drops(store, dresses, found.looks, 2, is_alone=True)
+        assert (read[3:], found.held) == (["enormous"], {})
+        assert len(names(found)) == 4
+
+    def test_rows_from_before_listings_were_kept_are_told_by_content(self, store: Store, dresses: ProjectSpec) -> None:
+        folder = deliver(store, "old")
+        enter(store, "old", **self.THROUGH)
+        rows = store.drops.rows().drop(columns="listing")
+        known = rows[["vendor", "name", "drop_id", "status", "supersedes", "fingerprint", "content_sha256"]]
+        (folder / "a.jpg").touch()
+        given = landing.Delivery("dresses", "atelier", "old", folder, False)
+        assert landing.identify(given, known).is_redelivery
+
+    def test_what_replaced_what_is_shown_both_ways(self, store: Store, dresses: ProjectSpec) -> None:
+        self.redeliver(store, "lot", b"longer than it was")
+        item = waiting.drops(store, dresses, {}, 0).ready[0]
+        row = {**item.facts, "project": "dresses", "status": "parked", "reason": "5 runs failed: no room"}
+        store.drops.append(lambda rows: [row])
+        first, second = landing.drop_id_of("atelier", "lot"), item.partition
+        asked = warehouse.query(store, "SELECT drop_id, supersedes, superseded_by FROM drops ORDER BY seq")
+        assert [tuple(row.values()) for row in asked] == [(first, None, second), (second, first, None)]
+        shown = "\n".join(status.of(store, dresses).lines())
+        assert f"drop {first} (atelier/lot): accepted, replaced by {second}" in shown
+        assert f"drop {second} (atelier/lot): parked, replaces {first}" in shown
+        assert f"PARKED {second} (atelier/lot): 5 runs failed: no room" in shown
+        assert f"dataops retry dresses {second}" in shown
+
+
+def test_checksums_are_compared_once_and_only_within_the_budget(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = deliver(store, "listed", marked=False)
+    digest = hashlib.sha256(b"listed").hexdigest()
+    (folder / "manifest.json").write_text(json.dumps({"schema_version": 1, "files": [{"path": "a.jpg", "sha256": digest}]}))
+    monkeypatch.setattr(waiting, "READ_BYTES", 5)
+    assert waiting.drops(store, dresses, {}, 0).held == {"atelier/listed": "INCOMPLETE"}  # it must rest instead
+    monkeypatch.setattr(waiting, "READ_BYTES", 6)
+    found = waiting.drops(store, dresses, {}, 0)
+    assert names(found) == ["listed"]
+    monkeypatch.setattr(landing, "_sha256", None)
+    assert names(waiting.drops(store, dresses, found.looks, 1000)) == ["listed"]
+
+
+def test_a_ledger_from_before_a_column_was_added_still_holds_and_goes_on(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = store.drops.contract
+    columns = {name: kind for name, kind in contract.columns.items() if name != "listing"}
+    monkeypatch.setattr(store.drops, "contract", dataclasses.replace(contract, columns=columns))
+    store.drops.append(lambda rows: [{"project": "dresses", "drop_id": "atelier-1", "status": "accepted", "received_at": now()}])
+    later = Store(store.home)
+    later.drops.append(lambda rows: [{"project": "dresses", "drop_id": "atelier-2", "status": "accepted", "listing": "l"}])
+    assert Store(store.home).drops.verify() == []
+    assert list(later.drops.rows()["listing"]) == [None, "l"]
+    assert len(warehouse.query(later, "SELECT * FROM drops")) == 2

@@ -135,7 +135,7 @@ def _decode(data: bytes, kind: str, max_pixels: int) -> Decoded:
         width, height = image.size
         if width * height > max_pixels:
             return Decoded(reason="TOO_LARGE", detail=f"{width} x {height} px is more than {max_pixels} px")
-        if _is_multi_frame(image):
+        if is_multi_frame(image):
             return Decoded(reason="MULTI_FRAME", detail=f"{getattr(image, 'n_frames', 2)} frames")
         if kind == "JPEG":
             return Decoded(_jpeg(data, image))
@@ -146,7 +146,7 @@ def _decode(data: bytes, kind: str, max_pixels: int) -> Decoded:
         return Decoded(np.ascontiguousarray(_to_rgb(image)))
 
 
-def _is_multi_frame(image: Image.Image) -> bool:
+def is_multi_frame(image: Image.Image) -> bool:
     """Animations and pages; the previews, depth and gain maps behind a phone's JPEG (MPO) don't count."""
     if image.format != "MPO":
         return getattr(image, "n_frames", 1) > 1

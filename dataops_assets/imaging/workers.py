@@ -60,12 +60,13 @@ def map_blobs(
     workers: int | None = None,
     memory_bytes: int = MEMORY_BYTES,
     seconds: float = SECONDS,
+    items_per_child: int = ITEMS_PER_CHILD,
 ) -> Iterator[tuple[int, Any]]:
     """Yield `(index, task(blobs, items[index]))` in order, each call in a bounded child process.
 
     A picture on which the child crashes or takes more than it may gives `Died` in place of a result; the child is
-    replaced and the rest goes on. Where someone else killed the child (the kernel for want of memory, a person), the
-    item gets a second try. Children end when this process does, however it ends: at the latest after `seconds`.
+    replaced and the rest goes on. Where something else may have ended the child (the kernel for want of memory, a person, a
+    failing disk), the item gets a second try. Children end when this process does, however it ends: at the latest after `seconds`.
 
     Args:
         task: A function, or `functools.partial` of one, at the top of an importable module; the lighter the module's
@@ -75,12 +76,13 @@ def map_blobs(
         workers: Child processes; None: the machine's cores. Few items start fewer.
         memory_bytes: Address space a child may take beyond its libraries.
         seconds: Longest time for one item.
+        items_per_child: Items that are worth another child.
 
     Raises:
         WorkerError: when children don't start. What the task itself raises (a missing blob, a full disk, a bug: nothing
             of the picture's) is raised here again and ends the map.
     """
-    count = min(workers or os.cpu_count() or 1, -(-len(items) // ITEMS_PER_CHILD))
+    count = min(workers or os.cpu_count() or 1, -(-len(items) // items_per_child))
     setup = (task, blobs, memory_bytes, seconds)
     busy: list[_Child] = []
     idle: list[_Child] = []
@@ -100,7 +102,7 @@ def map_blobs(
                 index = child.index
                 answer = child.answer()
                 busy.remove(child)
-                if child.code in KILLED_FROM_OUTSIDE and index not in tried_twice:
+                if child.may_try_again and index not in tried_twice:
                     tried_twice.add(index)
                     waiting.append(index)
                     continue
@@ -160,6 +162,11 @@ class _Child:
             error, trace = value
             raise error from WorkerError(trace)
         return value
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether something else than the picture may have ended the child: someone killed it, or it couldn't answer."""
+        return self.code is not None and (self.code in KILLED_FROM_OUTSIDE or self.code > 0)
 
     def stop(self) -> None:
         self.connection.close()

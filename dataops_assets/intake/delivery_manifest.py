@@ -68,7 +68,7 @@ def parse(name: str, data: bytes) -> DeliveryManifest:
     rows, warnings = _json(text) if name.endswith(".json") else _csv(text)
     files: dict[str, Listed] = {}
     for number, row in enumerate(rows, start=1):
-        listed = _listed(row, number)
+        listed = read_row(row, number)
         if listed.path in files:
             raise ManifestError("MANIFEST_SCHEMA", f"path {listed.path!r} is listed twice")
         files[listed.path] = listed
@@ -116,7 +116,8 @@ def _csv(text: str) -> tuple[list[dict[str, Any]], set[str]]:
     return cleaned, warnings
 
 
-def _listed(row: dict[str, Any], number: int) -> Listed:
+def read_row(row: dict[str, Any], number: int) -> Listed:
+    """One entry of a manifest; `number` (from 1) is for the sentence of a ManifestError."""
     path = row.get("path")
     if not isinstance(path, str) or not path:
         raise ManifestError("MANIFEST_SCHEMA", f"entry {number} has no path")

@@ -19,9 +19,7 @@ from dataops_assets.intake.bounds import CHUNK_BYTES, Budget, Member, Refused, T
 from dataops_assets.intake.landing import Delivery, walk
 from dataops_assets.spec import IntakeLimits
 
-__all__ = ["ARCHIVE_MAGIC", "Member", "Refused", "TooLarge", "members", "readable"]
-
-ARCHIVE_MAGIC = (*zips.MAGIC, *tars.CODECS, *tars.OTHER_FORMATS)
+__all__ = ["Member", "Refused", "TooLarge", "members", "readable"]
 
 
 def members(delivery: Delivery, limits: IntakeLimits) -> Iterator[Member]:

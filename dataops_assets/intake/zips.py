@@ -199,15 +199,15 @@ def _data_positions(file: IO[bytes], entries: list[_Entry], start: int, budget: 
             says otherwise than the directory.
     """
     ordered = sorted(entries, key=lambda entry: entry.at)
-    pairs = list(zip(ordered, [*[entry.at for entry in ordered[1:]], start], strict=False))
-    for entry, following in pairs:
+    nexts = [*(entry.at for entry in ordered), start][1:]
+    for entry, following in zip(ordered, nexts, strict=True):
         if entry.at + LOCAL.size + len(entry.raw) + entry.packed > following:
             code, what = ("ARCHIVE_CORRUPT", "the directory") if following == start else ("BOMB", "another member")
             raise budget.refused(code, f"{entry.path[:80]!r} shares bytes with {what}")
     if (ordered[0].at if ordered else start) > 0:
         raise budget.refused("POLYGLOT", "a zip with something else before it")
     found = {}
-    for entry, following in pairs:
+    for entry, following in zip(ordered, nexts, strict=True):
         found[entry.at] = _local(file, entry, budget)
         end = found[entry.at] + entry.packed
         if end > following:

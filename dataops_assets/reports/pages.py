@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import os
-import random
 from pathlib import Path
 from typing import Any
 
+from dataops_assets import atomic
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports import shown
 from dataops_assets.reports.panels import Page, Picture, Table
@@ -34,15 +33,12 @@ def write(store: Store, spec: ProjectSpec, made: Manifest, said: dict[str, str],
     else:
         title = f"{made.asset} · {made.partition}" if made.partition != "-" else made.asset
         text = page(title, f"{spec.name}, version {made.version}", {**said, **shown.parts(store, spec, made), "expectations": expectations})
-    return put(path, text)
+    return put(path, text, store.home.tmp)
 
 
-def put(path: Path, text: str) -> Path:
-    """Write a page so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{random.getrandbits(32):x}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def put(path: Path, text: str, tmp: Path) -> Path:
+    """Write a page so that a reader never sees half of it; `tmp` is the home's folder for unfinished files."""
+    atomic.write(path, text.encode("utf-8", "replace"), tmp)
     return path
 
 

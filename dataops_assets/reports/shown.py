@@ -47,6 +47,7 @@ def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
         "pictures accepted": sheet(store.blobs, _spread(accepted), "accepted", caption="category"),
         "pictures refused": sheet(store.blobs, refused.head(PICTURES), "refused"),
         "landing": store.home.landing(spec.name),
+        "delivery report": Page(f"{spec.name}/deliveries/{made.partition}.html"),
     }
 
 

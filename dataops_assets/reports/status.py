@@ -35,13 +35,22 @@ class Status:
     def lines(self) -> list[str]:
         shown = [f"{self.project}: spent or committed {self.spent:,.2f} of {self.budget:,.2f} {self.currency}"]
         shown += [
+            f"  PARKED {row['drop_id']} ({row['vendor']}/{row['name']}): {row['reason']}\n"
+            f"    It isn't tried any more. Mend what is wrong, then: dataops retry {self.project} {row['drop_id']}"
+            for row in self.drops
+            if row["status"] == "parked"
+        ]
+        shown += [
             f"  {row['stage']:<16} {row['released']:>4} released {row['rows']:>8,} rows"
             + (f"  {row['held']} held back" if row["held"] else "")
             for row in self.stages
             if row["partitions"]
         ]
         shown += [
-            f"  drop {row['drop_id']} ({row['vendor']}/{row['name']}): {row['status']}" + (f", {row['reason']}" if row["reason"] else "")
+            f"  drop {row['drop_id']} ({row['vendor']}/{row['name']}): {row['status']}"
+            + (f", {row['reason']}" if row["reason"] and row["status"] != "parked" else "")
+            + (f", replaces {row['supersedes']}" if row["supersedes"] else "")
+            + (f", replaced by {row['superseded_by']}" if row["superseded_by"] else "")
             for row in self.drops
         ]
         shown += [f"  {row['outcome'].upper()} {row['asset']} {row['partition']}: {row['why']}" for row in self.held]
@@ -71,6 +80,8 @@ def of(store: Store, spec: ProjectSpec) -> Status:
     drops = store.drops.rows()
     drops = drops[drops["project"] == spec.name].drop_duplicates("drop_id", keep="last")
     listed = records(drops[["drop_id", "vendor", "name", "status", "reason", "supersedes"]])
+    newer = {row["supersedes"]: row["drop_id"] for row in listed if row["supersedes"]}
+    listed = [{**row, "superseded_by": newer.get(row["drop_id"])} for row in listed]
     return Status(
         spec.name, listed, stages, held, classes(store, spec), round(store.spent(spec.name), 2), spec.brief.budget, spec.brief.currency
     )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import re
+import os
 import unicodedata
-import warnings as warnings_
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
 
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.intake import delivery_manifest, landing, members
+from dataops_assets.imaging.headers import read_headers
+from dataops_assets.intake import delivery_manifest, landing, members, urls
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
-from dataops_assets.spec import ImageVendor, ProjectSpec
+from dataops_assets.intake.journal import Journal
+from dataops_assets.intake.taking import Row, Taken, take
+from dataops_assets.spec import ImageVendor, IntakeLimits, ProjectSpec, UrlLists
 
 FORMATS = {
     "JPEG": {"jpg", "jpeg", "jpe", "jfif"},
@@ -29,9 +30,12 @@ FORMATS = {
     "GIF": {"gif"},
 }
 KNOWN_SUFFIXES = set().union(*FORMATS.values())
-JUNK = re.compile(r"(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*|\.[^/]+|__MACOSX/.*)$", re.IGNORECASE)
 HELD = ("INCOMPLETE", "MANIFEST_MISSING", "MANIFEST_FILE_MISSING")
-PROGRESS_EVERY = 20
+WHOLE_DROP = ("NESTED_ARCHIVE", "DUPLICATE_NAME_CONFLICT", "CHECKSUM_MISMATCH")  # one such file is enough
+
+
+class Unfetched(RuntimeError):
+    """Some addresses of a list didn't answer; what came is kept, and another try asks for the rest only."""
 
 
 @dataclass(frozen=True)
@@ -52,95 +56,132 @@ def receive(
     drop_id: str,
     spec: ProjectSpec,
     blobs: Blobs,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    journal: Journal,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Receipt:
     """Take a delivery in. Whatever is wrong with it ends in a reason code, not in an exception.
 
     Accepted and quarantined bytes are kept as blobs; a drop that is refused as a whole keeps the rows seen so far as
-    quarantined, with the drop's reason.
+    quarantined, with the drop's reason. Killed half-way, it goes on from what the journal says is kept.
+
+    Args:
+        delivery: A folder or an archive in landing.
+        drop_id: The drop it is.
+        spec: The project; its `sources` say what may come.
+        blobs: Where bytes are kept.
+        journal: Of this drop in this state.
+        progress: Called with what is being done, how much of it is done, and of how much.
+
+    Raises:
+        Unfetched: when addresses of a list don't answer.
+        OSError: when landing can't be read or the store can't be written to.
     """
     vendor = spec.sources.vendor(delivery.vendor)
-    content = landing.content_sha256(delivery)
-    rows: list[dict[str, Any]] = []
-    refusal = "" if vendor is not None else "VENDOR_UNKNOWN"
-    named: tuple[str, bytes] | None = None
-    if not refusal:
-        try:
-            for member in members.members(delivery, spec.sources.limits):
-                row, data = _read(member, spec, blobs)
-                rows.append(row)
-                if data is not None and (named is None or member.path == delivery_manifest.find([named[0], member.path])):
-                    named = member.path, data
-                if len(rows) % PROGRESS_EVERY == 0:
-                    progress(len(rows), len(rows))
-        except members.Refused as error:
-            refusal = error.code
-        except OSError as error:
-            if error.errno is not None and not delivery.path.exists():
-                refusal = "INCOMPLETE"
-            else:
-                raise
-    progress(len(rows), len(rows))
+    if vendor is None:
+        rows = _unread(delivery, spec)
+        return _receipt(delivery, drop_id, Taken(rows, len(rows), refusal="VENDOR_UNKNOWN"), "VENDOR_UNKNOWN")
+    before = landing.fingerprint(delivery)
+    total = 0 if delivery.is_archive else sum(1 for _ in landing.walk(delivery.path))
+    limits = spec.sources.limits_for(vendor.name)
+    source = _source(delivery, spec.sources.urls, limits)
+    taken = take(source.members, blobs, journal, lambda done: progress("files kept", done, max(done, total)), source.lists)
+    if taken.unreachable:
+        path, why = min(taken.unreachable.items())
+        raise Unfetched(f"{len(taken.unreachable)} of {taken.seen} files could not be fetched, first {path}: {why}")
+    refusal = taken.refusal or ("INCOMPLETE" if landing.fingerprint(delivery) != before else "")
+    _describe(taken.rows, blobs, spec, vendor, lambda done, count: progress("headers read", done, count))
+    _name_twins(taken.rows)
     missing: list[str] = []
-    if not refusal and vendor is not None:
-        refusal, missing = _apply_manifest(rows, named, vendor, spec)
-    _name_collisions(rows)
-    _duplicates(rows)
-    if not refusal and not any(row["status"] != "ignored" for row in rows):
+    if not refusal:
+        refusal, missing = _apply_manifest(taken.rows, taken.manifest, source.facts, blobs, vendor, spec)
+    _mark_names(taken.rows)
+    _duplicates(taken.rows)
+    faults = {row["reason"] for row in taken.rows}
+    refusal = refusal or next((code for code in WHOLE_DROP if code in faults), "MANIFEST_FILE_MISSING" if missing else "")
+    if not refusal and not any(row["status"] != "ignored" for row in taken.rows):
         refusal = "EMPTY_DROP"
-    return _receipt(delivery, drop_id, content, rows, refusal, missing)
+    return _receipt(delivery, drop_id, taken, refusal, missing)
 
 
-def _read(member: members.Member, spec: ProjectSpec, blobs: Blobs) -> tuple[dict[str, Any], bytes | None]:
-    """A member's row, and its bytes if it is a manifest."""
-    row: dict[str, Any] = {"path": member.path, "warnings": set(member.warnings), "status": "accepted", "reason": None}
-    if member.fault:
-        return {**row, "status": "quarantined", "reason": member.fault}, None
-    if member.path in landing.MARKERS or JUNK.search(member.path):
-        size = sum(len(chunk) for chunk in member.chunks)
-        reason = None if member.path in landing.MARKERS else "JUNK_IGNORED"
-        return {**row, "status": "ignored", "reason": reason, "size_bytes": size}, None
+@dataclass(frozen=True)
+class _Source:
+    """Where a delivery's members come from, and what a list of addresses says of them."""
+
+    members: Iterable[members.Member]
+    lists: tuple[str, ...] = ()
+    facts: Mapping[str, Listed] = field(default_factory=dict)
+
+
+def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits) -> _Source:
+    """The files of a delivery, and those that a list of addresses in it leads to."""
+    held = members.members(delivery, limits)
+    path = delivery.path / urls.NAME
+    if delivery.is_archive or path.is_symlink() or not path.is_file():
+        return _Source(held)
+    refusal: members.Refused | None = None
+    addresses = urls.UrlList(())
     try:
-        sha256, size = blobs.put_stream(member.chunks)
-    except members.TooLarge:
-        return {**row, "status": "quarantined", "reason": "TOO_LARGE"}, None
-    row |= {"sha256": sha256, "image_id": sha256, "size_bytes": size}
-    if member.path in delivery_manifest.NAMES:
-        return {**row, "status": "ignored"}, blobs.read(sha256)
-    fault, header = _header(blobs.read(sha256), member.path, spec.sources.limits.pixels) if size else ("ZERO_BYTE", {})
-    row |= header
-    if fault:
-        row |= {"status": "quarantined", "reason": fault}
-    return row, None
+        with open(path, "rb") as file:
+            addresses = urls.parse(file.read(delivery_manifest.MAX_BYTES + 1), limits.members)
+        urls.check(addresses, rules)
+    except ManifestError as error:
+        refusal = members.Refused(error.code, str(error))
+    except members.Refused as error:
+        refusal = error
+
+    def all_members() -> Iterator[members.Member]:
+        yield from held
+        if refusal is not None:
+            raise refusal
+        yield from urls.bounded(urls.fetch(addresses, rules, limits.member_bytes), limits.total_bytes)
+
+    return _Source(all_members(), (urls.NAME,), {address.path: address.listed for address in addresses.files})
 
 
-def _header(data: bytes, path: str, pixels: int) -> tuple[str, dict[str, Any]]:
-    """Fault code ('' when none) and header facts of a picture; decodes nothing."""
-    from PIL import Image
+def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
+    """A row for each file of a stranger's folder, or for its archive: named, and not opened."""
+    names = [delivery.name] if delivery.is_archive else [os.path.relpath(one.path, delivery.path) for one in landing.walk(delivery.path)]
+    told = [members.readable(name) for name in names[: spec.sources.limits.members]]
+    return [{"path": path, "warnings": marks, "status": "quarantined", "reason": None} for path, marks in told]
 
-    if data.startswith(members.ARCHIVE_MAGIC):
-        return "NESTED_ARCHIVE", {}
-    try:
-        with warnings_.catch_warnings():
-            warnings_.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                facts: dict[str, Any] = {"format": image.format, "width_px": image.width, "height_px": image.height}
-                frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    except Image.DecompressionBombError:
-        return "TOO_LARGE", {}
-    except Exception:  # Pillow raises ten types and more on hostile headers
-        suffix = path.rsplit(".", 1)[-1].lower()
-        return "CORRUPT" if suffix in KNOWN_SUFFIXES else "TYPE_MISMATCH", {}
-    suffix = path.rsplit(".", 1)[-1].lower() if "." in path.rsplit("/", 1)[-1] else ""
-    if facts["format"] not in FORMATS or (suffix in KNOWN_SUFFIXES and suffix not in FORMATS[facts["format"]]):
-        return "TYPE_MISMATCH", facts
-    if facts["width_px"] * facts["height_px"] > pixels:
-        return "TOO_LARGE", facts
-    return ("MULTI_FRAME" if frames > 1 else ""), facts
+
+def _describe(rows: list[Row], blobs: Blobs, spec: ProjectSpec, vendor: ImageVendor, progress: Callable[[int, int], None]) -> None:
+    """Format and size of each accepted file, or the fault for which it isn't."""
+    pictures = [row for row in rows if row["status"] == "accepted"]
+    limits = spec.sources.limits_for(vendor.name)
+    found = read_headers(
+        sorted({row["sha256"] for row in pictures}), blobs, limits.pixels, workers=spec.cleaning.workers,
+        memory_bytes=spec.cleaning.worker_memory_bytes, seconds=spec.cleaning.image_seconds, progress=progress,
+    )  # fmt: skip
+    for row in pictures:
+        header = found[row["sha256"]]
+        row |= {"format": header.format, "width_px": header.width_px, "height_px": header.height_px}
+        fault = header.fault if header.format is None else _name_fault(row["path"], header.format, vendor) or header.fault
+        if header.fault == "TYPE_MISMATCH" and _suffix(row["path"]) in KNOWN_SUFFIXES:
+            fault = "CORRUPT"  # it says it is a picture
+        if fault:
+            row |= {"status": "quarantined", "reason": fault}
+
+
+def _name_fault(path: str, format_: str, vendor: ImageVendor) -> str:
+    suffix = _suffix(path)
+    is_other = format_ not in FORMATS or (suffix in KNOWN_SUFFIXES and suffix not in FORMATS[format_])
+    is_taken = ("JPEG" if format_ == "MPO" else format_) in vendor.formats
+    return "TYPE_MISMATCH" if is_other or not is_taken else ""
+
+
+def _suffix(path: str) -> str:
+    name = path.rsplit("/", 1)[-1]
+    return name.rsplit(".", 1)[-1].lower() if "." in name else ""
 
 
 def _apply_manifest(
-    rows: list[dict[str, Any]], named: tuple[str, bytes] | None, vendor: ImageVendor, spec: ProjectSpec
+    rows: list[Row],
+    named: tuple[str, str] | None,
+    addressed: Mapping[str, Listed],
+    blobs: Blobs,
+    vendor: ImageVendor,
+    spec: ProjectSpec,
 ) -> tuple[str, list[str]]:
     """Fill in what the manifest says and check files against it; returns the drop's refusal and the paths that are missing."""
     listed: dict[str, Listed] = {}
@@ -148,15 +189,18 @@ def _apply_manifest(
         return "MANIFEST_MISSING", []
     if named is not None:
         try:
-            listed = {row.path: row for row in delivery_manifest.parse(*named).files}
+            with blobs.open(named[1]) as file:
+                told = delivery_manifest.parse(named[0], file.read(delivery_manifest.MAX_BYTES + 1))
         except ManifestError as error:
             return error.code, []
+        listed = {row.path: row for row in told.files}
+        next(row for row in rows if row["path"] == named[0])["warnings"] += told.warnings
     for row in rows:
         if row["path"] in delivery_manifest.NAMES and named is not None and row["path"] != named[0]:
             row |= {"status": "ignored", "reason": "EXTRA_MANIFEST"}
         if row["status"] == "ignored":
             continue
-        entry = listed.get(row["path"])
+        entry = listed.get(row["path"]) or addressed.get(row["path"])
         words = entry or Listed(row["path"])
         row["category"] = words.category or vendor.category
         row["license"] = words.license or vendor.license
@@ -164,14 +208,14 @@ def _apply_manifest(
         row["captured_at"], row["group_id"] = words.captured_at, words.group
         row["price"] = words.price if words.price is not None else vendor.price_per_image
         if row["status"] == "accepted":
-            fault = _against(row, entry, bool(listed), spec)
+            fault = _against(row, entry, named is not None, spec)
             if fault:
                 row |= {"status": "quarantined", "reason": fault}
     present = {row["path"] for row in rows}
     return "", sorted(listed.keys() - present)
 
 
-def _against(row: dict[str, Any], entry: Listed | None, has_manifest: bool, spec: ProjectSpec) -> str:
+def _against(row: Row, entry: Listed | None, has_manifest: bool, spec: ProjectSpec) -> str:
     if has_manifest and entry is None:
         return "MANIFEST_FILE_UNLISTED"
     if entry is not None:
@@ -185,35 +229,37 @@ def _against(row: dict[str, Any], entry: Listed | None, has_manifest: bool, spec
     return ""
 
 
-def _name_collisions(rows: list[dict[str, Any]]) -> None:
-    """Names that come twice get `#2`; names that a file system or a reader may confuse are marked."""
-    seen: Counter[str] = Counter()
-    content: dict[str, Any] = {}
+def _name_twins(rows: list[Row]) -> None:
+    """A name that comes again gets `#2`: the same bytes are a duplicate, others a conflict."""
+    first: dict[str, Row] = {}
+    taken = {row["path"] for row in rows}
     for row in rows:
         name = row["path"]
-        seen[name] += 1
-        if seen[name] > 1:
-            row["path"] = f"{name}#{seen[name]}"
-            is_same = content[name] == row.get("sha256")
-            row |= {
-                "status": "duplicate" if is_same else "quarantined",
-                "reason": "DUPLICATE_NAME" if is_same else "DUPLICATE_NAME_CONFLICT",
-            }
-        content.setdefault(name, row.get("sha256"))
+        held = first.setdefault(name, row)
+        if held is row:
+            continue
+        row["path"] = next(free for number in count(2) if (free := f"{name}#{number}") not in taken)
+        taken.add(row["path"])
+        is_same = held.get("sha256") is not None and held.get("sha256") == row.get("sha256")
+        row["status"], row["reason"] = ("duplicate", "DUPLICATE_NAME") if is_same else ("quarantined", "DUPLICATE_NAME_CONFLICT")
+
+
+def _mark_names(rows: list[Row]) -> None:
+    """Mark names that a file system or a reader may take for one another."""
     for code, fold in (("NAME_CASE_COLLISION", str.casefold), ("NAME_UNICODE_COLLISION", _normal)):
-        held: dict[str, set[str]] = {}
+        held: dict[str, Row] = {}
         for row in rows:
-            held.setdefault(fold(row["path"]), set()).add(row["path"])
-        for row in rows:
-            if len(held[fold(row["path"])]) > 1:
-                row["warnings"].add(code)
+            first = held.setdefault(fold(row["path"]), row)
+            for twin in (first, row) if first is not row else ():
+                if code not in twin["warnings"]:
+                    twin["warnings"] += (code,)
 
 
 def _normal(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _duplicates(rows: list[dict[str, Any]]) -> None:
+def _duplicates(rows: list[Row]) -> None:
     first: set[str] = set()
     for row in sorted((row for row in rows if row["status"] == "accepted"), key=lambda row: str(row["path"])):
         if row["sha256"] in first:
@@ -221,25 +267,27 @@ def _duplicates(rows: list[dict[str, Any]]) -> None:
         first.add(row["sha256"])
 
 
-def _receipt(
-    delivery: landing.Delivery, drop_id: str, content: str, rows: list[dict[str, Any]], refusal: str, missing: list[str]
-) -> Receipt:
+def _receipt(delivery: landing.Delivery, drop_id: str, taken: Taken, refusal: str, missing: Sequence[str] = ()) -> Receipt:
+    rows, seen = taken.rows, taken.seen
+    if not rows and refusal and refusal != "EMPTY_DROP":  # nothing in it could be named: the archive itself stands for it
+        rows, seen = [{"path": members.readable(delivery.name)[0], "warnings": (), "status": "quarantined", "reason": refusal}], 1
     if refusal:
         for row in rows:
             if row["status"] != "ignored":
                 row |= {"status": "held" if refusal in HELD else "quarantined", "reason": row["reason"] or refusal}
-    seen = len(rows)
-    rows = rows + [{"path": f"{path}", "status": "held", "reason": "MANIFEST_FILE_MISSING", "warnings": set()} for path in missing]
-    made = [{**row, "drop_id": drop_id, "vendor": delivery.vendor, "warnings": "|".join(sorted(row["warnings"])) or None} for row in rows]
-    frame = pd.DataFrame(made, columns=list(CONTRACTS["raw_images"].columns))
+    rows = rows + [{"path": path, "status": "held", "reason": "MANIFEST_FILE_MISSING", "warnings": ()} for path in missing]
+    columns = {name: pd.Series([row.get(name) for row in rows], dtype="object") for name in CONTRACTS["raw_images"].columns}
+    columns["warnings"] = pd.Series(["|".join(sorted(row["warnings"])) or None for row in rows], dtype="object")
+    frame = pd.DataFrame(columns).assign(drop_id=drop_id, vendor=delivery.vendor)
     tally = Counter(frame["status"])
-    reasons = sorted({refusal} - {""} | ({"MANIFEST_FILE_MISSING"} if missing else set()))
+    reasons = {refusal}
     if refusal:
         status = "held" if refusal in HELD else "rejected"
     elif not tally["accepted"]:
-        status, reasons = "rejected", sorted({row["reason"] for row in made if row["reason"]} - {"JUNK_IGNORED"})
+        status, reasons = "rejected", {row["reason"] for row in rows if row["reason"]} - {"JUNK_IGNORED"}
     else:
         status = "partial" if tally["quarantined"] or tally["held"] else "accepted"
-        reasons = sorted({row["reason"] for row in made if row["status"] in ("quarantined", "held")})
+        reasons = {row["reason"] for row in rows if row["status"] in ("quarantined", "held")}
     size = int(sum(row.get("size_bytes") or 0 for row in rows))
-    return Receipt(frame, status, "|".join(reasons), seen, size, content, {})
+    facts: dict[str, float | int | str] = {"detail": taken.detail} if taken.detail else {}
+    return Receipt(frame, status, "|".join(sorted(reasons)), seen, size, taken.content_sha256(delivery), facts)

@@ -47,6 +47,44 @@ def test_folders_and_archives_are_deliveries_and_nothing_else_is(tmp_path: Path)
     assert [(one.name, one.is_archive) for one in found] == [("folder", False), ("x.zip", True), ("y.tar.gz", True), ("z.TGZ", True)]
 
 
+def test_what_cannot_be_looked_into_is_said_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(tmp_path)
+    (tmp_path / "dresses" / "linked").symlink_to(tmp_path)
+    (tmp_path / "dresses" / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(folder: Path | str) -> object:
+        if os.fspath(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found, faults = landing.scan(tmp_path, "dresses")
+    assert [one.name for one in found] == ["d1"]
+    assert faults == {"closed": "can't be read: Permission denied", "linked": "is a link, and links are not followed: make it a folder"}
+
+
+def test_names_are_valid_text_and_two_that_read_the_same_are_not_mixed_up(tmp_path: Path) -> None:
+    vendor = os.fsencode(tmp_path / "dresses" / "atelier")
+    for name in (b"a-\xff", b"a-\\xff"):
+        os.makedirs(vendor + b"/" + name)
+    found, faults = landing.scan(tmp_path, "dresses")
+    assert [one.name for one in found] == ["a-\\xff"]
+    assert faults == {"atelier/a-\\xff (again)": "two names read the same once made valid text: rename one"}
+
+
+def test_a_listing_tells_paths_and_sizes_and_no_times_or_markers(tmp_path: Path) -> None:
+    given_ = deliver(tmp_path, a=b"1", b=b"2")
+    before = landing.look(given_)
+    os.utime(given_.path / "a", ns=(1, 1))
+    deliver(tmp_path, _COMPLETE=b"")
+    after = landing.look(given_)
+    assert (after.listing, after.bytes, after.files) == (before.listing, 2, {"a", "b", "_COMPLETE"})
+    assert after.fingerprint == landing.fingerprint(given_) != before.fingerprint
+    deliver(tmp_path, a=b"11")
+    assert landing.listing(given_) != before.listing
+
+
 @given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=300), st.integers(1, 99))
 def test_a_drop_id_is_our_slug_whatever_the_vendor_calls_it(vendor: str, name: str, generation: int) -> None:
     made = landing.drop_id_of(vendor.encode("utf-8", "replace").decode(), name.encode("utf-8", "replace").decode(), generation)

@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,10 +21,11 @@ from PIL import Image
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.intake import landing
+from dataops_assets.intake import landing, members, urls
+from dataops_assets.intake.journal import Journal
 from dataops_assets.manifest import conform
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages.raw_images import Receipt, receive
+from dataops_assets.stages.raw_images import Receipt, Unfetched, receive
 from tests.conftest import changed
 
 
@@ -58,9 +59,8 @@ def take(tmp_path: Path, garments: ProjectSpec) -> Take:
             (path / name).write_bytes(data)
         before = outside()
         spec = changed(garments, sources=sources) if sources else garments
-        receipt = receive(
-            landing.Delivery("garments", vendor, path.name, path, archive is not None), "d", spec, Blobs(str(tmp_path / "store"))
-        )
+        delivery = landing.Delivery("garments", vendor, path.name, path, archive is not None)
+        receipt = receive(delivery, "d", spec, Blobs(str(tmp_path / "store")), Journal(tmp_path / "store" / landing.fingerprint(delivery)))
         assert outside() == before
         conform(receipt.frame, CONTRACTS["raw_images"])
         return receipt
@@ -114,7 +114,6 @@ class TestFiles:
             ("a.txt", b"hello", ("quarantined", "TYPE_MISMATCH")),
             ("a.jpg", picture(1, "PNG"), ("quarantined", "TYPE_MISMATCH")),
             ("a.gif", picture(1, "GIF", frames=3), ("quarantined", "MULTI_FRAME")),
-            ("a.zip", zipped(("x.jpg", picture()))[1], ("quarantined", "NESTED_ARCHIVE")),
             (".DS_Store", b"junk", ("ignored", "JUNK_IGNORED")),
             ("__MACOSX/._a.jpg", b"junk", ("ignored", "JUNK_IGNORED")),
             ("_COMPLETE", b"", ("ignored", None)),
@@ -125,6 +124,10 @@ class TestFiles:
         assert verdicts(receipt)[name] == verdict
         assert verdicts(receipt)["good.jpg"] == ("accepted", None)
         assert receipt.status == ("partial" if verdict[0] == "quarantined" else "accepted")
+
+    def test_an_archive_among_the_files_refuses_the_delivery(self, take: Take) -> None:
+        receipt = take({"good.jpg": picture(9), "more.zip": zipped(("x.jpg", picture()))[1]})
+        assert (receipt.status, receipt.reason) == ("rejected", "NESTED_ARCHIVE")
 
     def test_the_same_content_twice_is_a_duplicate(self, take: Take) -> None:
         seen = verdicts(take({"a.jpg": picture(1), "b.jpg": picture(1)}))
@@ -192,19 +195,27 @@ class TestManifest:
         assert (receipt.status, receipt.reason) == ("rejected", reason)
         assert verdicts(receipt)["a.jpg"] == ("quarantined", reason)
 
-    def test_files_that_differ_from_it_are_left_out(self, take: Take) -> None:
-        rows = [{"path": "a.jpg", "sha256": "0" * 64}, {"path": "b.jpg", "bytes": 1}, {"path": "gone.jpg"}, {"path": "d.jpg"}]
-        given_ = {"manifest.json": json.dumps({"files": rows}).encode()}
-        receipt = take({**given_, **{f"{name}.jpg": picture(number) for number, name in enumerate("abcd")}})
-        assert verdicts(receipt) == {
-            "manifest.json": ("ignored", None),
-            "a.jpg": ("quarantined", "CHECKSUM_MISMATCH"),
-            "b.jpg": ("quarantined", "CHECKSUM_MISMATCH"),
-            "c.jpg": ("quarantined", "MANIFEST_FILE_UNLISTED"),
-            "d.jpg": ("accepted", None),
-            "gone.jpg": ("held", "MANIFEST_FILE_MISSING"),
-        }
-        assert receipt.status == "partial"
+    def test_files_it_does_not_list_are_left_out(self, take: Take) -> None:
+        given_ = {"manifest.json": b'{"files": [{"path": "a.jpg"}]}', "a.jpg": picture(1), "b.jpg": picture(2)}
+        receipt = take(given_)
+        assert verdicts(receipt)["b.jpg"] == ("quarantined", "MANIFEST_FILE_UNLISTED")
+        assert (receipt.status, verdicts(receipt)["a.jpg"]) == ("partial", ("accepted", None))
+
+    @pytest.mark.parametrize("facts", [{"sha256": "0" * 64}, {"bytes": 1}])
+    def test_a_file_that_differs_from_it_refuses_the_delivery(self, take: Take, facts: dict[str, Any]) -> None:
+        rows = [{"path": "a.jpg", **facts}, {"path": "b.jpg"}]
+        receipt = take({"manifest.json": json.dumps({"files": rows}).encode(), "a.jpg": picture(1), "b.jpg": picture(2)})
+        assert (receipt.status, receipt.reason) == ("rejected", "CHECKSUM_MISMATCH")
+
+    def test_a_file_it_lists_and_that_is_not_there_is_waited_for(self, take: Take) -> None:
+        rows = [{"path": "a.jpg"}, {"path": "gone.jpg"}]
+        receipt = take({"manifest.json": json.dumps({"files": rows}).encode(), "a.jpg": picture(1)})
+        assert (receipt.status, receipt.reason) == ("held", "MANIFEST_FILE_MISSING")
+        assert verdicts(receipt)["gone.jpg"] == verdicts(receipt)["a.jpg"] == ("held", "MANIFEST_FILE_MISSING")
+
+    def test_an_unknown_field_is_a_warning(self, take: Take) -> None:
+        frame = take({"manifest.json": b'{"files": [{"path": "a.jpg", "color": "red"}]}', "a.jpg": picture()}).frame.set_index("path")
+        assert frame.loc["manifest.json", "warnings"] == "MANIFEST_UNKNOWN_FIELD"
 
     def test_a_second_manifest_is_left_aside(self, take: Take) -> None:
         given_ = {"manifest.json": b'{"files": [{"path": "a.jpg"}]}', "manifest.csv": b"path\nb.jpg\n", "a.jpg": picture()}
@@ -272,9 +283,11 @@ class TestArchives:
 
     @pytest.mark.filterwarnings("ignore:Duplicate name")
     def test_a_name_that_comes_twice(self, take: Take) -> None:
-        seen = verdicts(take(archive=zipped(("a.jpg", picture(1)), ("a.jpg", picture(1)), ("a.jpg", picture(2)))))
-        assert seen["a.jpg#2"] == ("duplicate", "DUPLICATE_NAME")
-        assert seen["a.jpg#3"] == ("quarantined", "DUPLICATE_NAME_CONFLICT")
+        receipt = take(archive=zipped(("a.jpg", picture(1)), ("a.jpg", picture(1)), ("a.jpg#2", picture(2))))
+        assert verdicts(receipt)["a.jpg#3"] == ("duplicate", "DUPLICATE_NAME")
+        assert receipt.status == "accepted"
+        receipt = take(archive=zipped(("a.jpg", picture(1)), ("a.jpg", picture(2))))
+        assert (receipt.status, receipt.reason) == ("rejected", "DUPLICATE_NAME_CONFLICT")
 
     def test_an_archive_cut_anywhere_never_raises(self, take: Take) -> None:
         for name, data in (
@@ -294,6 +307,43 @@ def test_links_in_a_folder_are_not_followed(take: Take, tmp_path: Path) -> None:
 def test_an_unknown_vendor_is_refused(take: Take) -> None:
     receipt = take({"a.jpg": picture()}, vendor="stranger")
     assert (receipt.status, receipt.reason) == ("rejected", "VENDOR_UNKNOWN")
+    assert verdicts(receipt) == {"a.jpg": ("quarantined", "VENDOR_UNKNOWN")}
+    assert receipt.files_seen == 1
+
+
+def test_a_vendor_may_be_held_to_some_formats_and_to_bounds_of_its_own(take: Take) -> None:
+    given_ = {"a.jpg": picture(1), "b.png": picture(2, "PNG"), "c.bmp": picture(3, "BMP", (40, 40))}
+    seen = verdicts(take(given_, licenses=[], vendors=[{"name": "acme", "formats": ["JPEG", "BMP"], "limits": {"member_bytes": 2000}}]))
+    assert seen["b.png"] == ("quarantined", "TYPE_MISMATCH")
+    assert seen["c.bmp"] == ("quarantined", "TOO_LARGE")
+    assert seen["a.jpg"] == ("accepted", None)
+
+
+def test_what_was_kept_before_a_kill_is_not_read_again(tmp_path: Path, garments: ProjectSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+    delivery = landing.Delivery("garments", "acme", "drop", folder, False)
+    blobs, journal = Blobs(str(tmp_path / "store")), tmp_path / "journal"
+    whole = receive(delivery, "d", garments, Blobs(str(tmp_path / "other")), Journal(tmp_path / "other.journal"))
+    read: list[str] = []
+    real = members._pieces
+
+    def reading(path: str, *rest: Any) -> Any:
+        if len(read) == 4:
+            raise OSError(5, "Input/output error")
+        read.append(path)
+        return real(path, *rest)
+
+    monkeypatch.setattr(members, "_pieces", reading)
+    with pytest.raises(OSError, match="Input/output"):
+        receive(delivery, "d", garments, blobs, Journal(journal))
+    assert not list((tmp_path / "store" / "tmp").iterdir())
+    monkeypatch.setattr(members, "_pieces", lambda path, *rest: read.append(path) or real(path, *rest))
+    again = receive(delivery, "d", garments, blobs, Journal(journal))
+    assert again.frame.equals(whole.frame)
+    assert again.content_sha256 == landing.content_sha256(delivery)
 
 
 FILE = st.one_of(st.binary(max_size=40), st.integers(0, 4).map(picture), st.integers(0, 2).map(lambda n: picture(n, "PNG")))
@@ -313,7 +363,13 @@ def test_every_file_has_one_row_and_one_status(garments: ProjectSpec, files: dic
             except OSError:  # a file where another name needs a folder
                 continue
         there = sum(1 for path in folder.rglob("*") if path.is_file())
-        receipt = receive(landing.Delivery("garments", "acme", "drop", folder, False), "d", garments, Blobs(root + "/store"))
+        receipt = receive(
+            landing.Delivery("garments", "acme", "drop", folder, False),
+            "d",
+            garments,
+            Blobs(root + "/store"),
+            Journal(Path(root + "/journal")),
+        )
         frame = conform(receipt.frame, CONTRACTS["raw_images"])
         assert receipt.files_seen == len(frame) == there
         assert set(frame["status"]) <= {"accepted", "duplicate", "ignored", "quarantined", "held"}
@@ -323,7 +379,45 @@ def test_every_file_has_one_row_and_one_status(garments: ProjectSpec, files: dic
 def test_nine_hundred_hostile_pictures_are_one_delivery(shared: Path, tmp_path: Path, garments: ProjectSpec) -> None:
     started = time.monotonic()
     folder = shared / "images_hostile"
-    receipt = receive(landing.Delivery("garments", "acme", "hostile", folder, False), "d", garments, Blobs(str(tmp_path)))
+    receipt = receive(
+        landing.Delivery("garments", "acme", "hostile", folder, False), "d", garments, Blobs(str(tmp_path)), Journal(tmp_path / "journal")
+    )
     assert len(receipt.frame) == receipt.files_seen == sum(1 for path in folder.rglob("*") if path.is_file())
     assert receipt.frame.loc[receipt.frame["status"] == "quarantined", "reason"].notna().all()
     assert time.monotonic() - started < 120
+
+
+class TestAddresses:
+    """A list of addresses; what is asked and refused on the way is tested in tests/intake/test_urls.py."""
+
+    LIST = b"url,path,category\nhttps://cdn.example.org/1,a.jpg,dress\nhttps://cdn.example.org/2,b.jpg,\nhttps://cdn.example.org/3,c.jpg,\n"
+    RULES: ClassVar[dict[str, Any]] = {"enabled": True, "hosts": ["cdn.example.org"]}
+
+    def test_it_is_refused_where_it_is_not_turned_on(self, take: Take) -> None:
+        receipt = take({"urls.csv": self.LIST, "own.jpg": picture(7)})
+        assert (receipt.status, receipt.reason) == ("rejected", "URL_BLOCKED")
+        assert verdicts(receipt)["own.jpg"] == ("quarantined", "URL_BLOCKED")
+
+    def test_what_it_leads_to_comes_like_any_file(self, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+
+        def chunks(self: Any, address: urls.Address) -> Any:
+            asked.append(address.path)
+            if address.path == "c.jpg":
+                raise urls.Missing("row 3: answered 404")
+            if address.path == "b.jpg" and len(asked) == 2:
+                raise urls.Unreachable("row 2: answered 503")
+            yield picture(len(address.url))
+
+        monkeypatch.setattr(urls._Asker, "chunks", chunks)
+        given_ = {"urls.csv": self.LIST.replace(b"/2", b"/22"), "own.jpg": picture(7)}
+        with pytest.raises(Unfetched, match=r"1 of 5 files could not be fetched, first b.jpg: row 2: answered 503"):
+            take(given_, urls=self.RULES)
+        receipt = take(None, urls=self.RULES)
+        assert asked == ["a.jpg", "b.jpg", "c.jpg", "b.jpg", "c.jpg"]  # what came the first time is not asked for again
+        assert verdicts(receipt) == {
+            "urls.csv": ("ignored", None), "own.jpg": ("accepted", None), "a.jpg": ("accepted", None), "b.jpg": ("accepted", None),
+            "c.jpg": ("quarantined", "MANIFEST_FILE_MISSING"),
+        }  # fmt: skip
+        assert receipt.frame.set_index("path").loc["a.jpg", "category"] == "dress"
+        assert receipt.status == "partial"

@@ -1,0 +1,91 @@
+"""What the sensors of one home tell each other through small files in scratch: who looks now, what was asked for, what hasn't settled.
+
+Losing these files costs a rest of `settle_s`, nothing else: what is done is told by the ledgers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dataops_assets import atomic
+from dataops_assets.home import Home
+
+CLAIM_S = 300.0  # a claim whose run nobody sees after this long may be taken over
+
+
+@contextmanager
+def alone(home: Home, name: str) -> Iterator[bool]:
+    """Whether nobody else is in a block of this name; if so, nobody comes in meanwhile. The kernel frees it when a process dies."""
+    path = home.scratch / "locks" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+class Claims:
+    """Who asked for which work. Use it inside `alone`, which makes reading and writing a claim one step."""
+
+    def __init__(self, home: Home, project: str, kind: str) -> None:
+        self.folder, self.tmp = home.scratch / "claims" / project / kind, home.tmp
+
+    def take(self, work: str, attempt: int, now: float) -> bool:
+        """Claim an attempt; false when it was claimed less than CLAIM_S ago, by whomever."""
+        path = self._path(work)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            held = read(path)
+            if now - float(held.get("at", 0.0)) < CLAIM_S and attempt <= int(held.get("attempt", 0)):
+                return False
+            write(path, {"at": now, "attempt": attempt}, self.tmp)
+            return True
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"at": now, "attempt": attempt}, file)
+        return True
+
+    def renew(self, work: str, attempt: int, now: float) -> None:
+        """Keep the claim of work whose run is alive: daemons that don't see the run see this."""
+        held = read(self._path(work))
+        if held and now - float(held.get("at", 0.0)) > CLAIM_S / 4:
+            write(self._path(work), {"at": now, "attempt": max(attempt, int(held.get("attempt", 0)))}, self.tmp)
+
+    def tidy(self, works: Collection[str], now: float) -> None:
+        """Remove old claims of work that no longer waits."""
+        wanted = {self._path(work).name for work in works}
+        try:
+            with os.scandir(self.folder) as entries:
+                gone = [entry.path for entry in entries if entry.name not in wanted and now - entry.stat().st_mtime > CLAIM_S]
+        except FileNotFoundError:
+            return
+        for path in gone:
+            Path(path).unlink(missing_ok=True)
+
+    def _path(self, work: str) -> Path:
+        return self.folder / hashlib.sha256(work.encode()).hexdigest()[:32]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A small JSON object; empty when it isn't there or was damaged."""
+    try:
+        held = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def write(path: Path, held: Mapping[str, Any], tmp: Path) -> None:
+    """Keep a small JSON object, whole or not at all; `tmp` is the home's folder for unfinished files."""
+    atomic.write(path, json.dumps(held, sort_keys=True).encode(), tmp)

@@ -1,0 +1,57 @@
+"""What of a delivery has been read and kept, so that a run killed half-way goes on from there.
+
+The journal is a note to ourselves: losing it costs reading again, never a file. A line is written after the bytes it speaks of are
+on the disk; one that was torn by a kill is passed over with all that follows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One member that was read: where it stood in the delivery, what it was then, and what came of it."""
+
+    position: int
+    path: str
+    stamp: str
+    sha256: str
+    size_bytes: int
+
+
+class Journal:
+    """Entries of one delivery in one state: another fingerprint is another journal."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held = {entry.position: entry for entry in _read(path)}
+
+    def get(self, position: int, path: str, stamp: str) -> Entry | None:
+        """The entry of a member, if it was read before and is still the same."""
+        entry = self._held.get(position)
+        return entry if entry is not None and (entry.path, entry.stamp) == (path, stamp) else None
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a", encoding="ascii") as file:
+            file.write("".join("\n" + json.dumps(entry) for entry in entries))  # a torn line ends at the next one's start
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Iterable[Entry]:
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").split("\n")
+    except FileNotFoundError:
+        return
+    for line in filter(None, lines):
+        try:
+            entry = Entry(*json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        if isinstance(entry.position, int) and isinstance(entry.size_bytes, int):
+            yield entry

@@ -1,0 +1,130 @@
+"""Taking a delivery's members in: each is kept as a blob and gets a row, whatever else is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataops_assets.blobs import Blobs
+from dataops_assets.intake import delivery_manifest, landing
+from dataops_assets.intake.journal import Entry, Journal
+from dataops_assets.intake.members import Member, Refused, TooLarge
+from dataops_assets.intake.urls import Missing, Unreachable
+
+JUNK = re.compile(r"(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*|\.[^/]+|__MACOSX/.*)$", re.IGNORECASE)
+PROGRESS_EVERY = 20
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Taken:
+    """What came of a delivery's members.
+
+    Attributes:
+        rows: One a member, in the order they came: path, warnings (a tuple), status, reason, and where it was read sha256, size_bytes.
+        seen: Members seen, counted apart from the rows.
+        refusal: Reason code for which the whole delivery can't be taken, or ''.
+        detail: The refusal in words.
+        manifest: Name and sha256 of the delivery's manifest.
+        has_addresses: Whether some files come from elsewhere than the delivery itself.
+        unreachable: What could not be fetched but may be another time: path -> why.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    seen: int = 0
+    refusal: str = ""
+    detail: str = ""
+    manifest: tuple[str, str] | None = None
+    unreachable: dict[str, str] = field(default_factory=dict)
+    has_addresses: bool = False
+
+    def content_sha256(self, delivery: landing.Delivery) -> str:
+        """Digest of the delivery's bytes, as `landing.content_sha256` gives it; a folder that was read whole isn't read again."""
+        files = [row for row in self.rows if row["path"] not in landing.MARKERS]
+        if delivery.is_archive or self.refusal or self.has_addresses or any("sha256" not in row for row in files):
+            return landing.content_sha256(delivery)
+        return landing.digest_of_files((row["path"], row["sha256"]) for row in files)
+
+
+def take(
+    members: Iterable[Member],
+    blobs: Blobs,
+    journal: Journal,
+    progress: Callable[[int], None] = lambda done: None,
+    lists: Collection[str] = (),
+) -> Taken:
+    """Keep every member as a blob. What the journal knows isn't read again. Nothing here opens a picture.
+
+    Args:
+        members: Of one delivery, in an order that is always the same.
+        blobs: Where they are kept.
+        journal: Of this delivery in this state.
+        progress: Called with how many were seen.
+        lists: Names of members that are no pictures but tell where some are.
+
+    Raises:
+        OSError: when a file of the delivery can't be read, or the store can't be written to.
+    """
+    taken = Taken(has_addresses=bool(lists))
+    with blobs.batch(journal.write) as batch:
+
+        def keep(position: int, member: Member) -> Row:
+            known = journal.get(position, member.path, member.stamp)
+            if known is not None and blobs.has(known.sha256):
+                member.skip(known.size_bytes)
+                return {"sha256": known.sha256, "size_bytes": known.size_bytes}
+            sha256, size = batch.put_stream(member.chunks)
+            batch.note(Entry(position, member.path, member.stamp, sha256, size))
+            return {"sha256": sha256, "size_bytes": size}
+
+        try:
+            for position, member in enumerate(members):
+                taken.seen += 1
+                taken.rows.append(_row(taken, position, member, keep, lists))
+                if taken.seen % PROGRESS_EVERY == 0:
+                    progress(taken.seen)
+        except Refused as error:
+            taken.refusal, taken.detail = error.code, str(error)
+            taken.seen += len(error.paths)
+            taken.rows += [{"path": path, "warnings": (), "status": "quarantined", "reason": error.code} for path in error.paths]
+    progress(taken.seen)
+    return taken
+
+
+def _row(taken: Taken, position: int, member: Member, keep: Callable[[int, Member], Row], lists: Collection[str]) -> Row:
+    row: Row = {"path": member.path, "warnings": tuple(member.warnings), "status": "accepted", "reason": None}
+    try:
+        if member.fault:
+            return row | {"status": "quarantined", "reason": member.fault, **_hashed(member)}
+        if member.path in landing.MARKERS:
+            return row | {"status": "ignored", "size_bytes": sum(len(chunk) for chunk in member.chunks)}
+        if JUNK.search(member.path):
+            return row | {"status": "ignored", "reason": "JUNK_IGNORED", **_hashed(member)}
+        row |= keep(position, member)
+    except TooLarge:
+        return row | {"status": "quarantined", "reason": "TOO_LARGE"}
+    except Missing:
+        return row | {"status": "quarantined", "reason": "MANIFEST_FILE_MISSING"}
+    except Unreachable as error:
+        taken.unreachable[member.path] = str(error)
+        return row | {"status": "held", "reason": "INCOMPLETE"}
+    row["image_id"] = row["sha256"]
+    if member.path in lists:
+        row["status"] = "ignored"
+    elif member.path in delivery_manifest.NAMES:
+        if taken.manifest is None or delivery_manifest.find([taken.manifest[0], member.path]) == member.path:
+            taken.manifest = member.path, row["sha256"]
+        row["status"] = "ignored"
+    return row
+
+
+def _hashed(member: Member) -> Row:
+    sha, size = hashlib.sha256(), 0
+    for chunk in member.chunks:
+        sha.update(chunk)
+        size += len(chunk)
+    return {"sha256": sha.hexdigest(), "size_bytes": size}

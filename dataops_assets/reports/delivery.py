@@ -1,0 +1,195 @@
+"""What a vendor hears about one delivery: a page with examples, and a CSV with every file. Both can be sent as they are.
+
+Decided: a report tells what the vendor delivered and what became of it, in words that help to deliver better, and nothing
+else. Of another vendor's picture it says only that we have it already; people, gates, scores, waivers and paths of ours stay out.
+A vendor's words are data: invisible characters are spelt out, markup is escaped, formulas are disarmed. Pictures are thumbnails
+of at most 96 px, re-encoded in bounded child processes, so no metadata leaves and no face or text is readable; withdrawn ones
+aren't shown. The page names ten files a reason and stays below `MAX_BYTES` however large the delivery is; the CSV has them all.
+No clock is read: the same ledgers and tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets import manifest
+from dataops_assets.manifest import records
+from dataops_assets.reports import delivery_page, pages
+from dataops_assets.reports.delivery_page import SHOWN, by_reason, inert
+from dataops_assets.reports.reasons import REASONS
+from dataops_assets.spec import ImageVendor, ProjectSpec
+from dataops_assets.store import RELEASING, Store
+
+__all__ = ["JUDGED", "MAX_BYTES", "REASONS", "write"]
+
+JUDGED = ("raw_images", "cleaned_set")  # the gates after which a vendor hears something new
+MAX_BYTES = 1_500_000
+PICTURES = 48
+UNREAD = ("CORRUPT", "ZERO_BYTE", "TOO_LARGE", "MULTI_FRAME", "NESTED_ARCHIVE")  # no thumbnail is even tried
+SEEN_BEFORE = "a picture we already have"
+
+FROM_RAW = {"quarantined": "refused"}
+FROM_CLEANED = {"kept": "kept", "rejected": "left out", "review": "review"}
+FROM_CLEANED_HELD = FROM_CLEANED | {"kept": "in order"}
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is known of one delivery and may be told.
+
+    `files` has a row a file: path, status (a key of `WORDS`), reason, warnings, what it doubles, facts, and the blob to show.
+    """
+
+    spec: ProjectSpec
+    drop_id: str
+    vendor: str
+    drop: Mapping[str, Any]
+    files: pd.DataFrame
+    raw: Mapping[str, Any]
+    cleaned: Mapping[str, Any]
+    so_far: pd.DataFrame
+    received_at: Any = None
+    replaces: str | None = None
+    replaced_by: str | None = None
+    is_withdrawn: bool = False
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> ImageVendor | None:
+        return self.spec.sources.vendor(self.vendor)
+
+    @property
+    def is_taken(self) -> bool:
+        return self.raw.get("outcome") in RELEASING
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its accepted files count for what was promised and for what is paid."""
+        return bool((self.so_far["drop_id"] == self.drop_id).any())
+
+    def count(self, *statuses: str) -> int:
+        return int(self.files["status"].isin(statuses).sum())
+
+
+def write(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
+    """Write `reports/<project>/deliveries/<drop_id>.html` and `.csv` from what was last judged; returns the page's path.
+
+    Raises:
+        LookupError: when neither the `drops` nor the `gates` ledger knows the drop.
+    """
+    story = _gather(store, spec, drop_id)
+    folder = store.home.reports(spec.name) / "deliveries"
+    pages.put(folder / f"{drop_id}.csv", delivery_page.sheet(story.files), store.home.tmp)
+    return pages.put(folder / f"{drop_id}.html", delivery_page.page(story), store.home.tmp)
+
+
+# ---- what is known
+
+
+def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
+    drops, gates = store.drops.rows(), store.gates.rows()
+    drops = drops[drops["project"] == spec.name]
+    gates = gates[(gates["project"] == spec.name) & (gates["partition"] == drop_id)]
+    entered = records(drops[drops["drop_id"] == drop_id])
+    raw, cleaned = (_last(gates[gates["asset"] == asset]) for asset in JUDGED)
+    if not entered and not raw:
+        raise LookupError(f"{spec.name} knows no drop {drop_id}")
+    if cleaned:  # only what was screened from the files shown
+        seen = store.inputs("cleaned_set", spec.name, drop_id, cleaned["version"]).get("raw_images", {})
+        cleaned = cleaned if seen.get(drop_id) == raw.get("version") else {}
+    frame = _frame(store, spec, "raw_images", drop_id, raw)
+    screened = _frame(store, spec, "cleaned_set", drop_id, cleaned)
+    drop = entered[-1] if entered else {}
+    vendor = str(drop.get("vendor") or (frame["vendor"].iloc[0] if len(frame) else ""))
+    so_far = _so_far(store, spec, drops, vendor)
+    names = {row["drop_id"]: row["name"] for row in records(drops[drops["vendor"] == vendor])}
+    gone, images = store.withdrawn(spec.name)
+    before = _delivered_before(so_far, names, drop_id)
+    files = _files(frame, screened, raw.get("outcome") in RELEASING, cleaned.get("outcome") in RELEASING, before)
+    files.loc[files["image_id"].isin(images) | (drop_id in gone), "picture"] = None
+    complete = [row for row in entered if row["status"] not in ("held", "parked")] or entered
+    later = drops[drops["supersedes"] == drop_id]
+    story = Story(
+        spec, drop_id, vendor, drop, files, raw, cleaned, so_far,
+        received_at=complete[0]["received_at"] if complete else None,
+        replaces=next((row["supersedes"] for row in entered if row["supersedes"]), None),
+        replaced_by=str(later["drop_id"].iloc[-1]) if len(later) else None,
+        is_withdrawn=drop_id in gone,
+    )  # fmt: skip
+    return Story(**{**vars(story), "thumbnails": _thumbnails(store, story)})
+
+
+def _last(rows: pd.DataFrame) -> dict[str, Any]:
+    return records(rows.tail(1))[0] if len(rows) else {}
+
+
+def _frame(store: Store, spec: ProjectSpec, asset: str, drop_id: str, judged: Mapping[str, Any]) -> pd.DataFrame:
+    return store.read(asset, spec.name, drop_id, judged["version"]).frame if judged else manifest.empty(asset)
+
+
+def _so_far(store: Store, spec: ProjectSpec, drops: pd.DataFrame, vendor: str) -> pd.DataFrame:
+    """Accepted files of all the vendor's released deliveries, each picture once; replaced, withdrawn and failed ones don't count."""
+    gone, images = store.withdrawn(spec.name)
+    mine = drops[drops["vendor"] == vendor]
+    judged = store.gates.rows()
+    judged = judged[(judged["project"] == spec.name) & (judged["asset"] == "cleaned_set")]
+    gone |= set(judged.loc[judged["outcome"] == "fail", "partition"]) - store.released("cleaned_set", spec.name).keys()
+    held = {name: version for name, version in store.released("raw_images", spec.name).items() if name in set(mine["drop_id"]) - gone}
+    replaced = set(mine.loc[mine["drop_id"].isin(held.keys()), "supersedes"].dropna())
+    rows = store.read_all("raw_images", spec.name, {name: version for name, version in held.items() if name not in replaced})
+    order = {name: place for place, name in enumerate(mine["drop_id"].drop_duplicates())}
+    rows = rows[(rows["status"] == "accepted") & ~rows["image_id"].isin(images) & (rows["vendor"] == vendor)]
+    rows = rows.assign(order=rows["drop_id"].map(order)).sort_values(["order", "path"], kind="stable")
+    return rows.drop_duplicates("image_id").reset_index(drop=True)
+
+
+def _delivered_before(so_far: pd.DataFrame, names: Mapping[str, str], drop_id: str) -> dict[str, str]:
+    """image_id -> which file of an earlier delivery of the vendor it is, in words; pictures of others aren't in it."""
+    earlier = so_far[so_far["drop_id"] != drop_id]
+    return {
+        image: f"{path} in your delivery {names.get(drop, drop)}"
+        for image, path, drop in zip(earlier["image_id"], earlier["path"], earlier["drop_id"], strict=True)
+    }
+
+
+def _files(raw: pd.DataFrame, cleaned: pd.DataFrame, is_taken: bool, is_used: bool, before: Mapping[str, str]) -> pd.DataFrame:
+    """One row a file, in order of path, with the word of the last stage that spoke about it."""
+    asked = raw["status"] == "accepted"
+    judged = cleaned.set_index("image_id").reindex(raw["image_id"].where(asked)).reset_index(drop=True)
+    files = raw[["image_id", "path", "status", "reason", "warnings", "sha256", "size_bytes", "width_px", "height_px", "category", "price"]]
+    files = files.reset_index(drop=True)
+    files["is_accepted"] = asked.to_numpy()
+    is_missing = (files["status"] == "held") & (files["reason"] == "MANIFEST_FILE_MISSING") & files["sha256"].isna()
+    status = files["status"].replace(FROM_RAW).mask(is_missing, "missing")
+    status = status.mask(asked.to_numpy() & (not is_taken), "in order")
+    screened = judged["status"].map(FROM_CLEANED if is_used else FROM_CLEANED_HELD).astype("object")
+    files["status"] = screened.where(judged["status"].notna(), status)
+    files["reason"] = files["reason"].where(judged["status"].isna(), judged["reason"])
+    pictures = files["sha256"].mask(files["reason"].isin(UNREAD), None)
+    files["picture"] = judged["clean_sha256"].where(judged["clean_sha256"].notna(), pictures)
+    here = dict(zip(raw.loc[asked, "image_id"], raw.loc[asked, "path"], strict=True))
+    files["double"] = [
+        here.get(image) if reason == "DUPLICATE_CONTENT" else None if not isinstance(winner, str)
+        # the winner has the same name where the bytes are the same: then it can't be the file itself
+        else (None if winner == image else here.get(winner)) or before.get(winner, SEEN_BEFORE)
+        for image, reason, winner in zip(files["image_id"], files["reason"], judged["duplicate_of"], strict=True)
+    ]  # fmt: skip
+    files["path"] = [inert(path) for path in files["path"]]
+    return files.sort_values("path", kind="stable", ignore_index=True)
+
+
+def _thumbnails(store: Store, story: Story) -> dict[str, bytes]:
+    from dataops_assets.imaging.thumbnails import thumbnails
+
+    wanted: list[str] = []
+    for status in ("refused", "held", "left out", "review", "duplicate", "kept"):
+        rows = story.files[(story.files["status"] == status) & story.files["picture"].notna()]
+        for _, some in by_reason(rows) or [("", rows)]:
+            wanted += list(some["picture"].head(SHOWN))
+    limit = story.spec.sources.limits_for(story.vendor).pixels
+    return thumbnails(list(dict.fromkeys(wanted))[:PICTURES], store.blobs, limit)

@@ -1,0 +1,118 @@
+"""Nine hundred odd and broken pictures delivered as one drop: taken in and screened like any other."""
+
+from __future__ import annotations
+
+import io
+import resource
+import time
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dataops_assets.blobs import Blobs
+from dataops_assets.imaging.decode import decode
+from dataops_assets.intake import landing
+from dataops_assets.intake.journal import Journal
+from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.stages.cleaned_set import screen
+from dataops_assets.stages.raw_images import receive
+from tests.conftest import REPO, SHARED, changed
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame, Blobs, float]:
+    """Rows of raw_images and cleaned_set of the whole folder, its blobs, and the seconds it took."""
+    folder = SHARED / "images_hostile"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    spec: ProjectSpec = changed(load_project(REPO / "dataops_assets/defs/garments/defs.yaml"), sources={"licenses": []})
+    place = tmp_path_factory.mktemp("hostile")
+    started = time.monotonic()
+    delivery = landing.Delivery("garments", "acme", "hostile", folder, False)
+    blobs = Blobs(str(place))
+    receipt = receive(delivery, "d", spec, blobs, Journal(place / "journal"))
+    cleaned = screen(receipt.frame, pd.DataFrame(columns=["image_id", "phash", "status"]), spec.cleaning, 50_000_000, blobs)
+    return receipt.frame, cleaned, blobs, time.monotonic() - started
+
+
+Through = tuple[pd.DataFrame, pd.DataFrame, Blobs, float]
+
+
+def test_each_file_has_one_row_and_each_that_is_left_out_one_reason(through: Through) -> None:
+    raw, cleaned, _, seconds = through
+    assert len(raw) == sum(1 for path in (SHARED / "images_hostile").rglob("*") if path.is_file())
+    assert raw["path"].is_unique
+    refused = raw[raw["status"] == "quarantined"]
+    assert refused["reason"].isin(["TYPE_MISMATCH", "CORRUPT", "TOO_LARGE", "MULTI_FRAME", "ZERO_BYTE"]).all()
+    assert len(raw[raw["status"] == "accepted"]) == len(cleaned)
+    assert cleaned.loc[cleaned["status"] != "kept", "reason"].notna().all()
+    assert (cleaned["status"] == "kept").sum() > 20
+    assert seconds < 240
+
+
+def test_no_child_took_two_gigabytes(through: Through) -> None:
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # of the largest child so far
+    assert peak < 2 * 2**30
+
+
+@pytest.mark.parametrize("name", ["Landscape", "Portrait"])
+def test_an_orientation_set_comes_out_equal(through: Through, name: str) -> None:
+    raw, cleaned, blobs, _ = through
+    ids = raw[raw["path"].str.fullmatch(rf"orient__{name}_[1-8]\.jpg")].set_index("path")["image_id"]
+    assert len(ids) == 8
+    rows = cleaned.set_index("image_id").loc[list(ids)]
+    assert rows["clean_sha256"].notna().all()
+    assert rows[["width_px", "height_px"]].drop_duplicates().shape[0] == 1
+    pictures = [decode(blobs.read(sha256)).pixels for sha256 in rows["clean_sha256"]]
+    for picture in pictures:
+        assert picture is not None and pictures[0] is not None
+        assert np.abs(picture.astype(int) - pictures[0].astype(int)).mean() < 6  # each was compressed anew
+    assert (rows["reason"] == "near_duplicate").sum() == 7
+
+
+def of(path: str, through: Through) -> np.ndarray:
+    raw, cleaned, blobs, _ = through
+    image = raw.set_index("path").at[path, "image_id"]
+    sha256 = cleaned.set_index("image_id").at[image, "clean_sha256"]
+    pixels = decode(blobs.read(sha256)).pixels
+    assert pixels is not None
+    return pixels
+
+
+@pytest.mark.parametrize("stem", ["basn2c16", "basn0g16"])
+def test_sixteen_bit_is_scaled_not_clipped(through: Through, stem: str) -> None:
+    path = f"pngsuite__png__{stem}.png"
+    wide = cv2.imread(str(SHARED / "images_hostile" / path), cv2.IMREAD_UNCHANGED)
+    expected = np.atleast_3d(wide)[:, :, ::-1] / 257
+    assert wide.dtype == np.uint16
+    assert np.abs(of(path, through) - expected).mean() < 4
+
+
+@pytest.mark.parametrize("stem", ["basn3p08", "basn3p04", "basn3p01"])
+def test_a_palette_is_looked_up(through: Through, stem: str) -> None:
+    path = f"pngsuite__png__{stem}.png"
+    expected = cv2.imread(str(SHARED / "images_hostile" / path), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.abs(of(path, through).astype(int) - expected.astype(int)).mean() < 4
+
+
+@pytest.mark.parametrize("stem", ["basn6a08", "basn6a16", "basn4a08", "basn4a16"])
+def test_transparency_lies_on_white(through: Through, stem: str) -> None:
+    path = f"pngsuite__png__{stem}.png"
+    read = cv2.imread(str(SHARED / "images_hostile" / path), cv2.IMREAD_UNCHANGED).astype(float)
+    full = 65535.0 if "16" in stem else 255.0
+    alpha = read[:, :, 3:] / full
+    expected = (read[:, :, 2::-1] / full * alpha + 1 - alpha) * 255
+    assert np.abs(of(path, through) - expected).mean() < 4
+
+
+def test_printing_inks_come_out_as_colours() -> None:
+    """CMYK as Photoshop writes it, inverted: cyan ink alone is cyan on the screen."""
+    buffer = io.BytesIO()
+    Image.new("CMYK", (32, 32), (255, 0, 0, 0)).save(buffer, "JPEG", quality=95)
+    pixels = decode(buffer.getvalue()).pixels
+    assert pixels is not None
+    red, green, blue = pixels.reshape(-1, 3).mean(axis=0)
+    assert red < 60 and green > 150 and blue > 150
