@@ -124,8 +124,9 @@ def raw_images(spec: ProjectSpec) -> Case:
             status=["quarantined"] * count + ["accepted"] * (rows - count), reason=[reason] * count + [None] * (rows - count)
         )
 
-    return Case(good, {}, {
+    return Case(good, {"drops": pd.DataFrame({"files_seen": pd.array([rows], dtype="Int64")})}, {
         "not_empty": none_left,
+        "nothing_lost": one_less,
         "status_known": first("status", "lost"),
         "something_accepted": refuse(rows),
         "accepted_share": refuse(3),
