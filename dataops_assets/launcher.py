@@ -51,7 +51,13 @@ class Server:
         with theirs:
             command = [sys.executable, "-m", "dataops_assets.preload", str(theirs.fileno())]
             # a session of its own: who ends the daemon's group shall not end its runs
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={"OPENBLAS_NUM_THREADS": "1", **os.environ},  # its threads would be there before the fork
+                start_new_session=True,
+            )
         connection = Connection(ours.detach())
         try:
             if not connection.poll(START_S):

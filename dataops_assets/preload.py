@@ -193,9 +193,13 @@ def execute(order: Order) -> None:
     from dagster._cli.api import _execute_run_command_body
     from dagster._utils.interrupts import capture_interrupts
 
+    from dataops_assets.imaging import nursery, workers
+
+    nursery.start(workers.serve)  # before there are threads
     with capture_interrupts(), _instance(order) as instance:
         instance.add_run_tags(order.run_id, {PROCESS_TAG: process_name(os.getpid()) or ""})
         _execute_run_command_body(order.run_id, instance, lambda event: None, set_exit_code_on_failure=False)
+        nursery.stop()
         run = instance.get_run_by_id(order.run_id)
         if run is not None and not run.is_finished:
             sys.exit(1)
