@@ -195,7 +195,7 @@ def load() -> None:
     # Dagster finds definitions where it would build them: a run needn't read the YAML again
     built = location.defs()
     built.get_repository_def().load_all_definitions()
-    vars(location)["defs"] = built
+    vars(location)["defs"] = dg.definitions(lambda: built)
 
 
 def execute(order: Order) -> None:

@@ -18,6 +18,8 @@ from dataops_assets.imaging import nursery
 from dataops_assets.imaging.workers import Died, map_blobs, serve
 
 REPO = Path(__file__).parents[2]
+# Python 3.12 counts every library's threads; a run starts its nursery before there are any
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
 def act(blobs: Blobs, item: object) -> object:
