@@ -2,7 +2,7 @@
 
 Children are plain `python -c` processes that talk over a socket, not multiprocessing's: nothing of the caller's main
 module is imported again (a Dagster process would cost seconds a child), no lock of another thread is inherited, and the
-code runs the same from a Dagster run, pytest or a shell. POSIX only.
+code runs the same from a Dagster run, pytest or a shell. A run of the fork server has a nursery, which forks them. POSIX only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from dataops_assets.blobs import Blobs
+from dataops_assets.imaging import nursery
 
 MEMORY_BYTES = 2 * 2**30
 SECONDS = 20.0
@@ -125,13 +126,7 @@ class _Child:
     def __init__(self, setup: tuple[Any, ...]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", START, str(theirs.fileno()), json.dumps(sys.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=os.environ | ENVIRONMENT,
-            )
+            self.process = _start(theirs.fileno())
         self.connection = Connection(ours.detach())
         self.index = -1
         self.code: int | None = None
@@ -172,6 +167,21 @@ class _Child:
         self.connection.close()
         self.process.kill()
         self.process.wait()
+
+
+def _start(descriptor: int) -> subprocess.Popen[bytes] | nursery.Child:
+    """A process that serves the socket: forked where this process has a nursery, else an interpreter of its own."""
+    kept = nursery.held()
+    if kept is not None:
+        with contextlib.suppress(OSError):  # it was killed
+            return kept.fork(descriptor)
+    return subprocess.Popen(
+        [sys.executable, "-c", START, str(descriptor), json.dumps(sys.path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[descriptor],
+        env=os.environ | ENVIRONMENT,
+    )
 
 
 def _name(code: int) -> str:

@@ -1,10 +1,12 @@
 """Children cost only their own picture, whatever they die of, and end with their parent."""
 
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +14,12 @@ import numpy as np
 import pytest
 
 from dataops_assets.blobs import BlobMissing, Blobs
-from dataops_assets.imaging.workers import Died, map_blobs
+from dataops_assets.imaging import nursery
+from dataops_assets.imaging.workers import Died, map_blobs, serve
 
 REPO = Path(__file__).parents[2]
+# Python 3.12 counts every library's threads; a run starts its nursery before there are any
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
 def act(blobs: Blobs, item: object) -> object:
@@ -31,6 +36,7 @@ def act(blobs: Blobs, item: object) -> object:
     if item == "pid":
         return os.getpid()
     if isinstance(item, signal.Signals):
+        faulthandler.disable()
         os.kill(os.getpid(), item)
     if isinstance(item, str) and len(item) == 64:
         return blobs.read(item)
@@ -42,6 +48,15 @@ def die_once(blobs: Blobs, item: int, marker: Path) -> int:
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return item
+
+
+@pytest.fixture(autouse=True, params=["interpreters", "forks"])
+def started(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Children are interpreters of their own, or forked from a nursery."""
+    if request.param == "forks":
+        nursery.start(serve)
+    yield request.param
+    nursery.stop()
 
 
 @pytest.fixture
@@ -99,12 +114,14 @@ def test_stopping_early_ends_the_children(blobs: Blobs) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at /proc")
-def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
+def test_children_end_with_a_killed_parent(tmp_path: Path, started: str) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from test_workers import act\n"
         "from dataops_assets.blobs import Blobs\n"
-        "from dataops_assets.imaging.workers import map_blobs\n"
+        "from dataops_assets.imaging import nursery\n"
+        "from dataops_assets.imaging.workers import map_blobs, serve\n"
+        f"{'nursery.start(serve)' if started == 'forks' else ''}\n"
         "for _, result in map_blobs(act, ['pid', 'sleep'], Blobs(sys.argv[1]), workers=1, seconds=2):\n"
         "    print(result, flush=True)\n"
     )
@@ -118,3 +135,10 @@ def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
     while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_dead_nursery_is_done_without(blobs: Blobs) -> None:
+    held = nursery.held()
+    if held is not None:
+        os.kill(held.pid, signal.SIGKILL)
+    assert list(map_blobs(act, range(12), blobs, workers=2)) == [(n, n) for n in range(12)]

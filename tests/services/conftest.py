@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,17 @@ def free_ports() -> int:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    home = tmp_path_factory.mktemp("live")
+    with started(tmp_path_factory.mktemp("live")) as server:
+        yield server
+
+
+@contextmanager
+def started(home: Path, **settings: str) -> Iterator[Live]:
+    """`dataops ui` in that home, with environment variables of its own."""
     port = free_ports()
     log = home / "ui.log"
     command = [sys.executable, "-m", "dataops_assets.cli", "ui", "--home", str(home), "--port", str(port)]
-    environment = {**os.environ, "GX_ANALYTICS_ENABLED": "false"}
+    environment = {**os.environ, "GX_ANALYTICS_ENABLED": "false", **settings}
     with open(log, "w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
     server = Live(home, port, log)
