@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
+from itertools import count
+
+_numbers = count()  # next() is one step, whatever the threads
 
 
 def write(path: str | os.PathLike[str], data: bytes, tmp: str | os.PathLike[str], *, is_first: bool = False) -> None:
@@ -38,7 +40,7 @@ def write(path: str | os.PathLike[str], data: bytes, tmp: str | os.PathLike[str]
 
 def temporary_in(folder: str | os.PathLike[str]) -> str:
     """A new name for a file that isn't finished."""
-    return f"{os.fspath(folder)}/{_me(os.getpid())}.{uuid.uuid4().hex}"
+    return f"{os.fspath(folder)}/{_me(os.getpid())}.{next(_numbers)}"
 
 
 def create(path: str, mode: int = 0o644) -> int:

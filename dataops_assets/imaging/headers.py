@@ -6,13 +6,13 @@ Headers are hostile too (a parser may crash or never end), so files are opened i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import IO, NamedTuple
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.imaging.decode import is_multi_frame, sniff
-from dataops_assets.imaging.workers import Died, map_blobs
+from dataops_assets.imaging.workers import Died, Workers
 
 CHUNK = 64  # files a message to a child
 ARCHIVE_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
@@ -28,35 +28,39 @@ class Header(NamedTuple):
     height_px: int | None = None
 
 
-def read_headers(
-    shas: Sequence[str],
-    blobs: Blobs,
-    max_pixels: int,
-    *,
-    workers: int | None = None,
-    memory_bytes: int,
-    seconds: float,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Header]:
-    """Headers by sha256, read in bounded children; one that kills its child is CORRUPT or TOO_LARGE.
+class HeaderReader:
+    """Reads headers in bounded children that stay until the `with` block is left; `found` holds them by sha256.
 
-    Raises:
-        WorkerError: when children don't start.
+    One that kills its child is CORRUPT or TOO_LARGE.
     """
-    task = partial(_headers, max_pixels=max_pixels)
-    limits = {"workers": workers, "memory_bytes": memory_bytes, "seconds": seconds}
-    chunks = [list(shas[start : start + CHUNK]) for start in range(0, len(shas), CHUNK)]
-    found: dict[str, Header] = {}
-    deadly: list[list[str]] = []
-    for index, answer in map_blobs(task, chunks, blobs, items_per_child=1, **limits):  # type: ignore[arg-type]
-        if isinstance(answer, Died):
-            deadly += [[sha256] for sha256 in chunks[index]]
-        else:
-            found |= zip(chunks[index], answer, strict=True)
-        progress(len(found), len(shas))
-    for index, answer in map_blobs(task, deadly, blobs, **limits):  # type: ignore[arg-type]
-        found[deadly[index][0]] = Header(answer.reason) if isinstance(answer, Died) else answer[0]
-    return found
+
+    def __init__(self, blobs: Blobs, max_pixels: int, *, workers: int | None = None, memory_bytes: int, seconds: float) -> None:
+        self.found: dict[str, Header] = {}
+        task = partial(_headers, max_pixels=max_pixels)
+        self._workers = Workers(task, blobs, workers=workers, memory_bytes=memory_bytes, seconds=seconds, items_per_child=1)
+
+    def __enter__(self) -> HeaderReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.__exit__()
+
+    def read(self, shas: Iterable[str]) -> None:
+        """Read those that aren't there yet.
+
+        Raises:
+            WorkerError: when children don't start.
+        """
+        wanted = [sha256 for sha256 in dict.fromkeys(shas) if sha256 not in self.found]
+        chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+        deadly: list[list[str]] = []
+        for index, answer in self._workers.map(chunks):
+            if isinstance(answer, Died):
+                deadly += [[sha256] for sha256 in chunks[index]]
+            else:
+                self.found |= zip(chunks[index], answer, strict=True)
+        for index, answer in self._workers.map(deadly):
+            self.found[deadly[index][0]] = Header(answer.reason) if isinstance(answer, Died) else answer[0]
 
 
 def _headers(blobs: Blobs, shas: Sequence[str], max_pixels: int) -> list[Header]:

@@ -83,41 +83,69 @@ def map_blobs(
         WorkerError: when children don't start. What the task itself raises (a missing blob, a full disk, a bug: nothing
             of the picture's) is raised here again and ends the map.
     """
-    count = min(workers or os.cpu_count() or 1, -(-len(items) // items_per_child))
-    setup = (task, blobs, memory_bytes, seconds)
-    busy: list[_Child] = []
-    idle: list[_Child] = []
-    results: dict[int, Any] = {}
-    waiting = list(range(len(items) - 1, -1, -1))
-    tried_twice: set[int] = set()
-    due = 0
+    pool = Workers(task, blobs, workers=workers, memory_bytes=memory_bytes, seconds=seconds, items_per_child=items_per_child)
+    with pool:
+        yield from pool.map(items)
 
-    try:
-        while due < len(items):
-            while waiting and len(busy) < count:
-                child = idle.pop() if idle else _Child(setup)
-                busy.append(child)
-                child.give(waiting.pop(), items)
-            ready = wait([child.connection for child in busy])
-            for child in [child for child in busy if child.connection in ready]:
-                index = child.index
-                answer = child.answer()
-                busy.remove(child)
-                if child.may_try_again and index not in tried_twice:
-                    tried_twice.add(index)
-                    waiting.append(index)
-                    continue
-                results[index] = answer
-                if isinstance(answer, Died):
-                    child.stop()
-                else:
-                    idle.append(child)
-            while due in results:
-                yield due, results.pop(due)
-                due += 1
-    finally:
-        for child in busy + idle:
-            child.stop()
+
+class Workers:
+    """Children that stay for several maps; the arguments are those of `map_blobs`. Use it in a `with` block, one thread at a time."""
+
+    def __init__(
+        self,
+        task: Callable[[Blobs, Any], Any],
+        blobs: Blobs,
+        *,
+        workers: int | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+        seconds: float = SECONDS,
+        items_per_child: int = ITEMS_PER_CHILD,
+    ) -> None:
+        self._most, self._items_per_child = workers or os.cpu_count() or 1, items_per_child
+        self._setup = (task, blobs, memory_bytes, seconds)
+        self._idle: list[_Child] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._idle:
+            self._idle.pop().stop()
+
+    def map(self, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """As `map_blobs`."""
+        count = min(self._most, -(-len(items) // self._items_per_child))
+        busy: list[_Child] = []
+        results: dict[int, Any] = {}
+        waiting = list(range(len(items) - 1, -1, -1))
+        tried_twice: set[int] = set()
+        due = 0
+        try:
+            while due < len(items):
+                while waiting and len(busy) < count:
+                    child = self._idle.pop() if self._idle else _Child(self._setup)
+                    busy.append(child)
+                    child.give(waiting.pop(), items)
+                ready = wait([child.connection for child in busy])
+                for child in [child for child in busy if child.connection in ready]:
+                    index = child.index
+                    answer = child.answer()
+                    busy.remove(child)
+                    if child.may_try_again and index not in tried_twice:
+                        tried_twice.add(index)
+                        waiting.append(index)
+                        continue
+                    results[index] = answer
+                    if isinstance(answer, Died):
+                        child.stop()
+                    else:
+                        self._idle.append(child)
+                while due in results:
+                    yield due, results.pop(due)
+                    due += 1
+        finally:
+            for child in busy:
+                child.stop()
 
 
 class _Child:

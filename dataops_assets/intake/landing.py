@@ -133,12 +133,14 @@ class Look:
         fingerprint: 16 hex digits that change when a file is added, resized or touched.
         listing: 16 hex digits of paths and sizes, without markers: where it differs, the content does too.
         bytes: Size of all files.
+        count: How many there are.
         files: Names of the regular files directly inside.
     """
 
     fingerprint: str
     listing: str
     bytes: int
+    count: int = 1
     files: frozenset[str] = frozenset()
 
 
@@ -158,7 +160,7 @@ def look(delivery: Delivery) -> Look:
     inside = len(delivery.path.name) + 1
     sizes = "".join(f"{path}\0{stat.st_size}\n" for path, stat, _ in facts if path[inside:] not in MARKERS)
     files = frozenset(path[inside:] for path, stat, name in facts if len(path) == inside + len(name) and S_ISREG(stat.st_mode))
-    return Look(_digest(times), _digest(sizes), sum(stat.st_size for _, stat, _ in facts), files)
+    return Look(_digest(times), _digest(sizes), sum(stat.st_size for _, stat, _ in facts), len(facts), files)
 
 
 def fingerprint(delivery: Delivery) -> str:

@@ -51,7 +51,7 @@ def _folder(root: Path, budget: Budget) -> Iterator[Member]:
 
 
 def _name(entry: os.DirEntry[str], root: Path) -> str:
-    return os.path.relpath(entry.path, root)
+    return entry.path[len(os.fspath(root)) + 1 :]
 
 
 def _stamp(found: os.stat_result) -> str:
@@ -64,8 +64,11 @@ def _pieces(path: str, listed: os.stat_result, budget: Budget) -> Iterator[bytes
     except FileNotFoundError as error:
         raise budget.refused("INCOMPLETE", f"{os.path.basename(path)!r} went away while the delivery was read") from error
     with file:
-        while piece := file.read(CHUNK_BYTES):
+        asked = min(CHUNK_BYTES, listed.st_size + 1)  # a small file ends with the first read
+        while piece := file.read(asked):
             yield piece
+            if len(piece) < asked:
+                break
         found = os.fstat(file.fileno())
         if not os.path.samestat(found, listed) or _stamp(found) != _stamp(listed):
             raise budget.refused("INCOMPLETE", f"{os.path.basename(path)!r} changed while the delivery was read")
@@ -83,7 +86,7 @@ def _open(path: str | Path, budget: Budget) -> IO[bytes]:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise budget.refused("SPECIAL_MEMBER", repr(os.path.basename(path)[:80]))
-    return os.fdopen(handle, "rb")
+    return os.fdopen(handle, "rb", buffering=0)
 
 
 def _archive(path: Path, budget: Budget) -> Iterator[Member]:

@@ -56,6 +56,7 @@ def take(
     journal: Journal,
     progress: Callable[[int], None] = lambda done: None,
     lists: Collection[str] = (),
+    on_kept: Callable[[list[str]], None] = lambda shas: None,
 ) -> Taken:
     """Keep every member as a blob. What the journal knows isn't read again. Nothing here opens a picture.
 
@@ -65,12 +66,18 @@ def take(
         journal: Of this delivery in this state.
         progress: Called with how many were seen.
         lists: Names of members that are no pictures but tell where some are.
+        on_kept: Called in another thread, while more is read, with the sha256s of files that are in the store now.
 
     Raises:
         OSError: when a file of the delivery can't be read, or the store can't be written to.
     """
     taken = Taken(has_addresses=bool(lists))
-    with blobs.batch(journal.write) as batch:
+
+    def kept(entries: list[Entry]) -> None:
+        journal.write(entries)
+        on_kept([entry.sha256 for entry in entries])
+
+    with blobs.batch(kept) as batch:
 
         def keep(position: int, member: Member) -> Row:
             known = journal.get(position, member.path, member.stamp)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.imaging.headers import read_headers
+from dataops_assets.imaging.headers import Header, HeaderReader
 from dataops_assets.intake import delivery_manifest, landing, members, urls
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
 from dataops_assets.intake.journal import Journal
@@ -80,16 +80,24 @@ def receive(
     if vendor is None:
         rows = _unread(delivery, spec)
         return _receipt(delivery, drop_id, Taken(rows, len(rows), refusal="VENDOR_UNKNOWN"), "VENDOR_UNKNOWN")
-    before = landing.fingerprint(delivery)
-    total = 0 if delivery.is_archive else sum(1 for _ in landing.walk(delivery.path))
+    before = landing.look(delivery)
     limits = spec.sources.limits_for(vendor.name)
     source = _source(delivery, spec.sources.urls, limits)
-    taken = take(source.members, blobs, journal, lambda done: progress("files kept", done, max(done, total)), source.lists)
+    with HeaderReader(
+        blobs, limits.pixels, workers=spec.cleaning.workers, memory_bytes=spec.cleaning.worker_memory_bytes,
+        seconds=spec.cleaning.image_seconds,
+    ) as headers:  # fmt: skip
+
+        def told(done: int) -> None:
+            progress("files read", done, max(done, before.count))
+
+        taken = take(source.members, blobs, journal, told, source.lists, headers.read)
+        headers.read(row["sha256"] for row in taken.rows if row["status"] == "accepted")  # what the journal knew of
     if taken.unreachable:
         path, why = min(taken.unreachable.items())
         raise Unfetched(f"{len(taken.unreachable)} of {taken.seen} files could not be fetched, first {path}: {why}")
-    refusal = taken.refusal or ("INCOMPLETE" if landing.fingerprint(delivery) != before else "")
-    _describe(taken.rows, blobs, spec, vendor, lambda done, count: progress("headers read", done, count))
+    refusal = taken.refusal or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
+    _describe(taken.rows, headers.found, vendor)
     _name_twins(taken.rows)
     missing: list[str] = []
     if not refusal:
@@ -145,14 +153,9 @@ def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
     return [{"path": path, "warnings": marks, "status": "quarantined", "reason": None} for path, marks in told]
 
 
-def _describe(rows: list[Row], blobs: Blobs, spec: ProjectSpec, vendor: ImageVendor, progress: Callable[[int, int], None]) -> None:
+def _describe(rows: list[Row], found: Mapping[str, Header], vendor: ImageVendor) -> None:
     """Format and size of each accepted file, or the fault for which it isn't."""
     pictures = [row for row in rows if row["status"] == "accepted"]
-    limits = spec.sources.limits_for(vendor.name)
-    found = read_headers(
-        sorted({row["sha256"] for row in pictures}), blobs, limits.pixels, workers=spec.cleaning.workers,
-        memory_bytes=spec.cleaning.worker_memory_bytes, seconds=spec.cleaning.image_seconds, progress=progress,
-    )  # fmt: skip
     for row in pictures:
         header = found[row["sha256"]]
         row |= {"format": header.format, "width_px": header.width_px, "height_px": header.height_px}
