@@ -18,6 +18,7 @@ from dataops_assets.imaging import nursery
 from dataops_assets.imaging.workers import Died, map_blobs, serve
 
 REPO = Path(__file__).parents[2]
+HOW = "TEST_WORKERS_START"
 # Python 3.12 counts every library's threads; a run starts its nursery before there are any
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
@@ -50,12 +51,13 @@ def die_once(blobs: Blobs, item: int, marker: Path) -> int:
     return item
 
 
-@pytest.fixture(autouse=True, params=["interpreters", "forks"])
-def started(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Children are interpreters of their own, or forked from a nursery."""
-    if request.param == "forks":
+@pytest.fixture(autouse=True)
+def started() -> Iterator[str]:
+    """How children are started: as interpreters of their own, or, in the process of the last test, forked from a nursery."""
+    how = os.environ.get(HOW, "interpreters")
+    if how == "forks":
         nursery.start(serve)
-    yield request.param
+    yield how
     nursery.stop()
 
 
@@ -142,3 +144,12 @@ def test_a_dead_nursery_is_done_without(blobs: Blobs) -> None:
     if held is not None:
         os.kill(held.pid, signal.SIGKILL)
     assert list(map_blobs(act, range(12), blobs, workers=2)) == [(n, n) for n in range(12)]
+
+
+@pytest.mark.skipif(HOW in os.environ, reason="is what the other test started")
+def test_all_of_this_holds_for_forked_children() -> None:
+    """In a process of its own: only one with a single thread may fork, and this one has had other tests."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
+    environment = os.environ | {HOW: "forks", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:]
