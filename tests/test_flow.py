@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dataops_assets import lineage, runs, waiting
+from dataops_assets import flow, lineage, runs, waiting
 from dataops_assets.home import Home
 from dataops_assets.intake import landing
 from dataops_assets.io import manifest_io_manager
@@ -229,3 +230,34 @@ def test_a_drop_is_taken_once_and_a_redelivery_of_other_bytes_supersedes(home: H
         version = work.store.candidates("cleaned_set", "dresses")[third][0]
         frame = work.store.read("cleaned_set", "dresses", third, version).frame
         assert set(frame["reason"]) == {"exact_duplicate"}
+
+
+def test_a_corrected_delivery_takes_the_place_of_the_first(home: Home, dresses: ProjectSpec) -> None:
+    """The vendor sends the same lot again with one picture less and one more."""
+    with Operations.open(home.root, [dresses]) as work:
+        store = work.store
+        vendors.deliver(dresses, home.root / "a" / "lot", "atelier", 8, SEED, vendors.CLEAN)
+        vendors.deliver(dresses, home.root / "c" / "lot", "atelier", 8, SEED + 7, vendors.CLEAN)
+        assert work.ingest("dresses", "atelier", home.root / "a" / "lot").is_success
+        first = store.drops.rows()["drop_id"].iloc[-1]
+        paid = store.costs.rows().query("kind == 'images'")["quantity"].sum()
+        pictures = sorted((home.root / "a" / "lot").glob("*.jpg"))
+        gone = hashlib.sha256(pictures[0].read_bytes()).hexdigest()
+        pictures[0].unlink()
+        more = sorted((home.root / "c" / "lot").glob("*.jpg"))[0]
+        (home.root / "a" / "lot" / "one_more.jpg").write_bytes(more.read_bytes())
+        (home.root / "a" / "lot" / "manifest.json").unlink()
+        assert work.ingest("dresses", "atelier", home.root / "a" / "lot").is_success
+
+        second = store.drops.rows()["drop_id"].iloc[-1]
+        cleaned = store.load("cleaned_set", "dresses", second).frame
+        assert "exact_duplicate" not in set(cleaned["reason"])
+        assert store.superseded("dresses") == {first}
+        usable, _ = flow.usable_images(store, dresses)
+        assert set(usable["drop_id"]) == {second}
+        assert gone not in set(usable["image_id"])
+        costs = store.costs.rows().query("kind == 'images'")
+        assert costs["quantity"].sum() == paid + 1  # the others were paid with the first
+        drops = work.store.drops.rows()
+        assert drops.loc[drops["drop_id"] == second, "supersedes"].iloc[-1] == first
+        assert "one_more.jpg" in (home.reports("dresses") / "deliveries" / f"{second}.csv").read_text()
