@@ -80,10 +80,9 @@ def test_killed_here_and_there_it_goes_on_to_the_same_end(break_off: Break) -> N
 
 
 def test_an_operation_that_fails_leaves_the_state_before_or_after(break_off: Break) -> None:
-    told = break_off(
-        [{"fail": name, "nth": nth} for name, nth in (("write", 9), ("fsync", 4), ("replace", 14), ("commit", 2), ("syncfs", 1))]
-    )
-    assert {one["ended"] for one in told} == {"error"}
+    numbers = {"write": 9, "fsync": 3, "replace": 5, "commit": 2, "syncfs": 1}
+    told = break_off([{"fail": name, "nth": nth} for name, nth in numbers.items()])
+    assert {one["case"]["fail"]: one["ended"] for one in told} == dict.fromkeys(numbers, "error")
     assert all("injected" in one["said"] for one in told)
 
 
