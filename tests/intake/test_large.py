@@ -1,0 +1,76 @@
+"""A very large delivery streams: bounded memory, and a killed intake goes on where it was. A process of its own each, really killed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import REPO
+
+INTAKE = """
+import json, resource, sys
+from pathlib import Path
+from dataops_assets import blobs, flow, gates
+from dataops_assets.home import Home
+from dataops_assets.intake.landing import drop_id_of
+from dataops_assets.spec import load_project
+from dataops_assets.store import Store
+written, real, told = [0], blobs.Batch.put_stream, set()
+def counted(self, chunks):
+    written[0] += 1
+    return real(self, chunks)
+blobs.Batch.put_stream = counted
+store, spec = Store(Home.at(sys.argv[1])), load_project(Path(sys.argv[2]))
+drop = drop_id_of("acme", "lot")
+made = flow.raw_images(store, spec, drop, progress=lambda what, done, total: told.add((what, total)))
+verdict = gates.pass_through(store, spec, "raw_images", drop, made.version)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"outcome": verdict.outcome, "version": made.version, "rows": len(made.frame), "written": written[0], "peak_mb": peak,
+                  "told": sorted(told)}))
+"""
+SPEC = REPO / "dataops_assets/defs/garments/defs.yaml"
+
+
+def deliver(root: Path, files: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (90, 40, 200)).save(buffer, "JPEG")
+    for number in range(files):
+        path = root / "landing/garments/acme/lot" / f"{number // 1000:03d}" / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getvalue() + number.to_bytes(8, "big"))
+
+
+def start(root: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", INTAKE, str(root), str(SPEC)]
+    return subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("files", [3000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_a_large_delivery_is_taken_in_bounded_memory_and_goes_on_after_a_kill(tmp_path: Path, files: int) -> None:
+    deliver(tmp_path, files)
+    killed = start(tmp_path)
+    journals = tmp_path / "scratch" / "intake"
+    deadline = time.monotonic() + 900
+    while not any(path.stat().st_size > 170 * files * 0.3 for path in journals.glob("*.jsonl")):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    kept = sum(1 for line in next(journals.glob("*.jsonl")).read_text().split("\n") if line)
+
+    told = json.loads(start(tmp_path).communicate(timeout=1200)[0].splitlines()[-1])
+    assert (told["outcome"], told["rows"]) == ("pass", files)
+    assert told["written"] <= files - kept + 1
+    assert told["peak_mb"] < 1024
+    assert ["files read", files] in told["told"]
+    assert not list(journals.glob("*")) and not list((tmp_path / "store" / "tmp").glob("*"))
