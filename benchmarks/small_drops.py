@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,6 @@ from dataops_assets.store import Store
 
 PACKAGE = Path(__file__).resolve().parent.parent / "dataops_assets"
 PICTURES = 20
-PORT = 38431
 LIMIT_S = 3600.0
 
 
@@ -47,13 +47,16 @@ def prepare(root: Path, drops: int, is_default: bool) -> None:
 
 @contextmanager
 def platform(root: Path) -> Iterator[None]:
-    """A running `dataops ui`."""
-    command = [sys.executable, "-m", "dataops_assets.cli", "ui", "--home", str(root), "--port", str(PORT)]
+    """A running `dataops ui`, on ports that nothing else uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "dataops_assets.cli", "ui", "--home", str(root), "--port", str(port)]
     with open(root / "ui.log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         deadline = time.monotonic() + 180
-        while not _answers():
+        while not _answers(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the UI did not start: {(root / 'ui.log').read_text()[-2000:]}")
             time.sleep(1)
@@ -66,9 +69,9 @@ def platform(root: Path) -> Iterator[None]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _answers() -> bool:
+def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/server_info", timeout=5):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5):
             return True
     except OSError:
         return False
