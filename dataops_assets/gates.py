@@ -113,10 +113,16 @@ def _validate(
         context.data_sources.add_pandas("store")
         .add_dataframe_asset(candidate.asset)
         .add_batch_definition_whole_dataframe(candidate.version)
-        .get_batch({"dataframe": frame})
+        .get_batch({"dataframe": frame[_named_in(suite, frame)]})
     )
     result = batch.validate(suite, result_format={"result_format": "COMPLETE"}, expectation_parameters=parameters)
     return suite, result.results, frame
+
+
+def _named_in(suite: Any, frame: pd.DataFrame) -> list[str]:
+    """Columns that a suite may speak of: each row condition copies the frame, so the others would be copied for nothing."""
+    text = json.dumps(suite.to_json_dict())
+    return [column for column in frame.columns if column in text] or list(frame.columns)
 
 
 def _finding(result: Any) -> Finding:
@@ -214,7 +220,8 @@ def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verd
         flow.publish(store, spec, candidate)
     told = {"what the gate says": _sentence(GATE, verdict), "what it advises": _sentence(WARNINGS, verdict)}
     pages.write(store, spec, candidate, told, panels.Table([_line(finding) for finding in verdict.findings]))
-    if candidate.asset in delivery.JUDGED:
+    # a delivery that was taken is screened next, and told of then
+    if candidate.asset == "cleaned_set" or (candidate.asset == "raw_images" and not verdict.is_released):
         try:
             delivery.write(store, spec, candidate.partition)
         except Exception:  # what the vendor hears never turns a verdict around
@@ -337,7 +344,7 @@ def _evidence(store: Store, asset: str, frame: pd.DataFrame, finding: Finding) -
         return {}
     columns = [*CONTRACTS[asset].key, *(name for name in ("status", "reason", "label", "split", "gold_lower") if name in rows)]
     parts: dict[str, Any] = {f"{finding.name}: rows": panels.table_of(rows[columns].head(SHOWN_ROWS))}
-    sheet = panels.sheet(store.blobs, rows.head(SHOWN_PICTURES))
+    sheet = panels.sheet(store.blobs, rows.head(SHOWN_PICTURES), is_screened=asset not in ("raw_images", "cleaned_set"))
     return parts | ({f"{finding.name}: pictures": sheet} if sheet else {})
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -50,17 +51,35 @@ def counts(frame: pd.DataFrame, *columns: str) -> Table | None:
     return table_of(tally.sort_values(["rows", *columns], ascending=[False] + [True] * len(columns)).head(60))
 
 
-def sheet(blobs: Blobs, rows: pd.DataFrame, title: str = "contact sheet", caption: str = "reason") -> Picture | None:
-    """Contact sheet of the pictures that rows name, captioned with a column; None where there are none."""
-    from dataops_assets.imaging.contact_sheet import contact_sheet
+def sheet(
+    blobs: Blobs, rows: pd.DataFrame, title: str = "contact sheet", caption: str = "reason", *, is_screened: bool = True
+) -> Picture | None:
+    """Contact sheet of the pictures that rows name, captioned with a column; None where there are none.
 
-    pictures = []
+    Pictures that nobody has screened are decoded in a bounded child: they may be made to crash a decoder.
+    """
+    named: list[tuple[str, str]] = []
     for row in records(rows):
-        data = next(filter(None, (_read(blobs, row.get(column)) for column in PICTURE_COLUMNS)), None)
-        if data is not None:
-            word = row.get(caption)
-            pictures.append((data, word if isinstance(word, str) else str(row.get("category") or "")))
-    return Picture(contact_sheet(pictures), title) if pictures else None
+        sha256 = next((row[column] for column in PICTURE_COLUMNS if isinstance(row.get(column), str) and len(row[column]) == 64), None)
+        word = row.get(caption)
+        if sha256 is not None:
+            named.append((sha256, word if isinstance(word, str) else str(row.get("category") or "")))
+    jpeg = _drawn(blobs, tuple(named), is_screened)
+    return Picture(jpeg, title) if jpeg else None
+
+
+@lru_cache(maxsize=32)  # a run shows each sheet twice: in the UI and on the page
+def _drawn(blobs: Blobs, named: tuple[tuple[str, str], ...], is_screened: bool) -> bytes:
+    from dataops_assets.imaging.contact_sheet import contact_sheet
+    from dataops_assets.imaging.thumbnails import thumbnails
+
+    if is_screened:
+        pictures = [(_read(blobs, sha256), word) for sha256, word in named]
+    else:
+        small = thumbnails(list(dict.fromkeys(sha256 for sha256, _ in named)), blobs)
+        pictures = [(small.get(sha256, b"?"), word) for sha256, word in named]
+    found = [(data, word) for data, word in pictures if data is not None]
+    return contact_sheet(found) if found else b""
 
 
 def _read(blobs: Blobs, sha256: Any) -> bytes | None:

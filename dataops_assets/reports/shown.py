@@ -44,8 +44,8 @@ def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
         "megabytes": round(float(frame["size_bytes"].fillna(0).sum()) / 1e6, 3),
         "files by status and reason": counts(frame, "status", "reason"),
         "accepted by category": counts(accepted, "category"),
-        "pictures accepted": sheet(store.blobs, _spread(accepted), "accepted", caption="category"),
-        "pictures refused": sheet(store.blobs, refused.head(PICTURES), "refused"),
+        "pictures accepted": sheet(store.blobs, _spread(accepted), "accepted", caption="category", is_screened=False),
+        "pictures refused": sheet(store.blobs, refused.head(PICTURES), "refused", is_screened=False),
         "landing": store.home.landing(spec.name),
         "delivery report": Page(f"{spec.name}/deliveries/{made.partition}.html"),
     }
@@ -61,7 +61,7 @@ def _cleaned_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, A
         "left out by reason": counts(frame[frame["status"] != "kept"], "status", "reason"),
         "kept by category": counts(kept, "category"),
         "pictures kept": sheet(store.blobs, _spread(kept), "kept", caption="category"),
-        "pictures rejected": sheet(store.blobs, _spread(rejected, "reason"), "rejected"),
+        "pictures rejected": sheet(store.blobs, _spread(rejected, "reason"), "rejected", is_screened=False),
         "pictures to review": sheet(store.blobs, review.head(PICTURES), "review"),
     }
 
