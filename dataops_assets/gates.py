@@ -113,10 +113,24 @@ def _validate(
         context.data_sources.add_pandas("store")
         .add_dataframe_asset(candidate.asset)
         .add_batch_definition_whole_dataframe(candidate.version)
-        .get_batch({"dataframe": frame[_named_in(suite, frame)]})
+        .get_batch({"dataframe": Judged(frame[_named_in(suite, frame)])})
     )
     result = batch.validate(suite, result_format={"result_format": "COMPLETE"}, expectation_parameters=parameters)
     return suite, result.results, frame
+
+
+class Judged(pd.DataFrame):
+    """A frame that finds the rows of a condition once: Great Expectations asks for them for each metric of each expectation."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        super().__init__(frame)
+        object.__setattr__(self, "_found", {})  # not a column
+
+    def query(self, expr: str, *, inplace: bool = False, **options: Any) -> pd.DataFrame:  # type: ignore[override]
+        found: dict[str, pd.DataFrame] = self._found
+        if expr not in found:
+            found[expr] = pd.DataFrame(self).query(expr, **options)
+        return found[expr]
 
 
 def _named_in(suite: Any, frame: pd.DataFrame) -> list[str]:

@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 GENESIS = "0" * 64
 RETRIES = 200
 ADDED = {"listing"}  # columns that came later: where null they don't enter the hash, so that older rows keep theirs
-COMPACT_EVERY = 100  # one file a commit: merged now and then, or reading slows down
+COMPACT_EVERY = 25  # one file a commit: merged now and then, or reading slows down
 
 
 class LedgerError(RuntimeError):
@@ -56,9 +56,11 @@ class Ledger:
             table = self._open()
             frame = self._read(table)
             rows = self._chain(frame, build(frame))
+            version = None if table is None else table.version()
             if not rows:
                 return []
-            data = manifest.to_arrow(manifest.conform(pd.DataFrame(rows), self.contract), self.contract)
+            added = manifest.conform(pd.DataFrame(rows), self.contract)
+            data = manifest.to_arrow(added, self.contract)
             try:
                 write_deltalake(
                     table if table is not None else self.uri,
@@ -76,6 +78,8 @@ class Ledger:
                 time.sleep(random.uniform(0.002, 0.05))
                 continue
             self._table = None
+            if version is not None:  # nobody committed in between: what is there now is known
+                self._cached = version + 1, pd.concat([frame, added], ignore_index=True) if len(frame) else added
             if rows[-1]["seq"] % COMPACT_EVERY < len(rows):
                 self._compact()
             return rows

@@ -33,11 +33,17 @@ LOOK_S = 1.0
 # what runs import late, beside our own modules
 LATE = (
     "albumentations",
+    "alembic.context",
     "cv2",
     "dagster._cli.api",
     "dagster._core.executor.in_process",
+    "dagster._core.instance.factory",
     "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.migration.utils",
+    "dagster._core.storage.root",
+    "dagster._core.storage.sqlite_storage",
     "dagster._core.workspace.autodiscovery",
+    "dagster._daemon.controller",
     "deltalake.fs",
     "fsspec.implementations.chained",
     "great_expectations",
