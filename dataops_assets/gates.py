@@ -122,12 +122,8 @@ def _validate(
 class Judged(pd.DataFrame):
     """A frame that finds the rows of a condition once: Great Expectations asks for them for each metric of each expectation."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        super().__init__(frame)
-        object.__setattr__(self, "_found", {})  # not a column
-
     def query(self, expr: str, *, inplace: bool = False, **options: Any) -> pd.DataFrame:  # type: ignore[override]
-        found: dict[str, pd.DataFrame] = self._found
+        found: dict[str, pd.DataFrame] = self.__dict__.setdefault("_found", {})
         if expr not in found:
             found[expr] = pd.DataFrame(self).query(expr, **options)
         return found[expr]
