@@ -27,6 +27,7 @@ from dataops_assets.imaging import nursery
 MEMORY_BYTES = 2 * 2**30
 SECONDS = 20.0
 ITEMS_PER_CHILD = 8  # starting a child costs about as much as this many photos
+ITEMS_PER_MESSAGE = 8  # asking and answering one by one costs as much as measuring a small photo
 
 KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 REASON_BY_SIGNAL = {-signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
@@ -62,6 +63,7 @@ def map_blobs(
     memory_bytes: int = MEMORY_BYTES,
     seconds: float = SECONDS,
     items_per_child: int = ITEMS_PER_CHILD,
+    items_per_message: int = 1,
 ) -> Iterator[tuple[int, Any]]:
     """Yield `(index, task(blobs, items[index]))` in order, each call in a bounded child process.
 
@@ -78,12 +80,16 @@ def map_blobs(
         memory_bytes: Address space a child may take beyond its libraries.
         seconds: Longest time for one item.
         items_per_child: Items that are worth another child.
+        items_per_message: Items handed to a child together. Where one of them kills it, each gets a child's whole attention.
 
     Raises:
         WorkerError: when children don't start. What the task itself raises (a missing blob, a full disk, a bug: nothing
             of the picture's) is raised here again and ends the map.
     """
-    pool = Workers(task, blobs, workers=workers, memory_bytes=memory_bytes, seconds=seconds, items_per_child=items_per_child)
+    pool = Workers(
+        task, blobs, workers=workers, memory_bytes=memory_bytes, seconds=seconds, items_per_child=items_per_child,
+        items_per_message=items_per_message,
+    )  # fmt: skip
     with pool:
         yield from pool.map(items)
 
@@ -100,8 +106,10 @@ class Workers:
         memory_bytes: int = MEMORY_BYTES,
         seconds: float = SECONDS,
         items_per_child: int = ITEMS_PER_CHILD,
+        items_per_message: int = 1,
     ) -> None:
         self._most, self._items_per_child = workers or os.cpu_count() or 1, items_per_child
+        self._items_per_message = items_per_message
         self._setup = (task, blobs, memory_bytes, seconds)
         self._idle: list[_Child] = []
 
@@ -117,7 +125,7 @@ class Workers:
         count = min(self._most, -(-len(items) // self._items_per_child))
         busy: list[_Child] = []
         results: dict[int, Any] = {}
-        waiting = list(range(len(items) - 1, -1, -1))
+        waiting = self._messages(len(items), count)
         tried_twice: set[int] = set()
         due = 0
         try:
@@ -128,18 +136,21 @@ class Workers:
                     child.give(waiting.pop(), items)
                 ready = wait([child.connection for child in busy])
                 for child in [child for child in busy if child.connection in ready]:
-                    index = child.index
-                    answer = child.answer()
+                    given = child.given
+                    answers = child.answers()
                     busy.remove(child)
-                    if child.may_try_again and index not in tried_twice:
-                        tried_twice.add(index)
-                        waiting.append(index)
-                        continue
-                    results[index] = answer
-                    if isinstance(answer, Died):
-                        child.stop()
-                    else:
+                    if not any(isinstance(answer, Died) for answer in answers):
+                        results.update(zip(given, answers, strict=True))
                         self._idle.append(child)
+                        continue
+                    child.stop()
+                    if len(given) > 1:
+                        waiting += [(index,) for index in reversed(given)]
+                    elif child.may_try_again and given[0] not in tried_twice:
+                        tried_twice.add(given[0])
+                        waiting.append(given)
+                    else:
+                        results[given[0]] = answers[0]
                 while due in results:
                     yield due, results.pop(due)
                     due += 1
@@ -147,44 +158,50 @@ class Workers:
             for child in busy:
                 child.stop()
 
+    def _messages(self, items: int, children: int) -> list[tuple[int, ...]]:
+        """Which items go together, last first; fewer together where children would wait for the last message."""
+        size = max(1, min(self._items_per_message, items // (4 * children or 1)))
+        return [tuple(range(start, min(start + size, items))) for start in range(0, items, size)][::-1]
+
 
 class _Child:
-    """One process and the item it is at."""
+    """One process and the items it is at."""
 
     def __init__(self, setup: tuple[Any, ...]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = _start(theirs.fileno())
         self.connection = Connection(ours.detach())
-        self.index = -1
+        self.given: tuple[int, ...] = ()
         self.code: int | None = None
         self.started = False
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # noticed when the answer is read
             self.connection.send(setup)
 
-    def give(self, index: int, items: Sequence[Any]) -> None:
-        self.index = index
+    def give(self, indices: tuple[int, ...], items: Sequence[Any]) -> None:
+        self.given = indices
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.send(items[index])
+            self.connection.send([items[index] for index in indices])
 
-    def answer(self) -> Any:
-        """The result of the item at hand, or `Died`; raises what the task raised."""
+    def answers(self) -> list[Any]:
+        """The results of the items at hand, with `Died` for each that the child died on; raises what the task raised."""
         try:
             if not self.started:
                 self.connection.recv()
                 self.started = True
-            ok, value = self.connection.recv()
+            answers = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.connection.close()
             self.code = self.process.wait()
             if not self.started and self.code not in KILLED_FROM_OUTSIDE:
                 raise WorkerError(f"a worker process ended with code {self.code} before it was ready") from None
             detail = f"the decoding process ended by {_name(self.code)}"
-            return Died(REASON_BY_SIGNAL.get(self.code, "CORRUPT"), detail)
-        if not ok:
-            error, trace = value
-            raise error from WorkerError(trace)
-        return value
+            return [Died(REASON_BY_SIGNAL.get(self.code, "CORRUPT"), detail)] * len(self.given)
+        for ok, value in answers:
+            if not ok:
+                error, trace = value
+                raise error from WorkerError(trace)
+        return [value for _, value in answers]
 
     @property
     def may_try_again(self) -> bool:
@@ -232,11 +249,12 @@ def serve(descriptor: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         connection.send("ready")
         while True:
-            item = connection.recv()
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            answer = _answer(task, blobs, item)
+            answers = []
+            for item in connection.recv():
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+                answers.append(_answer(task, blobs, item))
             signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.send(answer)
+            connection.send(answers)
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return
 

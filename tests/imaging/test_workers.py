@@ -153,3 +153,11 @@ def test_all_of_this_holds_for_forked_children() -> None:
     environment = os.environ | {HOW: "forks", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_items_that_travel_together_die_alone(blobs: Blobs) -> None:
+    items = [1, 2, 3, signal.SIGSEGV, 5, 6, "eat", *range(8, 80)]
+    results = [result for _, result in map_blobs(act, items, blobs, workers=2, memory_bytes=2**30, items_per_message=8)]
+    died = {index: result for index, result in enumerate(results) if isinstance(result, Died)}
+    assert set(died) == {3, 6} and died[3].reason == "CORRUPT" and died[6].reason == "TOO_LARGE"
+    assert [result for result in results if not isinstance(result, Died)] == [item for item in items if type(item) is int]
