@@ -97,7 +97,7 @@ def build(spec: ProjectSpec, keys: Keys) -> list[dg.AssetsDefinition]:
     @asset({"image", "opencv"}, "clean", keys.drops, ins=["raw_images"])
     def cleaned_set(context: dg.AssetExecutionContext, store: StoreParam, raw_images: Manifest) -> dg.Output[Manifest]:
         """Usable, unique images of one drop; every other one with the reason it was left out."""
-        return output(store, spec, flow.cleaned_set(store, spec, raw_images, progress(context, "images screened")))
+        return output(store, spec, flow.cleaned_set(store, spec, raw_images, steps(context)))
 
     @asset({"image", "albumentations"}, "augment", keys.drops, ins=["cleaned_set"])
     def augmented_set(context: dg.AssetExecutionContext, store: StoreParam, cleaned_set: Manifest) -> dg.Output[Manifest]:

@@ -95,8 +95,10 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
     return made
 
 
-def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Progress = _quiet) -> Manifest:
-    """Usable, unique images of a drop, judged beside the drops that came before it."""
+def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps = _quiet_steps) -> Manifest:
+    """Usable, unique images of a drop, judged beside the drops that came before it. Killed half-way, it goes on from its checkpoint."""
+    from dataops_assets.checkpoint import Checkpoint
+    from dataops_assets.imaging.screening import VERSION
     from dataops_assets.stages import cleaned_set as stage
 
     _pay(store, spec, raw)
@@ -104,8 +106,14 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Progre
         earlier, compared = _earlier(store, spec, raw.partition)
         decided, decisions = _screening_decisions(store, spec, raw.partition)
         inputs = {**raw.input, **compared, **decisions}
-        frame = stage.screen(raw.frame, earlier, spec.cleaning, spec.sources.limits.pixels, store.blobs, decided, progress)
-    return Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
+        pixels = spec.sources.limits.pixels
+        settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json()])
+        checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
+        frame = stage.screen(raw.frame, earlier, spec.cleaning, pixels, store.blobs, decided, progress, checkpoint)
+        made = Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
+        store.write(made)  # before what was found is forgotten
+        checkpoint.discard()
+    return made
 
 
 def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:

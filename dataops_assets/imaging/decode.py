@@ -121,11 +121,16 @@ def shrink(pixels: Pixels, max_side_px: int) -> Pixels:
     import cv2
 
     height, width = pixels.shape[:2]
-    longer = max(height, width)
-    if longer <= max_side_px:
+    size = shrunk(width, height, max_side_px)
+    if size == (width, height):
         return pixels
-    size = (max(1, round(width * max_side_px / longer)), max(1, round(height * max_side_px / longer)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def shrunk(width_px: int, height_px: int, max_side_px: int) -> tuple[int, int]:
+    """Width and height with the longer one at most `max_side_px`."""
+    scale = min(1.0, max_side_px / max(width_px, height_px))
+    return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
 
 def _decode(data: bytes, kind: str, max_pixels: int) -> Decoded:

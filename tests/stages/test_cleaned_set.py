@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from dataops_assets import manifest
 from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.checkpoint import Checkpoint
 from dataops_assets.contracts import CONTRACTS, ISSUES
 from dataops_assets.spec import Cleaning
 from dataops_assets.stages.cleaned_set import screen
@@ -67,10 +68,10 @@ def test_issues_codes_and_conservation(blobs: Blobs) -> None:
         "empty.jpg": b"",
         "anim.gif": file_of(photo(10), "GIF", save_all=True, append_images=[photo(11)]),
     }
-    seen: list[tuple[int, int]] = []
-    frame = run(blobs, files, progress=lambda done, total: seen.append((done, total)))
+    seen: list[tuple[str, int, int]] = []
+    frame = run(blobs, files, progress=lambda *told: seen.append(told))
     assert set(frame.index) == set(files)
-    assert seen == [(n, 12) for n in range(1, 13)]
+    assert seen == [("images measured", n, 12) for n in range(1, 13)] + [("images cleaned", n, 4) for n in range(1, 5)]
     status = dict(zip(frame.index, zip(frame["status"], frame["reason"], strict=True), strict=True))
     assert status == {
         "good.jpg": ("kept", None),
@@ -89,11 +90,13 @@ def test_issues_codes_and_conservation(blobs: Blobs) -> None:
     assert bool(frame.loc["gray.jpg", "is_grayscale"])
     undecoded = frame["reason"].isin(["CORRUPT", "TYPE_MISMATCH", "ZERO_BYTE", "MULTI_FRAME"])
     measures = [f"{issue}_score" for issue in ISSUES] + [f"is_{issue}" for issue in ISSUES]
-    measures += ["clean_sha256", "phash", "width_px", "height_px"]
+    measures += ["phash", "width_px", "height_px"]
     assert frame.loc[~undecoded, measures].notna().all(axis=None)
     assert frame.loc[undecoded, measures].isna().all(axis=None)
+    used = frame["status"] != "rejected"
+    assert frame.loc[used, "clean_sha256"].notna().all() and frame.loc[~used, "clean_sha256"].isna().all()
     assert (frame["category"] == "dress").all() and (frame["vendor"] == "acme").all()
-    for row in frame[~undecoded].itertuples():
+    for row in frame[used].itertuples():
         with Image.open(BytesIO(blobs.read(row.clean_sha256))) as image:
             assert image.size == (row.width_px, row.height_px)
 
@@ -134,11 +137,11 @@ def test_of_near_duplicates_the_larger_is_kept(blobs: Blobs) -> None:
     assert frame.loc["other.jpg", "near_duplicate_group"] is None
 
 
-def test_the_same_pixels_in_two_files_are_exact_duplicates(blobs: Blobs) -> None:
+def test_the_same_pixels_in_two_files_are_duplicates(blobs: Blobs) -> None:
     frame = run(blobs, {"a.png": file_of(photo(1), "PNG"), "b.bmp": file_of(photo(1), "BMP")})
     assert sorted(frame["status"]) == ["kept", "rejected"]
     lost = frame[frame["status"] == "rejected"].iloc[0]
-    assert (lost["reason"], lost["duplicate_of"]) == ("exact_duplicate", frame[frame["status"] == "kept"]["image_id"].iloc[0])
+    assert (lost["reason"], lost["duplicate_of"]) == ("near_duplicate", frame[frame["status"] == "kept"]["image_id"].iloc[0])
 
 
 def test_the_earlier_drop_wins(blobs: Blobs) -> None:
@@ -187,3 +190,29 @@ def test_a_missing_blob_is_an_error_not_a_bad_picture(blobs: Blobs) -> None:
     raw["sha256"] = "0" * 64
     with pytest.raises(BlobMissing):
         screen(raw, manifest.empty("cleaned_set"), Cleaning(workers=1), PIXELS, blobs)
+
+
+def test_what_was_seen_before_a_kill_is_not_looked_at_again(blobs: Blobs, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(what: str, done: int, total: int) -> None:
+        if (what, done) == ("images cleaned", 3):
+            raise Killed
+
+    files = {f"{seed}.jpg": file_of(photo(seed)) for seed in range(12)}
+    path = tmp_path / "scratch" / "p.d1@aa.jsonl"
+    with pytest.raises(Killed):
+        run(blobs, files, progress=kill, checkpoint=Checkpoint(path))
+    torn = path.read_bytes() if path.exists() else b""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(torn + b'\n["Measured 12')  # what the kill tore
+    seen: list[tuple[str, int, int]] = []
+    checkpoint = Checkpoint(path)
+    resumed = run(blobs, files, progress=lambda *told: seen.append(told), checkpoint=checkpoint)
+    assert not [told for told in seen if told[0] == "images measured"]
+    pd.testing.assert_frame_equal(resumed, run(blobs, files))
+    path.with_name("p.d1@bb.jsonl").touch()
+    path.with_name("p.d11@bb.jsonl").touch()
+    checkpoint.discard()
+    assert [file.name for file in path.parent.iterdir()] == ["p.d11@bb.jsonl"]
