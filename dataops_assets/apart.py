@@ -1,0 +1,92 @@
+"""Pictures with personal data lie apart from all others: `<store>/apart/<project>/ab/cd/<sha256>`, with a retention period.
+
+`Store.blobs` doesn't see them, so nothing that is exported, requested from a vendor or shown reads one. Intake, screening and the
+batches our own people screen get an `Apart`, which sees both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+from dataops_assets import atomic
+from dataops_assets.blobs import BlobMissing, Blobs
+
+PURGED = ".purged"
+
+
+class BlobPurged(BlobMissing):
+    """The picture was deleted when its retention period had passed."""
+
+
+class Apart(Blobs):
+    """The store as those see it who may see personal data; what a project sets apart has the project's retention period."""
+
+    def __init__(self, blobs: Blobs, project: str) -> None:
+        self.fs, self.root, self.is_local = blobs.fs, blobs.root, blobs.is_local
+        self.project = project
+
+    def has(self, sha256: str) -> bool:
+        return super().has(sha256) or self._place(sha256) is not None
+
+    def open(self, sha256: str) -> IO[bytes]:
+        """A blob as a file to read, wherever it lies.
+
+        Raises:
+            BlobPurged: when its retention period has passed.
+        """
+        try:
+            return super().open(sha256)
+        except FileNotFoundError:
+            place = self._place(sha256)
+            if place is None:
+                if self.fs.exists(self.apart(sha256) + PURGED):
+                    raise BlobPurged(f"blob {sha256} was deleted: its retention period has passed") from None
+                raise
+            file: IO[bytes] = self.fs.open(place, "rb")
+            return file
+
+    def apart(self, sha256: str) -> str:
+        """Where a blob of this project lies, set apart."""
+        return f"{self.root}/apart/{self.project}/{sha256[:2]}/{sha256[2:4]}/{self.path(sha256).rsplit('/', 1)[1]}"
+
+    def set_apart(self, shas: Iterable[str]) -> int:
+        """Take blobs out of everybody's sight; returns how many were there. From now on their retention period runs."""
+        moved = 0
+        for sha256 in dict.fromkeys(shas):
+            if not super().has(sha256):
+                continue
+            self.fs.makedirs(os.path.dirname(self.apart(sha256)), exist_ok=True)
+            if self.is_local:
+                os.utime(self.path(sha256))
+                atomic.rename(self.path(sha256), self.apart(sha256))
+                os.chmod(self.apart(sha256), 0o400)
+            else:
+                self.fs.mv(self.path(sha256), self.apart(sha256))
+            moved += 1
+        return moved
+
+    def purge(self, before: float) -> list[str]:
+        """Delete what the project set apart before a moment (seconds since 1970); returns the sha256s. A mark stays in their place."""
+        gone = []
+        for path, since in self._held():
+            if since < before:
+                self.fs.touch(path + PURGED)
+                self.fs.rm_file(path)
+                gone.append(path.rsplit("/", 1)[1])
+        return gone
+
+    def _held(self) -> Iterator[tuple[str, float]]:
+        found = self.fs.find(f"{self.root}/apart/{self.project}", detail=True)
+        for path, facts in sorted(found.items()):
+            if not path.endswith(PURGED):
+                since = facts.get("mtime") or facts.get("created") or facts.get("LastModified")
+                yield path, since.timestamp() if hasattr(since, "timestamp") else float(since)
+
+    def _place(self, sha256: str) -> str | None:
+        """Where it lies apart: with this project, or with another that set it apart."""
+        if self.fs.exists(self.apart(sha256)):
+            return self.apart(sha256)
+        others = self.fs.glob(f"{self.root}/apart/*/{sha256[:2]}/{sha256[2:4]}/{sha256}")
+        return str(others[0]) if others else None
