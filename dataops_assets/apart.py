@@ -6,6 +6,7 @@ batches our own people screen get an `Apart`, which sees both.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import IO
@@ -25,6 +26,7 @@ class Apart(Blobs):
 
     def __init__(self, blobs: Blobs, project: str) -> None:
         self.fs, self.root, self.is_local = blobs.fs, blobs.root, blobs.is_local
+        self.common = blobs  # what is put there is in everybody's sight, whether the same bytes lie apart or not
         self.project = project
 
     def has(self, sha256: str) -> bool:
@@ -67,6 +69,16 @@ class Apart(Blobs):
             moved += 1
         return moved
 
+    def put_apart(self, data: bytes) -> str:
+        """Keep bytes where only few see them; returns their sha256."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self._place(sha256) is None:
+            if self.is_local:
+                atomic.write(self.apart(sha256), data, self.tmp)
+            else:
+                self.fs.pipe_file(self.apart(sha256), data)
+        return sha256
+
     def purge(self, before: float) -> list[str]:
         """Delete what the project set apart before a moment (seconds since 1970); returns the sha256s. A mark stays in their place."""
         gone = []
@@ -76,6 +88,11 @@ class Apart(Blobs):
                 self.fs.rm_file(path)
                 gone.append(path.rsplit("/", 1)[1])
         return gone
+
+    def purged(self) -> set[str]:
+        """What was deleted because its retention period had passed."""
+        marks = self.fs.glob(f"{self.root}/apart/{self.project}/*/*/*{PURGED}")
+        return {str(path).rsplit("/", 1)[1].removesuffix(PURGED) for path in marks}
 
     def _held(self) -> Iterator[tuple[str, float]]:
         found = self.fs.find(f"{self.root}/apart/{self.project}", detail=True)

@@ -180,6 +180,14 @@ def withdraw(
 
 
 @app.command()
+def purge(project: AnyProject = None, home: Home = None, json: Json = False) -> None:
+    """Delete pictures with personal data whose retention period has passed; the daemon does so every night."""
+    with _operations(home, project) as work:
+        done = work.purge(project)
+    _finish(done, json)
+
+
+@app.command()
 def status(project: AnyProject = None, home: Home = None, json: Json = False) -> None:
     """How far each stage is, what failed, what waits, and what it cost."""
     with _store(home) as store:

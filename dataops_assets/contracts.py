@@ -47,7 +47,9 @@ class Contract:
         return pa.schema([pa.field(name, ARROW[kind]) for name, kind in self.columns.items()])
 
 
-ISSUES = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale")
+QUALITY_ISSUES = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale")
+RELEVANCE_ISSUES = ("irrelevant", "outlier", "mislabelled")
+ISSUES = (*QUALITY_ISSUES, *RELEVANCE_ISSUES)
 _BOX: dict[str, Type] = {"object_id": "string", "x": "float64", "y": "float64", "w": "float64", "h": "float64"}
 _CHAIN: dict[str, Type] = {"seq": "int64", "prev_hash": "string", "row_hash": "string"}
 
@@ -109,16 +111,23 @@ _CONTRACTS = (
             "colour_grid": "string",  # 64 hex digits: a*, b* of 4 x 4 cells
             "faces": "int64",
             "text_regions": "int64",
+            "personal_data": "string",  # kinds found in picture or metadata, joined by |
+            "open_personal_data": "string",  # those that the cleaned picture still shows
+            "regions": "string",  # JSON, a list of [kind, x, y, w, h, score, is_covered], px of the cleaned picture
             "width_px": "int64",
             "height_px": "int64",
             "clean_sha256": "string",
             "category": "string",
+            "nearest_category": "string",  # the class of reference pictures it is most like
+            "suggested_category": "string",  # where its neighbours disagree with the vendor's
             "group_id": "string",
-            "decided_by": "string",
+            "decided_by": "string",  # who took responsibility for people's decision on a doubtful picture
+            "decided_at": "timestamp",
             **{f"{issue}_score": "float64" for issue in ISSUES},
             **{f"is_{issue}": "bool" for issue in ISSUES},
         },
         ("image_id",),
+        volatile=("decided_at",),
     ),
     Contract(
         "augmented_set",

@@ -9,7 +9,7 @@ import importlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import ModuleType
@@ -18,10 +18,10 @@ from typing import Any, Literal
 import dagster as dg
 import pandas as pd
 
-from dataops_assets import flow
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
-from dataops_assets.reports import delivery, pages, panels
+from dataops_assets.reports import delivery, pages, panels, screening
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -186,9 +186,9 @@ def pass_through(
 ) -> Verdict:
     """Judge a stored candidate, enter the outcome into the ledger and publish what was released."""
     candidate = store.read(asset, spec.name, partition, version)
-    verdict, document = judge(candidate, spec, flow.input_frames(store, candidate))
+    verdict, document = judge(candidate, spec, gating.input_frames(store, candidate))
     digest = store.put_document("suites", document)
-    waiver = flow.waiver(store, spec.name, asset, partition, version, date.today()) if verdict.outcome == "fail" else None
+    waiver = gating.waiver(store, spec.name, asset, partition, version, date.today()) if verdict.outcome == "fail" else None
     if waiver is not None:
         verdict = Verdict("waived", verdict.findings, digest, str(waiver["reason"]), str(waiver["by"]), verdict.frame)
     else:
@@ -208,7 +208,7 @@ def waive(store: Store, spec: ProjectSpec, asset: str, partition: str, *, reason
         raise ValueError(f"--until {until} has passed")
     if not reason.strip() or not by.strip():
         raise ValueError("a waiver names who waives and why")
-    last = flow.last_gate(store, spec.name, asset, partition)
+    last = gating.last_gate(store, spec.name, asset, partition)
     where = f"{asset} of {spec.name}/{partition}"
     if last is None:
         raise ValueError(f"{where} has not been through its gate; there is nothing to waive")
@@ -217,7 +217,7 @@ def waive(store: Store, spec: ProjectSpec, asset: str, partition: str, *, reason
     if last["outcome"] == "error":
         raise ValueError(f"{where}: the gate could not run ({last['reason']}); mend that first, an error can't be waived")
     candidate = store.read(asset, spec.name, partition, str(last["version"]))
-    judged, document = judge(candidate, spec, flow.input_frames(store, candidate))
+    judged, document = judge(candidate, spec, gating.input_frames(store, candidate))
     verdict = Verdict("waived", judged.findings, store.put_document("suites", document), reason, by, judged.frame)
     enter(store, candidate, verdict, run_id="", until=until.isoformat())
     _publish(store, spec, candidate, verdict)
@@ -227,15 +227,22 @@ def waive(store: Store, spec: ProjectSpec, asset: str, partition: str, *, reason
 def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verdict) -> None:
     """What was released goes out; the report page shows every verdict."""
     if verdict.is_released:
-        flow.publish(store, spec, candidate)
+        gating.publish(store, spec, candidate)
     told = {"what the gate says": _sentence(GATE, verdict), "what it advises": _sentence(WARNINGS, verdict)}
     pages.write(store, spec, candidate, told, panels.Table([_line(finding) for finding in verdict.findings]))
     # a delivery that was taken is screened next, and told of then
     if candidate.asset == "cleaned_set" or (candidate.asset == "raw_images" and not verdict.is_released):
-        try:
-            delivery.write(store, spec, candidate.partition)
-        except Exception:  # what the vendor hears never turns a verdict around
-            logging.getLogger(__name__).exception("no delivery report for %s/%s", spec.name, candidate.partition)
+        _tell("delivery", lambda: delivery.write(store, spec, candidate.partition))
+    if candidate.asset == "cleaned_set":
+        _tell("screening", lambda: screening.write(store, spec, candidate))
+
+
+def _tell(what: str, write: Callable[[], object]) -> None:
+    """Write a report; one that can't be written never turns a verdict around."""
+    try:
+        write()
+    except Exception:
+        logging.getLogger(__name__).exception("no %s report", what)
 
 
 def enter(store: Store, candidate: Manifest, verdict: Verdict, *, run_id: str, until: str | None) -> None:

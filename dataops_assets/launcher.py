@@ -78,9 +78,12 @@ class Server:
             self.connection.send(order)
             if not self.connection.poll(ANSWER_S):
                 raise TimeoutError(f"the fork server didn't answer for {ANSWER_S:.0f} s")
-            return int(self.connection.recv())
+            answer = self.connection.recv()
         except EOFError as error:
             raise ConnectionError("the fork server is gone") from error
+        if not isinstance(answer, int):
+            raise OSError(f"the fork server could not fork: {answer}")
+        return answer
 
 
 class PreloadedRunLauncher(DefaultRunLauncher):
@@ -118,6 +121,7 @@ class PreloadedRunLauncher(DefaultRunLauncher):
                 server.fork(order)
                 return True
             except TimeoutError:
+                self._leave()
                 raise  # it may have the order: launched twice would be worse
             except OSError as error:
                 log.warning("Starting another fork server: %s", error)

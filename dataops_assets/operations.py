@@ -13,9 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import atomic, drops, flow, gates, planning, runs, waiting
+from dataops_assets import atomic, drops, gates, planning, runs, waiting
+from dataops_assets.flow import gating, images
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
+from dataops_assets.reports import delivery as reports
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -185,7 +187,19 @@ class Operations:
         self.store.withdrawals.append(lambda rows: [row])
         holding = self._holding(project, drop, image)
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
+        spec = self.specs[project]
+        told = [drop] if drop is not None else reports.showing(self.store, spec, str(image))
+        failed = reports.rewrite(self.store, spec, told)  # pages that lie ready to be sent
+        done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in failed]
         done.notes += [f"Release {name} was delivered with {count} of its rows: tell the technical team." for name, count in holding]
+        return done
+
+    def purge(self, project: str | None) -> Done:
+        """Delete pictures with personal data whose retention period has passed."""
+        done = Done()
+        for spec in self.specs.values() if project is None else [self.specs[project]]:
+            gone, days = images.purge(self.store, spec, time.time()), spec.cleaning.personal_data.retention_days
+            done.notes.append(f"{spec.name}: {len(gone)} pictures with personal data deleted, set apart more than {days} days ago.")
         return done
 
     def retry(self, project: str, drop: str) -> Done:
@@ -210,7 +224,7 @@ class Operations:
     def gate(self, project: str, asset: str, partition: str) -> Done:
         """Judge the version that was judged last once more: a threshold changed, or the gate could not run."""
         done, spec = Done(), self.specs[project]
-        last = flow.last_gate(self.store, project, asset, partition)
+        last = gating.last_gate(self.store, project, asset, partition)
         if last is None:
             raise Refused(f"{asset} of {project}/{partition} has not been through its gate yet.")
         verdict = gates.pass_through(self.store, spec, asset, partition, last["version"], by="gate, asked again")
@@ -222,7 +236,7 @@ class Operations:
 
     def _show(self, spec: ProjectSpec, asset: str, partition: str, verdict: gates.Verdict) -> None:
         """Report a verdict that no run made to the UI."""
-        last = flow.last_gate(self.store, spec.name, asset, partition)
+        last = gating.last_gate(self.store, spec.name, asset, partition)
         version = last["version"] if last else ""
         for evaluation in gates.evaluations(self.store, spec, asset, partition, version, verdict):
             self.instance.report_runless_asset_event(evaluation)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dataops_assets import flow
+from dataops_assets.flow import images, labels, shared
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -29,16 +29,16 @@ def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None =
     """
     from dataops_assets.stages import label_tasks as stage
 
-    with flow.exclusive(store, f"{spec.name}.plan_batches"):
+    with shared.exclusive(store, f"{spec.name}.plan_batches"):
         planned = plans(store, spec)
         for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
             _commit(store, spec, str(batch_id), rows)
         cut = stage.plan(
             kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
             spec,
-            flow.showable(store, spec, kind),
+            images.showable(store, spec, kind),
             planned,
-            gold=flow.gold_labels(store, spec)[0],
+            gold=labels.gold_labels(store, spec)[0],
             quality=store.load_all("label_quality", spec.name)[0],
             budget_left=spec.brief.budget - store.spent(spec.name),
             vendor=vendor,

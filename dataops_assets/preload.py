@@ -7,6 +7,7 @@ nothing half done. When the socket closes it takes no more work, lets the runs f
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import multiprocessing
@@ -17,6 +18,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -127,7 +129,7 @@ def serve(connection: Connection, work: Callable[[Any], None], bury: Callable[[A
     SIGTERM or SIGINT end it too: it takes no more orders and interrupts (SIGINT) what runs.
 
     Args:
-        connection: Orders in, pids out.
+        connection: Orders in, pids out; in place of a pid, why no process could be forked.
         work: Executes one order, in a process and session of its own.
         bury: Told the exit code of an order's process that failed or was killed; in a process of its own, too.
     """
@@ -140,9 +142,14 @@ def serve(connection: Connection, work: Callable[[Any], None], bury: Callable[[A
         sources: list[Any] = [process.sentinel for process in running]
         ready = wait([*sources, connection] if is_open else sources, LOOK_S)
         for process in [process for process in running if not process.is_alive()]:
-            order = running.pop(process)
+            order = running[process]
             if process.exitcode and order is not None:
-                running[_fork(connection, bury, order, process.exitcode)] = None
+                try:
+                    running[_fork(connection, bury, order, process.exitcode)] = None
+                except OSError:  # no process to be had now: it is buried a little later
+                    time.sleep(LOOK_S)
+                    continue
+            del running[process]
         if is_asked.is_set():
             is_asked.clear()
             is_open = False
@@ -152,7 +159,11 @@ def serve(connection: Connection, work: Callable[[Any], None], bury: Callable[[A
         elif is_open and connection in ready:
             try:
                 order = connection.recv()
-                process = _fork(connection, work, order)
+                try:
+                    process = _fork(connection, work, order)
+                except OSError as error:  # no process or memory to be had: the launcher takes another way
+                    connection.send(str(error))
+                    continue
                 running[process] = order
                 connection.send(process.pid)
             except (EOFError, ConnectionError):
@@ -164,8 +175,14 @@ def _fork(connection: Connection, task: Callable[..., None], *arguments: Any) ->
     process = multiprocessing.get_context("fork").Process(target=_live, args=(connection, task, arguments))
     # a signal that came between fork and new handlers would be lost in the child
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    open_before = set(os.listdir("/proc/self/fd"))
     try:
         process.start()
+    except OSError:
+        for descriptor in set(os.listdir("/proc/self/fd")) - open_before:  # multiprocessing leaves its pipes open
+            with contextlib.suppress(OSError):
+                os.close(int(descriptor))
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     return process

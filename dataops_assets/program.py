@@ -1,12 +1,15 @@
 """What spans projects: the program report and the warehouse, their job, and the schedule that renews them."""
 
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from dataops_assets import flow, warehouse
+from dataops_assets import warehouse
+from dataops_assets.flow import delivery, images
 from dataops_assets.reports import pages, shown
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import defs_root, load_projects
@@ -20,7 +23,7 @@ StoreParam = dg.ResourceParam[Store]
 def program_report(store: StoreParam) -> dg.MaterializeResult[None]:
     """All projects side by side: how far each stage is, which gates said no, what it cost against budget and date."""
     specs = list(load_projects(defs_root()))
-    parts = shown.program(store, specs, flow.program_report(store, specs))
+    parts = shown.program(store, specs, delivery.program_report(store, specs))
     pages.put(store.home.root / "reports" / "program.html", pages.page("Program", "all projects", parts), store.home.tmp)
     return dg.MaterializeResult(metadata=metadata_of(parts))
 
@@ -45,6 +48,22 @@ def warehouse_mart(store: StoreParam) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata=metadata_of({"warehouse": Path(path), **rows}))
 
 
+@dg.op
+def delete_what_is_due(context: dg.OpExecutionContext, store: StoreParam) -> None:
+    for spec in load_projects(defs_root()):
+        gone = images.purge(store, spec, time.time())
+        context.log.info(f"{spec.name}: {len(gone)} pictures with personal data deleted")
+
+
+@dg.job(
+    name="retention",
+    description="Delete pictures with personal data whose retention period has passed.",
+    executor_def=dg.in_process_executor,
+)
+def retention_job() -> None:
+    delete_what_is_due()
+
+
 reports_job = dg.define_asset_job(
     "program_reports",
     dg.AssetSelection.groups(GROUP),
@@ -52,7 +71,7 @@ reports_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 assets = [program_report, warehouse_mart]
-jobs = [reports_job]
+jobs: list[Any] = [reports_job, retention_job]
 schedules = [
     dg.ScheduleDefinition(
         name="program_reports_every_workday",
@@ -60,5 +79,12 @@ schedules = [
         cron_schedule="0 6 * * 1-5",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Program report and warehouse, renewed before people start work.",
-    )
+    ),
+    dg.ScheduleDefinition(
+        name="retention_every_night",
+        job=retention_job,
+        cron_schedule="0 3 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Originals with personal data, deleted when their retention period has passed.",
+    ),
 ]

@@ -28,7 +28,9 @@ Money = Annotated[float, Field(ge=0)]
 
 Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
 FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-Issue = Literal["dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale"]
+Issue = Literal[
+    "dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale", "irrelevant", "outlier", "mislabelled"
+]  # fmt: skip
 ENV_DEFS = "DATAOPS_DEFS"
 COMPONENT_TYPE = "dataops_assets.project.LabelingProject"
 
@@ -129,6 +131,62 @@ class Sources(Section):
         return vendor.limits if vendor is not None and vendor.limits is not None else self.limits
 
 
+PersonalKind = Literal[
+    "face", "e_mail", "phone", "iban", "card", "plate",
+    "gps", "owner_name", "artist", "contact", "person_shown", "copyright", "serial_number",
+]  # fmt: skip
+PersonalAction = Literal["reject", "review", "redact", "keep"]
+PERSONAL_ACTIONS: dict[PersonalKind, PersonalAction] = {
+    "face": "redact",
+    "e_mail": "review",
+    "phone": "review",
+    "iban": "review",
+    "card": "review",
+    "plate": "review",
+    "gps": "redact",
+    "owner_name": "redact",
+    "artist": "redact",
+    "contact": "redact",
+    "person_shown": "redact",
+    "copyright": "keep",
+    "serial_number": "keep",
+}
+
+
+class PersonalData(Section):
+    """What is personal in a picture, and what becomes of it. Metadata never leaves: every picture is written anew without any."""
+
+    look_for: tuple[Literal["face", "text", "metadata", "plate"], ...] = Field(
+        ("face", "metadata"), description="What is looked for in pictures that no measure rejects. Plates are a hint only."
+    )
+    policy: dict[PersonalKind, PersonalAction] = Field(
+        default_factory=dict, description="Kind -> reject, review (a person decides), redact (covered, the picture is kept) or keep."
+    )
+    cover: Literal["blur", "box"] = Field("blur", description="How what is redacted is covered.")
+    phone_regions: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(
+        ("DE", "FR", "GB", "US"), description="Countries whose phone numbers are known without their country code."
+    )
+    retention_days: int = Field(30, ge=1, description="Originals with personal data are deleted after so many days.")
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """What becomes of each kind."""
+        return {**dict(PERSONAL_ACTIONS.items()), **dict(self.policy.items())}
+
+
+class Relevance(Section):
+    """Whether pictures are what the project asked for, by their likeness to a few reference pictures. Off unless it is there."""
+
+    references: Path = Field(description="Folder of reference pictures, <class>/*.jpg; ten or more of each class, of different products.")
+    wanted: tuple[str, ...] = Field((), description="Classes asked for; the others show what is not wanted. Empty: all.")
+    model: Path | None = Field(None, description="An ONNX model that turns pictures into vectors; default: the built-in one.")
+    mean_rgb: tuple[float, ...] = Field(
+        (123.675, 116.28, 103.53), min_length=3, max_length=3, description="What the model was trained with, 0 to 255."
+    )
+    std_rgb: tuple[float, ...] = Field((58.395, 57.12, 57.375), min_length=3, max_length=3)
+    output: str | None = Field(None, description="Name of the model's output; default: the first that is a vector.")
+
+
 class Cleaning(Section):
     """What counts as a usable picture. Scores lie in [0, 1], 1 is good; below the threshold is an issue."""
 
@@ -138,6 +196,9 @@ class Cleaning(Section):
     reject: tuple[Issue, ...] = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio")
     review: tuple[Issue, ...] = ("odd_size",)
     near_duplicate_bits: int = Field(7, ge=0, le=16, description="Hamming distance of 64-bit hashes that still counts.")
+    near_duplicate_turns: bool = Field(False, description="Mirrored and turned copies count too; the search takes eight times as long.")
+    personal_data: PersonalData = PersonalData()
+    relevance: Relevance | None = None
     workers: int | None = Field(None, ge=1, description="Decoding processes; default: the machine's cores.")
     worker_memory_bytes: int = Field(2 * 2**30, gt=0)
     image_seconds: float = Field(20.0, gt=0, description="Longest time one image may take to decode.")

@@ -20,6 +20,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from dataops_assets import atomic, manifest
+from dataops_assets.apart import Apart
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.home import Home
@@ -43,6 +44,10 @@ class Store:
         self.blobs = Blobs(home.store_url, storage_options)
         self.gates, self.costs, self.drops, self.withdrawals = (Ledger(name, self._uri(name), storage_options) for name in LEDGERS)
         self._tables: dict[str, DeltaTable] = {}
+
+    def apart(self, project: str) -> Apart:
+        """The pictures as those see them who may see personal data."""
+        return Apart(self.blobs, project)
 
     # ---- candidates
 

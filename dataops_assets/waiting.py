@@ -6,6 +6,7 @@ Nothing here remembers anything: what is done is told by the ledgers, so a lost 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets import drops as drops_
-from dataops_assets import flow, planning
+from dataops_assets import planning
+from dataops_assets.flow import images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -24,8 +26,10 @@ DROP_CHAIN = ("raw_images", "cleaned_set", "augmented_set")
 RETURN_CHAIN = ("labeled_batches", "label_quality", "vendor_feedback")
 READ_BYTES = 1 << 30  # so much of deliveries' content is read at one look; at 0.5 to 1 GB/s that is a second or two
 WHOLE = 0.0  # "has lain there since ever": what was seen to be complete isn't checked again while it stays as it is
+MENDABLE = ("LOOSE_FILE", "UNREADABLE")  # what is no delivery as it lies there, but waits for a hand; else it has to come again
 Seen = tuple[str, float] | tuple[str, float, str]  # (fingerprint, when first seen so[, digest of the content, once it was read])
 Looks = Mapping[str, Seen]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,9 @@ def drops(
     entered: list[dict[str, Any]] = []
     doubtful: list[tuple[landing.Delivery, landing.Look]] = []
     may_read = READ_BYTES
-    deliveries, found.held = landing.scan(store.home.root / "landing", spec.name)
+    landed = landing.scan(store.home.root / "landing", spec.name)
+    found.held = landed.faults
+    owners = {row["drop_id"]: name for name, rows in known.items() for row in rows}
 
     def take(delivery: landing.Delivery, seen: landing.Look, identity: landing.Identity) -> None:
         facts = {"vendor": delivery.vendor, "name": delivery.name, "drop_id": identity.drop_id, "supersedes": identity.supersedes}
@@ -89,12 +95,45 @@ def drops(
         begun = since.get(identity.drop_id, 0.0)
         found.ready.append(Waiting(identity.drop_id, seen.fingerprint, label, seen.bytes, begun, facts))
 
-    for delivery in deliveries:
+    def unread(delivery: landing.Delivery, seen: landing.Look, past: list[dict[str, Any]], error: Exception) -> None:
+        label = f"{delivery.vendor}/{delivery.name}"
+        why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        found.held[label] = f"can't be read: {why}"
+        first = looks.get(label)
+        is_known = first is not None and first[0] == seen.fingerprint
+        if first is None or not is_known:
+            first = (seen.fingerprint, now)
+            log.warning("%s can't be looked at", label, exc_info=not isinstance(error, OSError))
+        found.looks[label] = first
+        if not past or past[-1]["status"] == "held":
+            identity = landing.identity(delivery, seen, past)
+            has_rested = now - first[1] >= spec.sources.settle_s  # what somebody is moving away at this moment is no fault
+            entered.extend([drops_.held(spec, delivery, identity, "UNREADABLE")] if identity and (is_settled or has_rested) else [])
+
+    for stray in landed.strays:
+        past = known.get((stray.vendor, stray.name), [])
+        label = f"{stray.vendor}/{stray.name}"
+        print_ = landing.fingerprint(stray)
+        first = looks.get(label)
+        found.looks[label] = first = first if first is not None and first[0] == print_ else (print_, now)
+        if (is_settled or _has_rested(first, print_, now, spec)) and (not past or past[-1]["status"] == "held"):
+            identity = landing.identity(stray, landing.VANISHED, past)
+            status = "held" if stray.fault in MENDABLE else "rejected"
+            entered += [{**drops_.held(spec, stray, identity, stray.fault), "status": status}] if identity else []
+
+    for delivery in landed.deliveries:
         if limit is not None and len(found.ready) >= limit:
             break
         label = f"{delivery.vendor}/{delivery.name}"
         past = known.get((delivery.vendor, delivery.name), [])
         last = past[-1] if past else None
+        if last is None:
+            drop_id = landing.drop_id_of(delivery.vendor, delivery.name)
+            owner = owners.setdefault(drop_id, (delivery.vendor, delivery.name))
+            if owner != (delivery.vendor, delivery.name):
+                found.held[label] = f"its id {drop_id} is that of {'/'.join(owner)}: rename it"
+                continue
+        seen = landing.VANISHED
         try:
             seen = landing.look(delivery)
             is_taken = last is not None and last["fingerprint"] == seen.fingerprint
@@ -122,8 +161,8 @@ def drops(
                 doubtful.append((delivery, seen))
             else:
                 take(delivery, seen, identity)
-        except OSError as error:  # it vanished or can't be read: the others go on, and the next look sees it again
-            found.held[label] = f"can't be read: {error.strerror}"
+        except Exception as error:  # whatever is wrong with it, the others go on, and the next look sees it again
+            unread(delivery, seen, past, error)
 
     for delivery, seen in sorted(doubtful, key=lambda held: held[1].bytes):  # delivered before, with files of the same names and sizes
         label = f"{delivery.vendor}/{delivery.name}"
@@ -154,8 +193,8 @@ def drops(
             found.looks[label] = (first[0], first[1], content)
             if limit is None or len(found.ready) < limit:
                 take(delivery, seen, identity)
-        except OSError as error:
-            found.held[label] = f"can't be read: {error.strerror}"
+        except Exception as error:
+            unread(delivery, seen, past, error)
     fresh = [row for row in entered if not drops_.stands(known.get((row["vendor"], row["name"]), []), row)]
     drops_.enter_drops(store, fresh)
     return found
@@ -163,10 +202,10 @@ def drops(
 
 def setup(store: Store, spec: ProjectSpec) -> str | None:
     """The spec's digest when brief or guidelines are not those of the YAML as it is now; else nothing."""
-    agreed = flow.brief(store, spec)
+    agreed = labels.brief(store, spec)
     if store.released("brief", spec.name).get(agreed.partition) != agreed.version:
         return spec.digest
-    book = flow.guidelines(store, spec, agreed)
+    book = labels.guidelines(store, spec, agreed)
     return None if store.released("guidelines", spec.name).get(book.partition) == book.version else spec.digest
 
 
@@ -185,13 +224,13 @@ def returns(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_settle
     gates = store.gates.rows()
     gates = gates[gates["project"] == spec.name]
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        batch, files = folder.name, flow.return_files(folder)
+        batch, files = folder.name, labels.return_files(folder)
         if not files or not folder.is_dir():
             continue
         if not is_slug(batch) or batch not in released:
             found.held[batch] = f"no batch {batch} has been sent out; see requests/{spec.name}/"
             continue
-        print_ = flow.listing(files)
+        print_ = shared.listing(files)
         version = read.get(f"{batch}.{print_}", {}).get("version")
         if version and _is_read(gates, batch, version):
             continue
@@ -213,13 +252,13 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
     read = store.pins("predictions", spec.name)
     outcomes = last_outcomes(store, spec.name, ("model_feedback", "investigation"))
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        release, files = folder.name, flow.plain_files(folder)
+        release, files = folder.name, shared.plain_files(folder)
         if not files:
             continue
         if release not in released:
             found.held[release] = f"no release {release} has been delivered; see exports/{spec.name}/"
             continue
-        print_ = flow.listing(files)
+        print_ = shared.listing(files)
         if f"{release}.{print_}" in read and is_concluded(outcomes, ("model_feedback", "investigation"), release):
             continue
         first = looks.get(release)
@@ -235,19 +274,49 @@ def plannable(store: Store, spec: ProjectSpec) -> list[str]:
     """A key for the set of unlabelled images, once they fill a production batch; else nothing."""
     planned = planning.plans(store, spec)
     taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
-    usable, _ = flow.usable_images(store, spec)
+    usable, _ = images.usable_images(store, spec)
     free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)
-    has_gold = not spec.labeling.gold_share or bool(len(flow.gold_labels(store, spec)[0]))
-    return [flow.digest_of(free)] if has_gold and len(free) >= spec.labeling.batch_size else []
+    has_gold = not spec.labeling.gold_share or bool(len(labels.gold_labels(store, spec)[0]))
+    return [shared.digest_of(free)] if has_gold and len(free) >= spec.labeling.batch_size else []
 
 
 def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
-    """Drops with doubtful pictures that people have decided about since they were screened."""
+    """Drops to screen once more, or at last.
+
+    People decided about doubtful pictures, what a picture is a copy of is out of use since, or the delivery was taken and has left
+    landing before its chain was through.
+    """
     approved, _ = store.load_all("approved_labels", spec.name)
     decided = set(approved.loc[approved["kind"] == "screening", "image_id"])
     cleaned, _ = store.load_all("cleaned_set", spec.name)
     open_ = cleaned[(cleaned["status"] == "review") & cleaned["image_id"].isin(decided)]
-    return [Waiting(str(drop), flow.digest_of(sorted(rows["image_id"])), str(drop)) for drop, rows in open_.groupby("drop_id", sort=True)]
+    why = {str(drop): sorted(rows["image_id"]) for drop, rows in open_.groupby("drop_id", sort=True)}
+    for drop, gone in images.copies_of_gone(store, spec).items():
+        why[drop] = why.get(drop, []) + gone
+    asked = [Waiting(drop, shared.digest_of(names), drop) for drop, names in sorted(why.items())]
+    return asked + [item for item in _stranded(store, spec) if item.partition not in why]
+
+
+def _stranded(store: Store, spec: ProjectSpec) -> list[Waiting]:
+    """Drops that `drops` can't find in landing any more, taken and not through their chain: what comes next doesn't need landing."""
+    outcomes = last_outcomes(store, spec.name, DROP_CHAIN)
+    taken = store.released("raw_images", spec.name)
+    unused = store.withdrawn(spec.name)[0] | store.superseded(spec.name)
+    open_ = {drop for drop in taken.keys() - unused if not is_concluded(outcomes, DROP_CHAIN, drop)}
+    if not open_:
+        return []
+    ledger = shared.rows_of(store.drops.rows(), spec.name)
+    last = {(row["vendor"], row["name"]): row["drop_id"] for row in records(ledger[["vendor", "name", "drop_id"]])}
+    here = {last.get((delivery.vendor, delivery.name)) for delivery in landing.list_deliveries(store.home.root / "landing", spec.name)}
+    # its correction is on the way: it goes on only if that one comes to nothing
+    waits = {old for new in open_ for old in store.replaced_by(spec.name, new)}
+    rows = {row["drop_id"]: row for row in records(ledger[ledger["drop_id"].isin(open_ - here - waits)])}
+    known = ("vendor", "name", "drop_id", "supersedes", "fingerprint", "listing")
+    return [
+        Waiting(drop, shared.digest_of([taken[drop]]), f"{row['vendor']}/{row['name']}", facts={name: row[name] for name in known})
+        for drop, row in sorted(rows.items())
+        if row["status"] != "parked"
+    ]
 
 
 def last_outcomes(store: Store, project: str, assets: tuple[str, ...]) -> dict[tuple[str, str], str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, as_many_rows, blank, filled, matching, not_empty, suite_of, true
+from quality_suites.expectations import WARNING, among, as_many_rows, blank, filled, free_of, matching, not_empty, suite_of, true
 
 KEPT = 'status == "kept"'
 
@@ -29,6 +29,18 @@ def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[
 def suite(spec: ProjectSpec) -> Any:
     keep, review = spec.gates.min_keep_share, spec.gates.max_review_share
     flags = [flag_down(issue) for issue in spec.cleaning.reject]
+    personal = spec.cleaning.personal_data
+    asked = [kind for kind, action in personal.actions.items() if action == "review"]
+    never = [kind for kind, action in personal.actions.items() if action in ("reject", "redact")]
+    if never:
+        flags.append(free_of("open_personal_data", never, "personal_data_covered", f"No kept picture may show: {_list(never)}", where=KEPT))
+    if asked:
+        sentence = f"No kept picture may show this unless a person decided so: {_list(asked)}"
+        flags.append(free_of("open_personal_data", asked, "personal_data_decided", sentence, where=f"{KEPT} and decided_by.isnull()"))
+    if "face" in personal.look_for:
+        flags.append(filled("faces", "faces_looked_for", "Every kept picture must have been searched for faces", where=KEPT))
+    if "text" in personal.look_for:
+        flags.append(filled("text_regions", "text_looked_for", "Every kept picture must have been searched for text", where=KEPT))
     return suite_of(
         "cleaned_set",
         not_empty("cleaned_set", "picture"),
@@ -46,6 +58,10 @@ def suite(spec: ProjectSpec) -> Any:
         true("is_alone", "kept_once", "No two kept pictures may show the same thing", where=KEPT),
         *flags,
     )  # fmt: skip
+
+
+def _list(kinds: Sequence[str]) -> str:
+    return ", ".join(kind.replace("_", " ") for kind in kinds)
 
 
 def flag_down(issue: str) -> Any:

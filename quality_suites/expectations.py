@@ -83,6 +83,12 @@ def matching(column: str, pattern: str, name: str, sentence: str, *, where: str 
     return expect(made, name, sentence)
 
 
+def free_of(column: str, words: Iterable[str], name: str, sentence: str, *, where: str | None = None) -> Any:
+    """A column of `a|b` lists, null where empty, that names none of some words."""
+    made = gxe.ExpectColumnValuesToNotMatchRegex(column=column, regex=rf"(?:^|\|)(?:{'|'.join(sorted(words))})(?:\||$)", **_where(where))
+    return expect(made, name, sentence, nullable=True)
+
+
 def blank(column: str, name: str, sentence: str, *, where: str | None = None) -> Any:
     """A column with nulls only, in the rows that a condition chooses."""
     return expect(gxe.ExpectColumnValuesToBeNull(column=column, **_where(where)), name, sentence)

@@ -30,7 +30,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dataops_assets import flow, gates
+from dataops_assets import gates
+from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec, load_project
@@ -46,7 +47,7 @@ STEPS = {
     "sync a batch": ("dataops_assets.atomic", "", "sync"),
     "name a file": ("dataops_assets.atomic", "", "rename"),
     "write the journal": ("dataops_assets.intake.journal", "Journal", "write"),
-    "read headers": ("dataops_assets.stages.raw_images", "", "read_headers"),
+    "read headers": ("dataops_assets.imaging.headers", "HeaderReader", "read"),
     "apply the manifest": ("dataops_assets.stages.raw_images", "", "_apply_manifest"),
     "write rows": ("dataops_assets.store", "Store", "_overwrite"),
     "write a record": ("dataops_assets.store", "Store", "_put_json"),
@@ -58,7 +59,10 @@ STEPS = {
     "write a page": ("dataops_assets.reports.pages", "", "put"),
     "charge": ("dataops_assets.store", "Store", "charge"),
     "pin the comparison": ("dataops_assets.store", "Store", "pin"),
-    "look at a picture": ("dataops_assets.stages.cleaned_set", "", "_examine"),
+    "look at pictures": ("dataops_assets.stages.cleaned_set", "_Eyes", "look"),
+    "keep what was seen": ("dataops_assets.checkpoint", "Checkpoint", "flush"),
+    "forget what was seen": ("dataops_assets.checkpoint", "Checkpoint", "discard"),
+    "set apart": ("dataops_assets.apart", "Apart", "set_apart"),
     "mark duplicates": ("dataops_assets.stages.cleaned_set", "", "_mark_near_duplicates"),
 }
 OPERATIONS = ("write", "fsync", "replace", "link", "syncfs", "commit")
@@ -75,9 +79,9 @@ def work(root: Path, spec: ProjectSpec, drop_id: str) -> None:
     store = Store(Home.at(root))
     for asset in DROP_CHAIN:
         if asset == "raw_images":
-            made = flow.raw_images(store, spec, drop_id)
+            made = images.raw_images(store, spec, drop_id)
         else:
-            made = flow.cleaned_set(store, spec, store.load("raw_images", spec.name, drop_id))
+            made = images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop_id))
         store.write(made)
         gates.pass_through(store, spec, asset, drop_id, made.version)
 
@@ -86,7 +90,7 @@ def state(root: Path, project: str) -> dict[str, Any]:
     """Everything that lasts, without times: what must be equal however often the work was broken off."""
     store = Store(Home.at(root))
     files = {}
-    for folder in ("blobs", "records", "pins", "suites"):
+    for folder in ("blobs", "apart", "records", "pins", "suites"):
         for path in sorted((root / "store" / folder).rglob("*")):
             if path.is_file():
                 files[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -105,13 +109,17 @@ def state(root: Path, project: str) -> dict[str, Any]:
     }
 
 
-def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: bool) -> list[str]:
-    """What is torn on the disk right after a case: nothing may be."""
+def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: bool, is_final: bool = False) -> list[str]:
+    """What is torn on the disk right after a case, or left over at the end: nothing may be."""
     store = Store(Home.at(root))
     found = []
     for path in sorted((root / "store" / "blobs").rglob("*")):
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
             found.append(f"blob {path.name[:12]} holds other bytes")
+    if is_final:
+        found += [
+            f"left in scratch: {path.name}" for path in (root / "scratch").rglob("*") if path.is_file() and path.parent.name != "locks"
+        ]
     if not is_killed:
         found += [f"temporary file {path.name}" for path in sorted((root / "store" / "tmp").glob("*"))]
     for ledger in (store.gates, store.drops, store.costs):
@@ -208,7 +216,7 @@ def run(case: dict[str, Any], place: Path, delivery: Path, spec: ProjectSpec, wh
     checked, torn = forked(lambda: problems(root, spec.name, whole, is_killed))
     rerun, error = forked(lambda: work(root, spec, drop_id))
     _, final = forked(lambda: state(root, spec.name))
-    _, after = forked(lambda: problems(root, spec.name, whole, False))
+    _, after = forked(lambda: problems(root, spec.name, whole, False, True))
     return {
         "case": case, "ended": ended, "said": said, "seconds": round(seconds, 2),
         "calls": counter.stat().st_size if counter.exists() else 0,

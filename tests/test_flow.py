@@ -16,7 +16,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dataops_assets import flow, lineage, runs, waiting
+from dataops_assets import lineage, runs, waiting
+from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.intake import landing
 from dataops_assets.io import manifest_io_manager
@@ -253,7 +254,7 @@ def test_a_corrected_delivery_takes_the_place_of_the_first(home: Home, dresses: 
         cleaned = store.load("cleaned_set", "dresses", second).frame
         assert "exact_duplicate" not in set(cleaned["reason"])
         assert store.superseded("dresses") == {first}
-        usable, _ = flow.usable_images(store, dresses)
+        usable, _ = images.usable_images(store, dresses)
         assert set(usable["drop_id"]) == {second}
         assert gone not in set(usable["image_id"])
         costs = store.costs.rows().query("kind == 'images'")

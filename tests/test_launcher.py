@@ -27,6 +27,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from dataops_assets import preload
 
+fork, full = os.fork, Path(sys.argv[2])
+
+def fork_where_there_is_room():
+    if full.exists():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = fork_where_there_is_room
+
 def work(order):
     kind, path = order
     Path(path).write_text(f"{os.getpid()} {os.getpgrp()} {signal.getsignal(signal.SIGTERM) is signal.SIG_DFL} {random.random()}")
@@ -80,7 +89,9 @@ def toy(tmp_path: Path) -> Iterator[Toy]:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-c", TOY, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=os.environ | {"PYTHONPATH": str(REPO)}
+            [sys.executable, "-c", TOY, str(theirs.fileno()), str(tmp_path / "full")],
+            pass_fds=[theirs.fileno()],
+            env=os.environ | {"PYTHONPATH": str(REPO)},
         )
     connection = Connection(ours.detach())
     yield Toy(Server(process, connection, preload.Ready((), "")), tmp_path)
@@ -94,6 +105,19 @@ def test_each_order_is_a_process_group_of_its_own_with_its_own_random_numbers(to
     assert one.read_text().split()[:3] == [str(first), str(first), "True"]
     assert two.read_text().split()[:3] == [str(second), str(second), "True"]
     assert one.read_text().split()[3] != two.read_text().split()[3]
+
+
+def test_without_room_for_a_process_it_says_so_and_goes_on(toy: Toy) -> None:
+    _, running = toy.order("sleep")
+    (toy.folder / "full").touch()
+    with pytest.raises(OSError, match=r"could not fork: .*temporarily unavailable"):
+        toy.server.fork(("write", str(toy.folder / "nothing")))  # type: ignore[arg-type]
+    os.kill(int(running.read_text().split()[0]), signal.SIGKILL)  # there is no room to bury it either, yet
+    time.sleep(1.5)
+    assert not Path(f"{running}.dead").exists()
+    (toy.folder / "full").unlink()
+    wait(Path(f"{running}.dead").exists)
+    assert toy.order("write")[1].exists()
 
 
 def test_a_killed_process_is_buried_and_touches_nothing_else(toy: Toy) -> None:

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import sensor as crowd
-from dataops_assets import assets, claims, drops, flow, gates, runs, sensors
+from dataops_assets import assets, claims, drops, gates, runs, sensors
+from dataops_assets.flow import labels
 from dataops_assets.home import Home
 from dataops_assets.intake import landing
 from dataops_assets.manifest import Manifest
@@ -72,6 +73,15 @@ def test_many_drops_are_asked_for_in_one_tick_and_their_partitions_added(
     assert all(str(request.run_key).endswith(":1") for request in requests(result))
 
 
+def test_no_manifest_stops_the_sensor(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
+    deliver(home, "good")
+    deliver(home, "evil", marked=False)
+    manifest = '{"files": [{"path": "a.jpg", "bytes": 1' + "0" * 400 + "}]}"
+    (home.landing("dresses") / "atelier" / "evil" / "manifest.json").write_text(manifest)
+    result = tick(dresses, instance, Store(home), "vendor_drop")
+    assert [request.tags["dataops/name"] for request in requests(result)] == ["atelier/good"]
+
+
 def test_an_unmarked_drop_rests_first_and_the_cursor_remembers_only_that(
     home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec
 ) -> None:
@@ -112,7 +122,7 @@ def test_a_planned_batch_gets_its_request_folder_made(home: Home, instance: dg.D
     store.write(Manifest("batch_plans", "dresses", "pilot-001", plan))
     setup = requests(tick(dresses, instance, store, "plan"))
     assert [one.job_name for one in setup] == ["dresses_setup"]  # tasks need guidelines: those first
-    for made in (flow.brief(store, dresses), flow.guidelines(store, dresses, flow.brief(store, dresses))):
+    for made in (labels.brief(store, dresses), labels.guidelines(store, dresses, labels.brief(store, dresses))):
         store.write(made)
         assert gates.pass_through(store, dresses, made.asset, made.partition, made.version).is_released
     wanted = requests(tick(dresses, instance, store, "plan"))
@@ -153,6 +163,7 @@ def look_through(home: Home, dresses: ProjectSpec, known: int, new: int) -> floa
         assert sorted(wanted) == sorted(f"new-{number}" for number in range(new))
         changed = home.landing("dresses") / "atelier" / "known-7" / "3.jpg"
         changed.write_bytes(b"other")
+        (changed.parent / "_COMPLETE").touch()
         assert asked(crowd.tick(dresses, held, Store(home))[0]) == ["known-7"]  # a file changed in place is noticed
     return longest
 

@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dataops_assets import waiting, warehouse
+from dataops_assets import drops, waiting, warehouse
 from dataops_assets.intake import landing
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
@@ -39,6 +41,12 @@ def enter(store: Store, name: str, **outcomes: str) -> str:
     gates = [{"project": "dresses", "asset": a, "partition": drop, "version": "v", "outcome": o, "at": now()} for a, o in outcomes.items()]
     store.gates.append(lambda rows: gates)
     return drop
+
+
+def deliver_and_enter(store: Store, name: str, **outcomes: str) -> Path:
+    folder = deliver(store, name)
+    enter(store, name, **outcomes)
+    return folder
 
 
 def names(found: waiting.Found) -> list[str]:
@@ -74,6 +82,7 @@ def test_a_redelivery_of_the_same_bytes_is_noted_and_not_taken_again(store: Stor
     folder = deliver(store, "done")
     enter(store, "done", raw_images="pass", cleaned_set="pass", augmented_set="pass")
     (folder / "a.jpg").touch()
+    (folder / "_COMPLETE").touch()
     assert names(waiting.drops(store, dresses, {}, 0)) == []
     assert len(store.drops.rows()) == 2
     assert names(waiting.drops(store, dresses, {}, 0)) == []
@@ -119,6 +128,86 @@ def test_a_delivery_that_cannot_be_read_does_not_stop_the_others(
     assert found.held == {"atelier/bad": "can't be read: Permission denied"}
 
 
+def test_whatever_one_delivery_holds_the_others_go_on(store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bad", "good"):
+        deliver(store, name)
+    real = landing.look
+
+    def look(delivery: landing.Delivery) -> landing.Look:
+        if delivery.name == "bad":
+            raise ValueError("nobody thought of this")
+        return real(delivery)
+
+    monkeypatch.setattr(landing, "look", look)
+    looks: waiting.Looks = {}
+    for at in (0.0, 15.0, 60.0, 75.0):
+        found = waiting.drops(store, dresses, looks, at)
+        looks = found.looks
+        assert (names(found), found.held) == (["good"], {"atelier/bad": "can't be read: ValueError"})
+        assert list(store.drops.rows()["reason"]) == (["UNREADABLE"] if at >= 60 else [])
+    monkeypatch.setattr(landing, "look", real)
+    assert names(waiting.drops(store, dresses, looks, 90.0)) == ["bad", "good"]
+
+
+def test_what_is_no_delivery_is_said_and_entered_once_it_has_rested(store: Store, dresses: ProjectSpec) -> None:
+    vendor = store.home.landing("dresses") / "atelier"
+    vendor.mkdir(parents=True)
+    for name in ("a.jpg", "photos.rar"):
+        (vendor / name).write_bytes(b"x")
+    (vendor / "linked").symlink_to(vendor)
+    (vendor.parent / "elsewhere").symlink_to(vendor)
+    looks: waiting.Looks = {}
+    for at in (0.0, 30.0, 60.0, 75.0):
+        found = waiting.drops(store, dresses, looks, at)
+        looks = found.looks
+        assert len(found.held) == 4
+        assert "put it into a folder" in found.held["atelier/a.jpg"]
+        rows = store.drops.rows()
+        assert len(rows) == (4 if at >= 60 else 0)
+    assert dict(zip(rows["name"], zip(rows["status"], rows["reason"], strict=True), strict=True)) == {
+        "a.jpg": ("held", "LOOSE_FILE"),
+        "photos.rar": ("rejected", "UNSUPPORTED_ARCHIVE"),
+        "linked": ("rejected", "LINK_MEMBER"),
+        "(folder)": ("rejected", "LINK_MEMBER"),
+    }
+    (vendor / "linked").unlink()
+    deliver(store, "linked")
+    assert names(waiting.drops(store, dresses, looks, 90.0)) == ["linked"]
+
+
+def test_two_names_with_one_id_are_never_taken_for_one_another(store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "drop_id_of", lambda vendor, name: f"{vendor}-1")
+    deliver(store, "one")
+    deliver(store, "two")
+    found = waiting.drops(store, dresses, {}, 0)
+    assert (names(found), found.held) == (["one"], {"atelier/two": "its id atelier-1 is that of atelier/one: rename it"})
+    enter(store, "two", **TestRedelivery.THROUGH)  # now it is the one that the ledger knows
+    found = waiting.drops(store, dresses, {}, 0)
+    assert (names(found), found.held) == ([], {"atelier/one": "its id atelier-1 is that of atelier/two: rename it"})
+    assert landing.find(store.home.root / "landing", "dresses", "atelier-1", store.drops.rows()).name == "two"
+
+
+def test_a_whole_zip_is_looked_into_once(store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor = store.home.landing("dresses") / "atelier"
+    vendor.mkdir(parents=True)
+    with zipfile.ZipFile(vendor / "whole.zip", "w") as archive:
+        archive.writestr("a.jpg", b"a")
+    (vendor / "half.zip").write_bytes((vendor / "whole.zip").read_bytes()[:50])
+    found = waiting.drops(store, dresses, {}, 1000)
+    assert (names(found), found.held) == (["whole.zip"], {"atelier/half.zip": "INCOMPLETE"})
+    monkeypatch.setattr(landing, "open_plain", None)
+    found = waiting.drops(store, dresses, found.looks, 1015)
+    assert (names(found), found.held) == (["whole.zip"], {"atelier/half.zip": "INCOMPLETE"})
+
+
+def test_a_number_beyond_all_bounds_in_a_manifest_is_only_held(store: Store, dresses: ProjectSpec) -> None:
+    folder = deliver(store, "evil", marked=False)
+    (folder / "manifest.json").write_text('{"files": [{"path": "a.jpg", "bytes": 1' + "0" * 400 + "}]}")
+    found = waiting.drops(store, dresses, {}, 0.0)
+    assert found.held == {"atelier/evil": "INCOMPLETE"}
+    assert names(waiting.drops(store, dresses, found.looks, 60.0)) == ["evil"]
+
+
 class TestRedelivery:
     THROUGH = dict.fromkeys(waiting.DROP_CHAIN, "pass")
 
@@ -140,6 +229,7 @@ class TestRedelivery:
         enter(store, name, **self.THROUGH)
         (folder / "a.jpg").write_bytes(data)
         os.utime(folder / "a.jpg", ns=(1, 1))
+        (folder / "_COMPLETE").touch()
 
     def test_other_sizes_are_other_content_and_nothing_is_read(self, store: Store, dresses: ProjectSpec, read: list[str]) -> None:
         self.redeliver(store, "lot", b"longer than it was")
@@ -192,7 +282,7 @@ class TestRedelivery:
         asked = warehouse.query(store, "SELECT drop_id, supersedes, superseded_by FROM drops ORDER BY seq")
         assert [tuple(row.values()) for row in asked] == [(first, None, second), (second, first, None)]
         shown = "\n".join(status.of(store, dresses).lines())
-        assert f"drop {first} (atelier/lot): accepted, replaced by {second}" in shown
+        assert f"drop {first} (atelier/lot): accepted, delivered again as {second} (parked)" in shown
         assert f"drop {second} (atelier/lot): parked, replaces {first}" in shown
         assert f"PARKED {second} (atelier/lot): 5 runs failed: no room" in shown
         assert f"dataops retry dresses {second}" in shown
@@ -225,3 +315,90 @@ def test_a_ledger_from_before_a_column_was_added_still_holds_and_goes_on(
     assert Store(store.home).drops.verify() == []
     assert list(later.drops.rows()["listing"]) == [None, "l"]
     assert len(warehouse.query(later, "SELECT * FROM drops")) == 2
+
+
+class TestTriedAgain:
+    """A drop was taken and parked, and a person has it tried again."""
+
+    @pytest.fixture
+    def folder(self, store: Store, dresses: ProjectSpec) -> Path:
+        folder = deliver_and_enter(store, "lot", raw_images="pass")
+        item = waiting.drops(store, dresses, {}, 0).ready[0]
+        drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
+        drops.retry(store, dresses, item.partition)
+        return folder
+
+    def found(self, store: Store, spec: ProjectSpec) -> list[tuple[str, str | None]]:
+        looks: waiting.Looks = {}
+        for at in (0, 1):
+            found = waiting.drops(store, spec, looks, at)
+            looks = found.looks
+        return [(item.partition, item.facts["supersedes"]) for item in found.ready]
+
+    def test_as_it_was_it_is_the_same_drop(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
+        drop = landing.drop_id_of("atelier", "lot")
+        assert self.found(store, dresses) == [(drop, None)]
+        os.utime(folder / "a.jpg", ns=(1, 1))
+        assert self.found(store, dresses) == [(drop, None)]
+        assert landing.find(store.home.root / "landing", "dresses", drop, store.drops.rows()).path == folder
+
+    @pytest.mark.parametrize("data", [b"LOT", b"longer than it was"])
+    def test_other_content_is_a_delivery_of_its_own(self, store: Store, dresses: ProjectSpec, folder: Path, data: bytes) -> None:
+        drop = landing.drop_id_of("atelier", "lot")
+        (folder / "a.jpg").write_bytes(data)
+        assert self.found(store, dresses) == [(f"{drop}-r2", drop)]
+
+    def test_what_was_never_taken_may_be_mended(self, store: Store, dresses: ProjectSpec) -> None:
+        folder = deliver(store, "bad")
+        item = waiting.drops(store, dresses, {}, 0).ready[0]
+        drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
+        drops.retry(store, dresses, item.partition)
+        (folder / "a.jpg").write_bytes(b"mended")
+        assert self.found(store, dresses) == [(item.partition, None)]
+
+
+class TestLeftLanding:
+    """A delivery was taken, its chain is not through, and the vendor has cleared its folder."""
+
+    def asked(self, store: Store, spec: ProjectSpec) -> list[str]:
+        return [item.name.split("/")[1] for item in waiting.rescreens(store, spec)]
+
+    def test_it_goes_on_from_what_was_taken(self, store: Store, dresses: ProjectSpec) -> None:
+        through = dict.fromkeys(waiting.DROP_CHAIN, "pass")
+        chains = {
+            "killed": {"raw_images": "pass"}, "broken": {"raw_images": "pass", "cleaned_set": "error"},
+            "screened": {"raw_images": "pass", "cleaned_set": "waived"}, "done": through, "new": {}, "unjudged": {"raw_images": "error"},
+            "refused": {"raw_images": "pass", "cleaned_set": "fail"}, "here": {"raw_images": "pass"},
+        }  # fmt: skip
+        for name, outcomes in chains.items():
+            folder = deliver(store, name)
+            enter(store, name, **outcomes)
+            if name != "here":
+                shutil.rmtree(folder)
+        assert sorted(self.asked(store, dresses)) == ["broken", "killed", "screened"]
+        assert names(waiting.drops(store, dresses, {}, 0)) == ["here"]
+        first, again = waiting.rescreens(store, dresses), waiting.rescreens(store, dresses)
+        assert first == again  # the same work: its attempts are counted, and it is not asked for without end
+
+    def test_a_parked_or_withdrawn_one_does_not(self, store: Store, dresses: ProjectSpec) -> None:
+        for name in ("parked", "gone"):
+            shutil.rmtree(deliver_and_enter(store, name, raw_images="pass"))
+        row = {"project": "dresses", "drop_id": landing.drop_id_of("atelier", "gone"), "reason": "r", "by": "b", "at": now()}
+        store.withdrawals.append(lambda rows: [row])
+        item = next(item for item in waiting.rescreens(store, dresses) if item.name == "atelier/parked")
+        drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
+        assert self.asked(store, dresses) == []
+
+    def test_one_that_is_corrected_waits_for_what_comes_of_the_correction(self, store: Store, dresses: ProjectSpec) -> None:
+        folder = deliver_and_enter(store, "lot", raw_images="pass")
+        first = landing.drop_id_of("atelier", "lot")
+        (folder / "a.jpg").write_bytes(b"longer than it was")
+        (folder / landing.MARKERS[0]).touch()
+        assert self.asked(store, dresses) == []  # nobody has looked at the folder yet
+        item = waiting.drops(store, dresses, {}, 0).ready[0]
+        store.drops.append(lambda rows: [{**item.facts, "project": "dresses", "status": "accepted", "received_at": now()}])
+        judged = {"project": "dresses", "asset": "raw_images", "partition": item.partition, "version": "v", "at": now()}
+        store.gates.append(lambda rows: [{**judged, "outcome": "pass"}])
+        assert waiting.rescreens(store, dresses) == []
+        store.gates.append(lambda rows: [{**judged, "asset": "cleaned_set", "outcome": "fail"}])
+        assert [item.partition for item in waiting.rescreens(store, dresses)] == [first]

@@ -4,14 +4,19 @@ file of those that are still in, and finds what is personal in them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from dataops_assets.blobs import Blobs
-from dataops_assets.imaging.decode import MAX_PIXELS, clean, decode, shrink
+from dataops_assets.apart import Apart, BlobPurged
+from dataops_assets.imaging.decode import MAX_PIXELS, decode, encode, shrink
 from dataops_assets.imaging.duplicates import calc_colour_grid, calc_phash
+from dataops_assets.imaging.likeness import Model, embed
 from dataops_assets.imaging.measures import MEASURE_SIDE_PX, calc_gray, calc_scores
+from dataops_assets.imaging.personal_data.findings import CONTACTS, look_for
+from dataops_assets.imaging.personal_data.redact import redact
 
-VERSION = 1  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 2  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
 
 @dataclass(frozen=True)
@@ -35,32 +40,52 @@ class Measured:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The cleaned file of one picture.
+    """The cleaned file of one picture, and what is personal in it.
 
     Attributes:
-        reason: Code for which there is none.
-        clean_sha256: The cleaned picture's blob.
+        reason: Code for which there is none; everything after it is empty then.
+        clean_sha256: The cleaned picture's blob; empty where the project's policy rejects the picture.
+        faces: How many were found; None where they weren't looked for. So with the next.
+        text_regions: Lines of text.
+        found: Kinds of personal data in the picture and its metadata.
+        open: Those that the cleaned picture still shows.
+        regions: Lists of kind, x, y, w, h (px of the cleaned picture), score, whether it is covered.
+        embedding: As text; empty where relevance isn't looked at.
     """
 
     reason: str | None = None
     clean_sha256: str = ""
+    faces: int | None = None
+    text_regions: int | None = None
+    found: Sequence[str] = ()
+    open: Sequence[str] = ()
+    regions: Sequence[Sequence[Any]] = ()
+    embedding: str = ""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How `prepare` makes cleaned files."""
+    """How `prepare` makes cleaned files: what it looks for, kind -> action, and how it covers. No spec: children start without pydantic."""
 
     max_side_px: int
     max_pixels: int = MAX_PIXELS
+    look_for: tuple[str, ...] = ()
+    actions: Mapping[str, str] = field(default_factory=dict)
+    cover: Literal["blur", "box"] = "blur"
+    phone_regions: tuple[str, ...] = ()
+    model: Model | None = None
 
 
-def measure(blobs: Blobs, sha256: str, max_pixels: int = MAX_PIXELS) -> Measured:
-    """Decode a blob as small as will do and take all measures of it.
+def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Measured:
+    """Decode a blob, by its sha256, as small as will do and take all measures of it.
 
     Raises:
         BlobMissing: when the store lacks the blob.
     """
-    decoded = decode(blobs.read(sha256), max_pixels)
+    try:
+        decoded = decode(apart.read(item[0]), max_pixels)
+    except BlobPurged:
+        return Measured(reason="PURGED")
     if decoded.pixels is None:
         return Measured(reason=decoded.reason)
     height, width = decoded.pixels.shape[:2]
@@ -73,13 +98,44 @@ def measure(blobs: Blobs, sha256: str, max_pixels: int = MAX_PIXELS) -> Measured
     )
 
 
-def prepare(blobs: Blobs, sha256: str, how: Preparation) -> Prepared:
-    """Make and keep the cleaned file of a blob.
+def prepare(apart: Apart, item: tuple[str, str], how: Preparation) -> Prepared:
+    """Make and keep the cleaned file of a blob, with what the policy says covered.
+
+    A picture that shows personal data on which a person must decide is kept apart from the others.
+
+    Args:
+        apart: The store.
+        item: The blob's sha256, and what a person decided about the picture: `keep`, `redact` (cover whatever is found, not only
+            what the policy covers), `reject` or "" (nothing yet).
+        how: Size and policy.
 
     Raises:
         BlobMissing: when the store lacks the blob.
     """
-    cleaned = clean(blobs.read(sha256), how.max_side_px, how.max_pixels)
-    if cleaned.pixels is None:
-        return Prepared(reason=cleaned.reason)
-    return Prepared(None, blobs.put(cleaned.encoded))
+    sha256, decision = item
+    data = apart.read(sha256)
+    decoded = decode(data, how.max_pixels)
+    if decoded.pixels is None:
+        return Prepared(reason=decoded.reason)
+    pixels = shrink(decoded.pixels, how.max_side_px)
+    kinds = {*how.look_for, *(CONTACTS if "text" in how.look_for else ())}
+    seen = look_for(pixels, data, kinds, how.phone_regions)
+    personal = [region for region in seen.regions if region.kind != "text"]
+    covered = [region for region in personal if "redact" in (decision, how.actions.get(region.kind))]
+    found = sorted({region.kind for region in personal} | set(seen.metadata))
+    still = sorted({region.kind for region in personal if region not in covered})
+    actions = {how.actions.get(kind) for kind in found}
+    clean = ""
+    if decision or "reject" not in actions:
+        encoded = encode(redact(pixels, covered, how.cover))
+        is_doubtful = not decision and any(how.actions.get(kind) == "review" for kind in still)
+        clean = apart.put_apart(encoded) if is_doubtful else apart.common.put(encoded)
+    return Prepared(
+        clean_sha256=clean,
+        faces=seen.faces if "face" in kinds else None,
+        text_regions=seen.text_regions if "text" in kinds else None,
+        found=found,
+        open=still,
+        regions=[[one.kind, one.x, one.y, one.w, one.h, one.score, one in covered] for one in seen.regions],
+        embedding=embed(pixels, how.model) if how.model is not None else "",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from dataops_assets.spec import IntakeLimits
 
 CHUNK_BYTES = 1 << 20
 NAME_BYTES = 1024
+NAME_CHARS = 1024
 FREE_BYTES = 1 << 20  # the ratio of real to packed bytes counts from here
 HEADER_BYTES = 1 << 10  # a tar's header and padding for one member, which pack to almost nothing and are no bomb
 INVISIBLE = ("Cc", "Cf", "Co", "Cs")
@@ -142,4 +144,6 @@ def readable(name: str) -> tuple[str, tuple[str, ...]]:
         warnings.append("NAME_FORMULA")
     if len(raw) > 255:
         warnings.append("NAME_LONG")
-    return text[:4096], tuple(warnings)
+    if len(text) > NAME_CHARS:  # each invisible character became six: the rest is told by a digest, and the end for its suffix
+        text = f"{text[:NAME_CHARS]}…{hashlib.sha256(raw).hexdigest()[:16]}…{text[-16:]}"
+    return text, tuple(warnings)

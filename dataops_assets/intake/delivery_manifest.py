@@ -11,11 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataops_assets.spec import IntakeLimits
+
 NAMES = ("manifest.json", "manifest.csv")
 FIELDS = ("path", "sha256", "bytes", "category", "license", "consent", "captured_at", "price", "group")
 HEAD = ("schema_version", "vendor", "drop_id", "files")
 MAX_BYTES = 64 * 2**20
 MAX_TEXT = 1000
+VALUES_A_FILE = 4 * len(FIELDS)  # columns that we don't know and commas inside texts included
+OPENINGS_A_FILE = 4  # an object each; names may hold brackets
+ADDRESSES = "urls.csv"  # list and manifest in one
 
 
 class ManifestError(ValueError):
@@ -53,11 +58,30 @@ def find(names: Iterable[str]) -> str | None:
     return next((name for name in NAMES if name in held), None)
 
 
-def parse(name: str, data: bytes) -> DeliveryManifest:
-    """Read a manifest.
+def parse(name: str, data: bytes, limit: int = IntakeLimits().members) -> DeliveryManifest:
+    """Read a manifest of at most `limit` files.
 
     Raises:
-        ManifestError: MANIFEST_INVALID when it isn't JSON or CSV, MANIFEST_SCHEMA when its content doesn't fit.
+        ManifestError: MANIFEST_INVALID when it isn't JSON or CSV, MANIFEST_SCHEMA when its content doesn't fit, UNSAFE_PATH,
+            TOO_MANY_MEMBERS.
+    """
+    text = text_of(data, limit)
+    rows, warnings = _json(text, limit) if name.endswith(".json") else read_table(text, "path", limit)
+    files: dict[str, Listed] = {}
+    for number, row in enumerate(rows, start=1):
+        listed = read_row(row, number)
+        if listed.path in files:
+            raise ManifestError("MANIFEST_SCHEMA", f"path {listed.path[:80]!r} is listed twice")
+        files[listed.path] = listed
+    return DeliveryManifest(tuple(files.values()), tuple(sorted(warnings)))
+
+
+def text_of(data: bytes, limit: int) -> str:
+    """A list of at most `limit` files as text.
+
+    Raises:
+        ManifestError: MANIFEST_INVALID when it is none, TOO_MANY_MEMBERS when it holds more values than such a list needs. A
+            value of two bytes takes sixty once it is parsed, so they are counted before.
     """
     if len(data) > MAX_BYTES:
         raise ManifestError("MANIFEST_INVALID", f"{len(data)} bytes are more than {MAX_BYTES}")
@@ -65,17 +89,12 @@ def parse(name: str, data: bytes) -> DeliveryManifest:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError("MANIFEST_INVALID", f"not UTF-8 at byte {error.start}") from error
-    rows, warnings = _json(text) if name.endswith(".json") else _csv(text)
-    files: dict[str, Listed] = {}
-    for number, row in enumerate(rows, start=1):
-        listed = read_row(row, number)
-        if listed.path in files:
-            raise ManifestError("MANIFEST_SCHEMA", f"path {listed.path!r} is listed twice")
-        files[listed.path] = listed
-    return DeliveryManifest(tuple(files.values()), tuple(sorted(warnings)))
+    if data.count(b",") > VALUES_A_FILE * (limit + 1):
+        raise ManifestError("TOO_MANY_MEMBERS", f"more values than {limit} files need")
+    return text
 
 
-def _json(text: str) -> tuple[list[dict[str, Any]], set[str]]:
+def _json(text: str, limit: int) -> tuple[list[dict[str, Any]], set[str]]:
     def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         held = dict(pairs)
         if len(held) != len(pairs):
@@ -85,6 +104,8 @@ def _json(text: str) -> tuple[list[dict[str, Any]], set[str]]:
     def refuse(word: str) -> Any:
         raise ValueError(f"{word} is no JSON number")
 
+    if text.count("{") + text.count("[") > OPENINGS_A_FILE * (limit + 1):
+        raise ManifestError("TOO_MANY_MEMBERS", f"more lists and objects than {limit} files need")
     try:
         document = json.loads(text, object_pairs_hook=no_repeats, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
@@ -94,26 +115,35 @@ def _json(text: str) -> tuple[list[dict[str, Any]], set[str]]:
     if document.get("schema_version", 1) != 1:
         raise ManifestError("MANIFEST_SCHEMA", f"schema_version {document['schema_version']!r}; 1 is known")
     rows = document["files"]
+    if len(rows) > limit:
+        raise ManifestError("TOO_MANY_MEMBERS", f"more than {limit} files")
     if not all(isinstance(row, dict) for row in rows):
         raise ManifestError("MANIFEST_SCHEMA", "every entry of `files` must be an object")
     unknown = (document.keys() - set(HEAD)) | {key for row in rows for key in row.keys() - set(FIELDS)}
     return rows, {"MANIFEST_UNKNOWN_FIELD"} if unknown else set()
 
 
-def _csv(text: str) -> tuple[list[dict[str, Any]], set[str]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+def read_table(text: str, column: str, limit: int) -> tuple[list[dict[str, Any]], set[str]]:
+    """The rows of a CSV with a header, without its empty cells, and warning codes.
+
+    Raises:
+        ManifestError: at the first row that doesn't fit; nothing is filled up, so a short row of many columns costs nothing.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[dict[str, Any]] = []
     try:
-        rows: list[dict[str, Any]] = list(reader)
+        columns = next(filter(None, reader), [])
+        if column not in columns or len(set(columns)) != len(columns):
+            raise ManifestError("MANIFEST_SCHEMA", f"expected a header with `{column}`, each column once")
+        for cells in filter(None, reader):
+            if len(cells) != len(columns):
+                raise ManifestError("MANIFEST_SCHEMA", "a row has more or fewer cells than the header")
+            if len(rows) == limit:
+                raise ManifestError("TOO_MANY_MEMBERS", f"more than {limit} files")
+            rows.append({name: cell for name, cell in zip(columns, cells, strict=True) if cell != ""})
     except csv.Error as error:
         raise ManifestError("MANIFEST_INVALID", f"line {reader.line_num}: {error}") from error
-    columns = reader.fieldnames or []
-    if "path" not in columns or len(set(columns)) != len(columns):
-        raise ManifestError("MANIFEST_SCHEMA", "expected a header with `path`, each column once")
-    if any(None in row or None in row.values() for row in rows):
-        raise ManifestError("MANIFEST_SCHEMA", "a row has more or fewer cells than the header")
-    warnings = {"MANIFEST_UNKNOWN_FIELD"} if set(columns) - set(FIELDS) else set()
-    cleaned = [{key: value for key, value in row.items() if value != ""} for row in rows]
-    return cleaned, warnings
+    return rows, {"MANIFEST_UNKNOWN_FIELD"} if set(columns) - {column, *FIELDS} else set()
 
 
 def read_row(row: dict[str, Any], number: int) -> Listed:
@@ -121,6 +151,8 @@ def read_row(row: dict[str, Any], number: int) -> Listed:
     path = row.get("path")
     if not isinstance(path, str) or not path:
         raise ManifestError("MANIFEST_SCHEMA", f"entry {number} has no path")
+    if not is_text(path):
+        raise ManifestError("MANIFEST_SCHEMA", f"entry {number} has a path that is no valid text")
     if not is_safe_path(path):
         raise ManifestError("UNSAFE_PATH", f"entry {number} names {path[:80]!r}")
     words = {name: _text(row.get(name), name, number) for name in ("category", "license", "consent", "captured_at", "group")}
@@ -140,6 +172,11 @@ def is_safe_path(path: str) -> bool:
     return all(part not in ("", ".", "..") for part in path.split("/"))
 
 
+def is_text(value: str) -> bool:
+    """Whether it can be written: JSON may hold half of a character, a lone surrogate."""
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
 def _text(value: Any, name: str, number: int) -> str | None:
     if value is None:
         return None
@@ -153,7 +190,7 @@ def _number(value: Any, name: str, number: int) -> float | None:
         return None
     try:
         found = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # an integer of 400 digits is valid JSON
         found = math.nan
     if not math.isfinite(found) or found < 0:
         raise ManifestError("MANIFEST_SCHEMA", f"entry {number}: {name} must be a number, 0 or more")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """Entries of one delivery in one state: another fingerprint is another journal."""
+    """Entries of one delivery in one state, in `<project>.<drop>.<fingerprint>.jsonl`: another fingerprint is another journal."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,6 +41,10 @@ class Journal:
             file.write("".join("\n" + json.dumps(entry) for entry in entries))  # a torn line ends at the next one's start
 
     def discard(self) -> None:
+        """Remove it, and those of the drop's other states: a run that was killed before the drop changed left one."""
+        drop, *rest = self.path.name.rsplit(".", 2)
+        for path in self.path.parent.glob(f"{escape(drop)}.*.jsonl") if len(rest) == 2 else ():
+            path.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ before with the same names and sizes inside.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -13,31 +14,46 @@ import random
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
-from dataops_assets.intake import delivery_manifest
+from dataops_assets.intake import delivery_manifest, zips
+from dataops_assets.intake.bounds import CHUNK_BYTES, readable
 from dataops_assets.manifest import records
-from dataops_assets.spec import ProjectSpec
+from dataops_assets.spec import IntakeLimits, ProjectSpec
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 MARKERS = ("_COMPLETE", "_READY")
+PASSED_OVER = (*MARKERS, "Thumbs.db", "desktop.ini")
+OTHER_ARCHIVES = re.compile(
+    r"\.(rar|r\d\d|7z|\d{3}|z\d\d|zipx|gz|bz2|xz|tbz2?|txz|zst|tzst|lz4|lz|lzma|z|ace|arj|cab|cpio|dmg|iso|lzh)$", re.IGNORECASE
+)
+STRAYS = {
+    "LINK_MEMBER": "links are not followed; deliver the folder or archive itself",
+    "SPECIAL_MEMBER": "neither a file nor a folder",
+    "UNSUPPORTED_ARCHIVE": f"use a folder, or one of {' '.join(ARCHIVES)}",
+    "LOOSE_FILE": "lies on its own; put it into a folder together with the others of its delivery",
+}
+MAX_STRAYS = 100  # of one vendor, each with a row in the ledger; a thousand loose pictures are one mistake
+ITSELF = "(folder)"  # the name by which a vendor's own folder stands in the ledger
+SMALL_MANIFEST = 1 << 20  # as much is parsed at a look, some 5,000 files; a delivery with a larger one needs a marker, or rests
 UNFINISHED = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A folder or an archive as it lies in `landing/<project>/<vendor>/`."""
+    """A folder or an archive as it lies in `landing/<project>/<vendor>/`; or what lies there and is neither, with its reason code."""
 
     project: str
     vendor: str
     name: str
     path: Path
     is_archive: bool
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,56 +75,98 @@ class Readiness:
     bytes_read: int = 0
 
 
+@dataclass(frozen=True)
+class Landed:
+    """What lies in a project's landing folder.
+
+    Attributes:
+        deliveries: Folders and archives, sorted.
+        strays: What lies beside them, or can't be looked into, and can't be taken as it is.
+        faults: A sentence for each stray, and for what is no vendor's. Names are given as valid text.
+    """
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    strays: list[Delivery] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
 def list_deliveries(landing: Path, project: str) -> list[Delivery]:
-    """Folders and archives of every vendor, sorted. Links, hidden and unfinished names, and loose files are passed over."""
-    return scan(landing, project)[0]
+    """Folders and archives of every vendor, sorted."""
+    return scan(landing, project).deliveries
 
 
-def scan(landing: Path, project: str) -> tuple[list[Delivery], dict[str, str]]:
-    """Every delivery, and for each folder that can't be looked into (or isn't one) a sentence. Names are given as valid text."""
-    found: list[Delivery] = []
-    faults: dict[str, str] = {}
-    root = landing / project
+def scan(landing: Path, project: str) -> Landed:
+    """Every delivery, and what is none. Hidden and unfinished names, markers and what systems leave behind are passed over."""
+    landed = Landed()
+    faults = landed.faults
     try:
-        vendors = _entries(root)
+        vendors = _entries(landing / project)
     except FileNotFoundError:
-        return [], {}
+        return landed
     except OSError as error:
-        return [], {f"landing/{project}": f"can't be read: {error.strerror}"}
-    known: set[tuple[str, str]] = set()
+        faults[f"landing/{project}"] = f"can't be read: {error.strerror}"
+        return landed
     for vendor in vendors:
         shown = text_of(vendor.name)
-        if vendor.name.startswith("."):
+        if vendor.name.startswith(".") or vendor.name in PASSED_OVER:
             continue
         if vendor.is_symlink():
             faults[shown] = "is a link, and links are not followed: make it a folder"
+            landed.strays.append(Delivery(project, shown, ITSELF, Path(vendor.path), True, "LINK_MEMBER"))
+            continue
+        if not vendor.is_dir():
+            faults[shown] = "lies in no vendor's folder"
             continue
         try:
-            entries = _entries(vendor.path) if vendor.is_dir() else []
+            _scan_vendor(_entries(vendor.path), project, shown, landed)
         except OSError as error:
             faults[shown] = f"can't be read: {error.strerror}"
+            landed.strays.append(Delivery(project, shown, ITSELF, Path(vendor.path), True, "UNREADABLE"))
+    return landed
+
+
+def _scan_vendor(entries: Iterable[os.DirEntry[str]], project: str, vendor: str, landed: Landed) -> None:
+    known: set[str] = set()
+    strays = 0
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.endswith(UNFINISHED) or entry.name in PASSED_OVER:
             continue
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.endswith(UNFINISHED) or entry.name in MARKERS or entry.is_symlink():
-                continue
-            is_archive = entry.name.lower().endswith(ARCHIVES) and entry.is_file()
-            if not (is_archive or entry.is_dir()):
-                continue
-            name = text_of(entry.name)
-            if (shown, name) in known:
-                faults[f"{shown}/{name} (again)"] = "two names read the same once made valid text: rename one"
-                continue
-            known.add((shown, name))
-            found.append(Delivery(project, shown, name, Path(entry.path), is_archive))
-    return found, faults
+        fault = _fault(entry)
+        name = text_of(entry.name)
+        label = f"{vendor}/{name}"
+        if name in known:
+            landed.faults[f"{label} (again)"] = "two names read the same once made valid text: rename one"
+            continue
+        known.add(name)
+        delivery = Delivery(project, vendor, name, Path(entry.path), bool(fault) or not entry.is_dir(), fault)
+        if not fault:
+            landed.deliveries.append(delivery)
+            continue
+        strays += 1
+        if strays <= MAX_STRAYS:
+            landed.faults[label] = f"{fault}: {STRAYS[fault]}"
+            landed.strays.append(delivery)
+    if strays > MAX_STRAYS:
+        landed.faults[f"{vendor}/ (more)"] = f"{strays - MAX_STRAYS} more that are no deliveries"
+
+
+def _fault(entry: os.DirEntry[str]) -> str:
+    """The reason code for which something in a vendor's folder is no delivery, by its name and kind."""
+    if entry.is_symlink():
+        return "LINK_MEMBER"
+    if entry.is_dir():
+        return ""
+    if not entry.is_file():
+        return "SPECIAL_MEMBER"
+    if entry.name.lower().endswith(ARCHIVES):
+        return ""
+    return "UNSUPPORTED_ARCHIVE" if OTHER_ARCHIVES.search(entry.name) else "LOOSE_FILE"
 
 
 def text_of(name: str) -> str:
     """A vendor's name as valid text, to keep and to show."""
     if name.isascii() and name.isprintable():
         return name
-    from dataops_assets.intake.members import readable
-
     return readable(name)[0]
 
 
@@ -130,11 +188,12 @@ class Look:
     """A delivery at one moment, by names, sizes and times alone.
 
     Attributes:
-        fingerprint: 16 hex digits that change when a file is added, resized or touched.
+        fingerprint: 16 hex digits that change when a file is added, resized or touched, or its bytes change and its mtime is put back.
         listing: 16 hex digits of paths and sizes, without markers: where it differs, the content does too.
         bytes: Size of all files.
         count: How many there are.
         files: Names of the regular files directly inside.
+        is_marked: Whether a marker lies there that no file came after; an old one says nothing of a delivery that is replaced in place.
     """
 
     fingerprint: str
@@ -142,6 +201,7 @@ class Look:
     bytes: int
     count: int = 1
     files: frozenset[str] = frozenset()
+    is_marked: bool = False
 
 
 def look(delivery: Delivery) -> Look:
@@ -156,19 +216,21 @@ def look(delivery: Delivery) -> Look:
     else:
         above = len(os.fspath(delivery.path.parent)) + 1
         facts = [(entry.path[above:], entry.stat(follow_symlinks=False), entry.name) for entry in walk(delivery.path)]
-    times = "".join(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n" for path, stat, _ in facts)
+    times = "".join(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\n" for path, stat, _ in facts)
     inside = len(delivery.path.name) + 1
     sizes = "".join(f"{path}\0{stat.st_size}\n" for path, stat, _ in facts if path[inside:] not in MARKERS)
     files = frozenset(path[inside:] for path, stat, name in facts if len(path) == inside + len(name) and S_ISREG(stat.st_mode))
-    return Look(_digest(times), _digest(sizes), sum(stat.st_size for _, stat, _ in facts), len(facts), files)
+    marked = max((stat.st_ctime_ns for path, stat, _ in facts if path[inside:] in MARKERS and S_ISREG(stat.st_mode)), default=-1)
+    is_marked = marked >= 0 and all(stat.st_ctime_ns <= marked for _, stat, _ in facts)
+    return Look(_digest(times), _digest(sizes), sum(stat.st_size for _, stat, _ in facts), len(facts), files, is_marked)
 
 
 def fingerprint(delivery: Delivery) -> str:
-    """16 hex digits that change when a file is added, resized or touched. Reads no content."""
+    """A look's fingerprint. Reads no content."""
     try:
         return look(delivery).fingerprint
     except OSError:
-        return _digest("vanished")  # somebody is at work in there: the next look will differ
+        return VANISHED.fingerprint
 
 
 def listing(delivery: Delivery) -> str | None:
@@ -183,22 +245,23 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
+VANISHED = Look(_digest("vanished"), "", 0)  # somebody is at work in there, or it can't be looked at: any other look differs
+
+
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
 
 def drop_id_of(vendor: str, name: str, generation: int = 1) -> str:
-    """Our own slug for a delivery: `<vendor>-<8 hex of vendor and name>`, with `-r2` for the second content under a name."""
+    """Our own slug for a delivery: `<vendor>-<16 hex of vendor and name>`, with `-r2` for the second content under a name."""
     head = re.sub(r"[^a-z0-9]+", "-", vendor.lower()).strip("-")[:40] or "vendor"
-    digits = hashlib.sha256(f"{vendor}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digits = hashlib.sha256(f"{vendor}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return f"{head}-{digits}" + (f"-r{generation}" if generation > 1 else "")
 
 
 def content_sha256(delivery: Delivery) -> str:
     """Digest of a delivery's bytes: of the archive, or of each file's path and sha256. Links count by their target's name."""
-    from dataops_assets.intake.members import readable
-
     if delivery.is_archive:
         return _sha256(delivery.path)
     files = []
@@ -208,7 +271,7 @@ def content_sha256(delivery: Delivery) -> str:
             continue
         is_file = entry.is_file(follow_symlinks=False)
         link = f"link:{os.readlink(entry.path)}" if entry.is_symlink() else "special"
-        files.append((name, _sha256(Path(entry.path)) if is_file else link))
+        files.append((name, _sha256(entry.path) if is_file else link))
     return digest_of_files(files)
 
 
@@ -226,7 +289,7 @@ def identify(delivery: Delivery, drops: pd.DataFrame) -> Identity:
     try:
         seen = look(delivery)
     except OSError:
-        seen = Look(fingerprint(delivery), "", 0)
+        seen = VANISHED
     history = records(mine)
     return identity(delivery, seen, history) or _told(delivery, seen, history)
 
@@ -242,6 +305,8 @@ def identity(delivery: Delivery, seen: Look, history: Sequence[Mapping[str, Any]
     if not history:
         return Identity(drop_id_of(delivery.vendor, delivery.name), None, False, seen.fingerprint)
     last = history[-1]
+    if last.get("reason") == "RETRY" and last["content_sha256"]:  # tried again is what was parked, and nothing put in its place
+        last = next(row for row in reversed(history) if row["status"] == "parked")
     if last["fingerprint"] == seen.fingerprint or last["status"] == "held":
         return Identity(last["drop_id"], last["supersedes"], False, seen.fingerprint)
     is_other = not last["content_sha256"] or last.get("listing") not in (None, seen.listing)
@@ -250,7 +315,7 @@ def identity(delivery: Delivery, seen: Look, history: Sequence[Mapping[str, Any]
     if not is_other and content == last["content_sha256"]:
         return Identity(last["drop_id"], None, True, seen.fingerprint)
     generation = len({row["drop_id"] for row in history}) + 1
-    return Identity(drop_id_of(delivery.vendor, delivery.name, generation), last["drop_id"], False, seen.fingerprint)
+    return Identity(f"{history[0]['drop_id']}-r{generation}", last["drop_id"], False, seen.fingerprint)  # ids once had 8 digits
 
 
 def readiness(
@@ -271,34 +336,46 @@ def readiness(
     seen = seen or look(delivery)
     has_rested = first_seen is not None and first_seen[0] == seen.fingerprint and now - first_seen[1] >= spec.sources.settle_s
     if delivery.is_archive:
-        return Readiness(True) if has_rested or _is_whole_zip(delivery.path) else Readiness(False, "INCOMPLETE")
-    is_marked = not seen.files.isdisjoint(MARKERS)
+        if has_rested or (first_seen is not None and first_seen[0] == seen.fingerprint):  # looked into once, as it is
+            return Readiness(has_rested, "" if has_rested else "INCOMPLETE")
+        read = _whole_zip_bytes(delivery.path, spec.sources.limits_for(delivery.vendor))
+        return Readiness(True, bytes_read=read) if read else Readiness(False, "INCOMPLETE")
     vendor = spec.sources.vendor(delivery.vendor)
     named = delivery_manifest.find(list(seen.files))
     if named is None:
-        is_due = vendor is not None and vendor.manifest == "required"
-        if is_due and not is_marked:
+        is_due = vendor is not None and vendor.manifest == "required" and delivery_manifest.ADDRESSES not in seen.files
+        if is_due and not seen.is_marked:
             return Readiness(False, "MANIFEST_MISSING")
-        return Readiness(True) if is_marked or has_rested else Readiness(False, "INCOMPLETE")
-    if is_marked or has_rested:
+        return Readiness(True) if seen.is_marked or has_rested else Readiness(False, "INCOMPLETE")
+    if seen.is_marked or has_rested:
         return Readiness(True)
-    if (delivery.path / named).lstat().st_size > delivery_manifest.MAX_BYTES:
+    return _as_listed(delivery, named, spec, may_read)
+
+
+def _as_listed(delivery: Delivery, named: str, spec: ProjectSpec, may_read: float) -> Readiness:
+    """Whether every file is as the manifest says. A path in it is looked up among the files that lie there, and never followed."""
+    above = len(os.fspath(delivery.path)) + 1
+    there = {
+        entry.path[above:]: stat.st_size for entry in walk(delivery.path) if S_ISREG((stat := entry.stat(follow_symlinks=False)).st_mode)
+    }
+    if there.get(named, 0) > SMALL_MANIFEST:
         return Readiness(False, "INCOMPLETE")
     try:
-        listed = delivery_manifest.parse(named, (delivery.path / named).read_bytes()).files
+        data = b"".join(_pieces(delivery.path / named, SMALL_MANIFEST))
+        listed = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
     except delivery_manifest.ManifestError:
         return Readiness(False, "INCOMPLETE")  # perhaps half-copied; once it rests, the run says what is wrong with it
     for row in listed:
-        path = delivery.path / row.path
-        if not path.is_file() or path.is_symlink() or (row.bytes is not None and path.stat().st_size != row.bytes):
-            return Readiness(False, "MANIFEST_FILE_MISSING" if not path.exists() else "INCOMPLETE")
-        if row.sha256 is None and row.bytes is None:
-            return Readiness(False, "INCOMPLETE")  # the manifest can't tell whole from half
+        size = there.get(row.path)
+        if size is None:
+            return Readiness(False, "MANIFEST_FILE_MISSING")
+        if row.bytes not in (None, size) or (row.sha256 is None and row.bytes is None):
+            return Readiness(False, "INCOMPLETE")  # half, or the manifest can't tell whole from half
     summed = [row for row in listed if row.sha256 is not None]
-    read = sum((delivery.path / row.path).stat().st_size for row in summed)
+    read = sum(there[row.path] for row in summed)
     if read > may_read:
         return Readiness(False, "INCOMPLETE")
-    is_whole = all(_sha256(delivery.path / row.path) == row.sha256 for row in summed)
+    is_whole = all(_sha256(delivery.path / row.path, there[row.path]) == row.sha256 for row in summed)
     return Readiness(True, bytes_read=read) if is_whole else Readiness(False, "INCOMPLETE", read)
 
 
@@ -308,9 +385,11 @@ def find(landing: Path, project: str, drop_id: str, drops: pd.DataFrame) -> Deli
     Raises:
         LookupError: when landing holds it no longer, or another content has taken its name.
     """
+    first = re.sub(r"-r\d+$", "", drop_id)
+    known = drops[drops["drop_id"].isin({first, drop_id})]
+    owners = set(zip(known["vendor"], known["name"], strict=True))  # they stay the owners, however ids are made
     for delivery in list_deliveries(landing, project):
-        base = drop_id_of(delivery.vendor, delivery.name)
-        if drop_id != base and not drop_id.startswith(f"{base}-r"):
+        if (delivery.vendor, delivery.name) not in owners if owners else drop_id_of(delivery.vendor, delivery.name) != first:
             continue
         now = identify(delivery, drops).drop_id
         if now != drop_id:
@@ -338,7 +417,7 @@ def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
     if target.exists() and content_sha256(placed) == content_sha256(given):
         return placed
     target.parent.mkdir(parents=True, exist_ok=True)
-    arriving = target.parent / f".{source.name}.{random.getrandbits(32):x}"
+    arriving, replaced = (target.parent / f".{source.name}.{kind}-{random.getrandbits(32):08x}" for kind in ("arriving", "replaced"))
     try:
         if is_archive:
             shutil.copyfile(source, arriving)
@@ -346,24 +425,48 @@ def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
             shutil.copytree(source, arriving, symlinks=True)
             (arriving / MARKERS[0]).touch()
         if target.is_dir():
-            target.rename(target.parent / f".{source.name}.replaced-{random.getrandbits(32):x}")
+            target.rename(replaced)
         arriving.rename(target)
     finally:
-        for leftover in target.parent.glob(f".{source.name}.*"):
-            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        if replaced.is_dir() and not target.exists():
+            replaced.rename(target)
+        for made in (arriving, replaced):
+            shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
     return placed
 
 
-def _is_whole_zip(path: Path) -> bool:
-    """A zip ends with its directory: if that is there, the copy is complete. A tar can't tell cheaply and must rest."""
-    import zipfile
-
-    try:
-        return path.name.lower().endswith(".zip") and zipfile.is_zipfile(path)
-    except OSError:
-        return False
+def _whole_zip_bytes(path: Path, limits: IntakeLimits) -> int:
+    """How much of a zip was read to see that it is whole; 0 when it isn't seen. A tar can't tell cheaply and must rest."""
+    if not path.name.lower().endswith(".zip"):
+        return 0
+    with open_plain(path) as file:
+        return zips.whole_bytes(file, os.fstat(file.fileno()).st_size, limits)
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def open_plain(path: Path | str) -> IO[bytes]:
+    """A regular file. It may have become a link since it was listed, or a pipe on which an ordinary open waits for ever.
+
+    Raises:
+        OSError: ELOOP for a link, ENXIO for what else is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.ENXIO, "no regular file", os.fspath(path))
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+def _pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
+    """A file's first `size` bytes, by default as many as it has now: one that somebody goes on writing to has no end."""
+    with open_plain(path) as file:
+        left = os.fstat(file.fileno()).st_size if size is None else size
+        while left > 0 and (piece := file.read(min(left, CHUNK_BYTES))):
+            left -= len(piece)
+            yield piece
+
+
+def _sha256(path: Path | str, size: int | None = None) -> str:
+    sha = hashlib.sha256()
+    for piece in _pieces(path, size):
+        sha.update(piece)
+    return sha.hexdigest()

@@ -16,7 +16,7 @@ from typing import IO
 
 from dataops_assets.intake import tars, zips
 from dataops_assets.intake.bounds import CHUNK_BYTES, Budget, Member, Refused, TooLarge, readable
-from dataops_assets.intake.landing import Delivery, walk
+from dataops_assets.intake.landing import Delivery, open_plain, walk
 from dataops_assets.spec import IntakeLimits
 
 __all__ = ["Member", "Refused", "TooLarge", "members", "readable"]
@@ -75,18 +75,14 @@ def _pieces(path: str, listed: os.stat_result, budget: Budget) -> Iterator[bytes
 
 
 def _open(path: str | Path, budget: Budget) -> IO[bytes]:
-    """A regular file. It may have become a link since it was listed, or a pipe on which an ordinary open waits for ever."""
+    """A regular file; what has become something else since it was listed is refused."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return open_plain(path)
     except OSError as error:
         code = {errno.ELOOP: "LINK_MEMBER", errno.ENXIO: "SPECIAL_MEMBER"}.get(error.errno or 0)
         if code is None:
             raise
         raise budget.refused(code, repr(os.path.basename(path)[:80])) from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise budget.refused("SPECIAL_MEMBER", repr(os.path.basename(path)[:80]))
-    return os.fdopen(handle, "rb", buffering=0)
 
 
 def _archive(path: Path, budget: Budget) -> Iterator[Member]:

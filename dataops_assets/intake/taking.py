@@ -96,6 +96,8 @@ def take(
                     progress(taken.seen)
         except Refused as error:
             taken.refusal, taken.detail = error.code, str(error)
+            if taken.seen > len(taken.rows):  # raised while this member was read
+                taken.rows.append({"path": member.path, "warnings": (), "status": "quarantined", "reason": error.code})
             taken.seen += len(error.paths)
             taken.rows += [{"path": path, "warnings": (), "status": "quarantined", "reason": error.code} for path in error.paths]
     progress(taken.seen)

@@ -6,7 +6,6 @@ public addresses only, one lookup a request with the connection pinned to its an
 
 from __future__ import annotations
 
-import csv
 import http.client
 import io
 import queue
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
@@ -28,7 +26,7 @@ from dataops_assets.intake.members import Member, Refused, TooLarge, readable
 from dataops_assets.intake.web_policy import PRINTABLE, Target, is_public, judge, shown
 from dataops_assets.spec import IntakeLimits, UrlLists
 
-NAME = "urls.csv"
+NAME = delivery_manifest.ADDRESSES
 RESERVED = (NAME, *delivery_manifest.NAMES, *landing.MARKERS)  # names that say something about a delivery
 CHUNK_BYTES = 1 << 20
 URL_CHARS = 8192
@@ -79,7 +77,7 @@ def parse(data: bytes, limit: int = IntakeLimits().members) -> UrlList:
             TOO_MANY_MEMBERS.
     """
     files: dict[str, Address] = {}
-    rows, warnings = _rows(data, limit)
+    rows, warnings = delivery_manifest.read_table(delivery_manifest.text_of(data, limit), "url", limit)
     for number, row in enumerate(rows, start=1):
         url = row.pop("url", "")
         if not url or len(url) > URL_CHARS:
@@ -92,28 +90,7 @@ def parse(data: bytes, limit: int = IntakeLimits().members) -> UrlList:
         if path in files:
             raise ManifestError("MANIFEST_SCHEMA", f"entry {number}: path {path[:80]!r} is listed twice")
         files[path] = Address(number, url, listed, odd)
-    return UrlList(tuple(files.values()), warnings)
-
-
-def _rows(data: bytes, limit: int) -> tuple[list[dict[str, str]], tuple[str, ...]]:
-    if len(data) > delivery_manifest.MAX_BYTES:
-        raise ManifestError("MANIFEST_INVALID", f"{len(data)} bytes are more than {delivery_manifest.MAX_BYTES}")
-    try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        rows: list[dict[Any, Any]] = list(islice(reader, limit + 1))
-    except UnicodeDecodeError as error:
-        raise ManifestError("MANIFEST_INVALID", f"{NAME}: not UTF-8 at byte {error.start}") from error
-    except csv.Error as error:
-        raise ManifestError("MANIFEST_INVALID", f"{NAME}: {error}") from error
-    columns = reader.fieldnames or []
-    if "url" not in columns or len(set(columns)) != len(columns):
-        raise ManifestError("MANIFEST_SCHEMA", f"{NAME}: expected a header with `url`, each column once")
-    if len(rows) > limit:
-        raise ManifestError("TOO_MANY_MEMBERS", f"{NAME}: more than {limit} addresses")
-    if any(None in row or None in row.values() for row in rows):
-        raise ManifestError("MANIFEST_SCHEMA", f"{NAME}: a row has more or fewer cells than the header")
-    unknown = set(columns) - {"url", *delivery_manifest.FIELDS}
-    return [{key: value for key, value in row.items() if value != ""} for row in rows], ("MANIFEST_UNKNOWN_FIELD",) if unknown else ()
+    return UrlList(tuple(files.values()), tuple(warnings))
 
 
 def _default_path(number: int, url: str) -> str:

@@ -9,6 +9,7 @@ SCREENING = Attribute(
     question="May this picture be used for the project?",
     values={
         "keep": "Shows what the project needs, sharp enough to answer its questions, and nobody can be identified in it.",
+        "redact": "As keep, once the faces, texts and plates that were found in it are covered.",
         "reject": "Off topic, too poor to answer the questions, or it shows a person, a name or another personal detail.",
     },
 )

@@ -3,14 +3,16 @@
 Decided: a report tells what the vendor delivered and what became of it, in words that help to deliver better, and nothing
 else. Of another vendor's picture it says only that we have it already; people, gates, scores, waivers and paths of ours stay out.
 A vendor's words are data: invisible characters are spelt out, markup is escaped, formulas are disarmed. Pictures are thumbnails
-of at most 96 px, re-encoded in bounded child processes, so no metadata leaves and no face or text is readable; withdrawn ones
-aren't shown. The page names ten files a reason and stays below `MAX_BYTES` however large the delivery is; the CSV has them all.
+of at most 96 px of cleaned files, re-encoded in bounded child processes. An original is never shown: nobody has looked for faces
+in what was refused, or left out before that look; nor is a picture that still shows personal data or was withdrawn. The page
+names ten files a reason and stays below `MAX_BYTES` however large the delivery is; the CSV has them all.
 No clock is read: the same ledgers and tables give the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,18 +21,17 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.manifest import records
-from dataops_assets.reports import delivery_page, pages
+from dataops_assets.reports import delivery_page, pages, status
 from dataops_assets.reports.delivery_page import SHOWN, by_reason, inert
 from dataops_assets.reports.reasons import REASONS
 from dataops_assets.spec import ImageVendor, ProjectSpec
 from dataops_assets.store import RELEASING, Store
 
-__all__ = ["JUDGED", "MAX_BYTES", "REASONS", "write"]
+__all__ = ["JUDGED", "MAX_BYTES", "REASONS", "rewrite", "showing", "write"]
 
 JUDGED = ("raw_images", "cleaned_set")  # the gates after which a vendor hears something new
 MAX_BYTES = 1_500_000
 PICTURES = 48
-UNREAD = ("CORRUPT", "ZERO_BYTE", "TOO_LARGE", "MULTI_FRAME", "NESTED_ARCHIVE")  # no thumbnail is even tried
 SEEN_BEFORE = "a picture we already have"
 
 FROM_RAW = {"quarantined": "refused"}
@@ -43,6 +44,7 @@ class Story:
     """All that is known of one delivery and may be told.
 
     `files` has a row a file: path, status (a key of `WORDS`), reason, warnings, what it doubles, facts, and the blob to show.
+    `again` names the delivery that came later under its name, and how that stands.
     """
 
     spec: ProjectSpec
@@ -55,7 +57,7 @@ class Story:
     so_far: pd.DataFrame
     received_at: Any = None
     replaces: str | None = None
-    replaced_by: str | None = None
+    again: tuple[str, str] | None = None
     is_withdrawn: bool = False
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -79,9 +81,37 @@ class Story:
 def write(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
     """Write `reports/<project>/deliveries/<drop_id>.html` and `.csv` from what was last judged; returns the page's path.
 
+    The pages of deliveries that this one comes in the place of say so, and are written too.
+
     Raises:
         LookupError: when neither the `drops` nor the `gates` ledger knows the drop.
     """
+    path = _write(store, spec, drop_id)
+    rewrite(store, spec, store.replaced_by(spec.name, drop_id))
+    return path
+
+
+def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> list[str]:
+    """Write some deliveries' reports anew, each by itself; returns those that could not be written."""
+    failed = []
+    for drop_id in drop_ids:
+        try:
+            _write(store, spec, drop_id)
+        except Exception:  # a report must not hold up what it tells of
+            logging.getLogger(__name__).exception("no delivery report of %s", drop_id)
+            failed.append(drop_id)
+    return failed
+
+
+def showing(store: Store, spec: ProjectSpec, image_id: str) -> list[str]:
+    """Drops whose report tells of a picture."""
+    gates = store.gates.rows()
+    gates = gates[(gates["project"] == spec.name) & (gates["asset"] == "raw_images")].drop_duplicates("partition", keep="last")
+    rows = store.read_all("raw_images", spec.name, dict(zip(gates["partition"], gates["version"], strict=True)))
+    return sorted(rows.loc[rows["image_id"] == image_id, "drop_id"].unique())
+
+
+def _write(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
     story = _gather(store, spec, drop_id)
     folder = store.home.reports(spec.name) / "deliveries"
     pages.put(folder / f"{drop_id}.csv", delivery_page.sheet(story.files), store.home.tmp)
@@ -113,12 +143,11 @@ def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
     files = _files(frame, screened, raw.get("outcome") in RELEASING, cleaned.get("outcome") in RELEASING, before)
     files.loc[files["image_id"].isin(images) | (drop_id in gone), "picture"] = None
     complete = [row for row in entered if row["status"] not in ("held", "parked")] or entered
-    later = drops[drops["supersedes"] == drop_id]
     story = Story(
         spec, drop_id, vendor, drop, files, raw, cleaned, so_far,
         received_at=complete[0]["received_at"] if complete else None,
         replaces=next((row["supersedes"] for row in entered if row["supersedes"]), None),
-        replaced_by=str(later["drop_id"].iloc[-1]) if len(later) else None,
+        again=status.delivered_again(store, spec.name).get(drop_id),
         is_withdrawn=drop_id in gone,
     )  # fmt: skip
     return Story(**{**vars(story), "thumbnails": _thumbnails(store, story)})
@@ -140,7 +169,8 @@ def _so_far(store: Store, spec: ProjectSpec, drops: pd.DataFrame, vendor: str) -
     judged = judged[(judged["project"] == spec.name) & (judged["asset"] == "cleaned_set")]
     gone |= set(judged.loc[judged["outcome"] == "fail", "partition"]) - store.released("cleaned_set", spec.name).keys()
     held = {name: version for name, version in store.released("raw_images", spec.name).items() if name in set(mine["drop_id"]) - gone}
-    replaced = set(mine.loc[mine["drop_id"].isin(held.keys()), "supersedes"].dropna())
+    corrections = set(mine.loc[mine["drop_id"].isin(held.keys()) & mine["supersedes"].notna(), "drop_id"])
+    replaced = store.superseded(spec.name).union(*(store.replaced_by(spec.name, name) for name in corrections))
     rows = store.read_all("raw_images", spec.name, {name: version for name, version in held.items() if name not in replaced})
     order = {name: place for place, name in enumerate(mine["drop_id"].drop_duplicates())}
     rows = rows[(rows["status"] == "accepted") & ~rows["image_id"].isin(images) & (rows["vendor"] == vendor)]
@@ -165,13 +195,14 @@ def _files(raw: pd.DataFrame, cleaned: pd.DataFrame, is_taken: bool, is_used: bo
     files = files.reset_index(drop=True)
     files["is_accepted"] = asked.to_numpy()
     is_missing = (files["status"] == "held") & (files["reason"] == "MANIFEST_FILE_MISSING") & files["sha256"].isna()
-    status = files["status"].replace(FROM_RAW).mask(is_missing, "missing")
-    status = status.mask(asked.to_numpy() & (not is_taken), "in order")
+    taken = files["status"].replace(FROM_RAW).mask(is_missing, "missing")
+    taken = taken.mask(asked.to_numpy() & (not is_taken), "in order")
     screened = judged["status"].map(FROM_CLEANED if is_used else FROM_CLEANED_HELD).astype("object")
-    files["status"] = screened.where(judged["status"].notna(), status)
+    files["status"] = screened.where(judged["status"].notna(), taken)
     files["reason"] = files["reason"].where(judged["status"].isna(), judged["reason"])
-    pictures = files["sha256"].mask(files["reason"].isin(UNREAD), None)
-    files["picture"] = judged["clean_sha256"].where(judged["clean_sha256"].notna(), pictures)
+    is_shown = cleaned["clean_sha256"].notna() & cleaned["open_personal_data"].isna()
+    shown = cleaned[is_shown].set_index("image_id")["clean_sha256"]
+    files["picture"] = files["image_id"].map(shown).astype("object")  # a copy shows what it is a copy of
     here = dict(zip(raw.loc[asked, "image_id"], raw.loc[asked, "path"], strict=True))
     files["double"] = [
         here.get(image) if reason == "DUPLICATE_CONTENT" else None if not isinstance(winner, str)
@@ -187,8 +218,8 @@ def _thumbnails(store: Store, story: Story) -> dict[str, bytes]:
     from dataops_assets.imaging.thumbnails import thumbnails
 
     wanted: list[str] = []
-    for status in ("refused", "held", "left out", "review", "duplicate", "kept"):
-        rows = story.files[(story.files["status"] == status) & story.files["picture"].notna()]
+    for word in ("refused", "held", "left out", "review", "duplicate", "kept"):
+        rows = story.files[(story.files["status"] == word) & story.files["picture"].notna()]
         for _, some in by_reason(rows) or [("", rows)]:
             wanted += list(some["picture"].head(SHOWN))
     limit = story.spec.sources.limits_for(story.vendor).pixels

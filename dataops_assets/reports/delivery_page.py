@@ -45,6 +45,8 @@ FAULTS = {
     "consent_given": "some files name no consent reference",
     "keep_share": "too many of its pictures fail the screening",
 }
+# how a later delivery under the same name stands that hasn't taken the place of this one
+AGAIN = {"refused": " and refused", "parked": "; we look into it", "held": "; it is not complete yet", "in work": "; we are checking it"}
 
 
 def inert(text: Any) -> str:
@@ -194,10 +196,18 @@ def _facts(story: Story) -> str:
     rows = [("Delivery", _words(story.drop.get("name") or "")), ("Our number", escape(story.drop_id))]
     if story.received_at is not None:
         rows.append(("Received", f"{story.received_at:%Y-%m-%d %H:%M} UTC"))
-    for text, other in (("This delivery replaces", story.replaces), ("It was replaced by", story.replaced_by)):
-        if other:
-            rows.append((text, f'<a href="{escape(other)}.html">{escape(other)}</a>, delivered under the same name'))
+    if story.replaces:
+        is_refused = verdict(story)[0] == "Refused"
+        rows.append(("This delivery was to replace" if is_refused else "This delivery replaces", _same_name(story.replaces)))
+    if story.again:
+        other, how = story.again
+        is_replaced = how not in AGAIN
+        rows.append(("It was replaced by", _same_name(other)) if is_replaced else ("It came again as", _same_name(other) + AGAIN[how]))
     return _table((), [(f"<span class='soft'>{name}</span>", value) for name, value in rows])
+
+
+def _same_name(drop_id: str) -> str:
+    return f'<a href="{escape(drop_id)}.html">{escape(drop_id)}</a>, delivered under the same name'
 
 
 def _numbers(story: Story) -> str:
@@ -326,7 +336,7 @@ def _amounts(story: Story) -> str:
     lines = [_amount(name, rows["price"].fillna(0), story) for name, rows in (("this delivery", mine), ("so far", story.so_far))]
     return (
         f"<h2>Amounts</h2>{_table(('', 'accepted files', 'price', 'amount'), lines)}"
-        "<p class='soft'>Prices are those of your manifest, else the agreed one. This is a calculation, not an invoice.</p>"
+        "<p class='soft'>The agreed price counts where your manifest has none or a higher one. This is a calculation, not an invoice.</p>"
     )
 
 

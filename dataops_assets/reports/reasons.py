@@ -17,6 +17,14 @@ OF_DELIVERIES: dict[str, Reason] = {
         "The delivery was still being copied, or it changed while we read it.",
         "Finish the copy, then put an empty file _COMPLETE into the folder. Nothing else is needed.",
     ),
+    "UNREADABLE": Reason(
+        "We can't open the delivery: it may not be read, or its folders lie too deep in one another.",
+        "Let everybody read its files and folders, and put folders less deep. Nothing else is needed.",
+    ),
+    "LOOSE_FILE": Reason(
+        "The file lies on its own, outside of any delivery.",
+        "Put it into a folder together with the others of its delivery.",
+    ),
     "EMPTY_DROP": Reason("The delivery holds no file that could be a picture.", "Check the folder you packed and deliver it again."),
     "VENDOR_UNKNOWN": Reason(
         "The folder it lies in is not the name of a vendor of this project.",
@@ -31,7 +39,7 @@ OF_DELIVERIES: dict[str, Reason] = {
         "Write it with a program rather than by hand, check that it opens, and deliver again.",
     ),
     "MANIFEST_SCHEMA": Reason(
-        "The manifest can be read, but a column or a value is not as agreed: no path, a path twice, a number that is none.",
+        "The manifest can be read, but a column or a value is not as agreed: no path, a path twice, a number that is none or too large.",
         "Compare it with the example in the delivery guide and deliver again.",
     ),
     "MANIFEST_FILE_MISSING": Reason(
@@ -73,6 +81,7 @@ OF_DELIVERIES: dict[str, Reason] = {
 
 OF_FILES: dict[str, Reason] = {
     "ZERO_BYTE": Reason("The file is empty.", "Export or upload it again."),
+    "PURGED": Reason("We deleted the file because its retention period had passed.", "Nothing; deliver it again if we ask."),
     "CORRUPT": Reason("The file is damaged: it can't be opened as a picture in full.", "Open it on your side, export it again, redeliver."),
     "TYPE_MISMATCH": Reason(
         "The content is no picture format that we take, or not the one that the file name says.",
@@ -119,11 +128,27 @@ OF_SCREENING: dict[str, Reason] = {
     "odd_size": Reason("The picture is far smaller or larger than the others of the delivery.", "Deliver all at about the same size."),
     "odd_aspect_ratio": Reason("The picture is extremely wide or tall.", "Crop it to a usual shape."),
     "grayscale": Reason("The picture has no colour.", "Deliver the colour original."),
+    "irrelevant": Reason("The picture doesn't show what the project asked for.", "Deliver pictures of what was agreed."),
+    "outlier": Reason("The picture is unlike all others of the delivery.", "Check that it belongs to the delivery."),
+    "mislabelled": Reason("The picture looks like another category than the one you named.", "Check its category in the manifest."),
     "exact_duplicate": Reason("The same picture was delivered before.", "Leave it out; deliver another picture instead."),
     "near_duplicate": Reason(
         "The picture is nearly the same as another one: saved again, resized or cropped by a hair.",
         "Deliver pictures that differ in what they show.",
     ),
+    "face": Reason("A person's face can be seen.", "Deliver pictures without people, or with faces out of the frame or covered."),
+    "e_mail": Reason("An e-mail address can be read in the picture.", "Cover or cut off the text and deliver the picture again."),
+    "phone": Reason("A phone number can be read in the picture.", "Cover or cut off the text and deliver the picture again."),
+    "iban": Reason("An account number can be read in the picture.", "Cover or cut off the text and deliver the picture again."),
+    "card": Reason("The number of a payment card can be read in the picture.", "Cover or cut off the text and deliver the picture again."),
+    "plate": Reason("A licence plate can be seen.", "Deliver pictures without vehicles, or with plates covered."),
+    "gps": Reason("The file says where the picture was taken.", "Remove the position from the metadata before you deliver."),
+    "owner_name": Reason("The file names a person in its metadata.", "Remove names from the metadata before you deliver."),
+    "artist": Reason("The file names the photographer in its metadata.", "Remove names from the metadata before you deliver."),
+    "contact": Reason("The file holds somebody's address in its metadata.", "Remove addresses from the metadata before you deliver."),
+    "person_shown": Reason("The file's metadata name the person in the picture.", "Remove names from the metadata before you deliver."),
+    "copyright": Reason("The file's metadata name who holds the rights.", "Remove names from the metadata before you deliver."),
+    "serial_number": Reason("The file holds the camera's serial number.", "Remove serial numbers from the metadata before you deliver."),
 }
 
 WARNINGS: dict[str, Reason] = {
@@ -142,6 +167,10 @@ WARNINGS: dict[str, Reason] = {
     "MANIFEST_UNKNOWN_FIELD": Reason(
         "The manifest has columns that we don't know. They were passed over.",
         "Check the spelling against the delivery guide.",
+    ),
+    "PRICE_ABOVE_AGREED": Reason(
+        "The manifest asks for more than the price we agreed on. The agreed price counts.",
+        "Correct the price, or leave it empty; a new price is agreed with your contact first.",
     ),
 }
 

@@ -62,7 +62,9 @@ def _cleaned_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, A
         "kept by category": counts(kept, "category"),
         "pictures kept": sheet(store.blobs, _spread(kept), "kept", caption="category"),
         "pictures rejected": sheet(store.blobs, _spread(rejected, "reason"), "rejected", is_screened=False),
-        "pictures to review": sheet(store.blobs, review.head(PICTURES), "review"),
+        "pictures to review": sheet(store.blobs, review.head(PICTURES), "review", is_screened=False),
+        "personal data": counts(frame[frame["personal_data"].notna()], "personal_data", "status"),
+        "screening report": Page(f"{spec.name}/screening/{made.partition}.html"),
     }
 
 

@@ -14,6 +14,8 @@ STAGES = (
     "brief", "guidelines", "raw_images", "cleaned_set", "augmented_set", "label_tasks", "labeled_batches", "label_quality",
     "vendor_feedback", "approved_labels", "training_export", "model_feedback", "investigation",
 )  # fmt: skip
+DROP_STAGES = ("raw_images", "cleaned_set", "augmented_set")
+REPLACED = "replaced"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Status:
             + (f", {row['reason']}" if row["reason"] and row["status"] != "parked" else "")
             + (f", replaces {row['supersedes']}" if row["supersedes"] else "")
             + (f", replaced by {row['superseded_by']}" if row["superseded_by"] else "")
+            + (f", delivered again as {row['again']} ({row['again_is']})" if row["again"] else "")
             for row in self.drops
         ]
         shown += [f"  {row['outcome'].upper()} {row['asset']} {row['partition']}: {row['why']}" for row in self.held]
@@ -80,11 +83,36 @@ def of(store: Store, spec: ProjectSpec) -> Status:
     drops = store.drops.rows()
     drops = drops[drops["project"] == spec.name].drop_duplicates("drop_id", keep="last")
     listed = records(drops[["drop_id", "vendor", "name", "status", "reason", "supersedes"]])
-    newer = {row["supersedes"]: row["drop_id"] for row in listed if row["supersedes"]}
-    listed = [{**row, "superseded_by": newer.get(row["drop_id"])} for row in listed]
+    later = delivered_again(store, spec.name)
+    for row in listed:
+        other, how = later.get(row["drop_id"], (None, ""))
+        is_replaced = how == REPLACED
+        row |= {"superseded_by": other if is_replaced else None, "again": None if is_replaced else other, "again_is": how}
     return Status(
         spec.name, listed, stages, held, classes(store, spec), round(store.spent(spec.name), 2), spec.brief.budget, spec.brief.currency
     )
+
+
+def delivered_again(store: Store, project: str) -> dict[str, tuple[str, str]]:
+    """Drop -> (the delivery under its name that took its place, `replaced`), or (the newest one since, how that stands).
+
+    How it stands is `refused`, `parked`, `held` or `in work`: until it is through, the earlier one stays in use.
+    """
+    rows, gates = store.drops.rows(), store.gates.rows()
+    last = rows[rows["project"] == project].drop_duplicates("drop_id", keep="last").set_index("drop_id")["status"].to_dict()
+    corrections = rows[(rows["project"] == project) & rows["supersedes"].notna()]["drop_id"].drop_duplicates()
+    gates = gates[(gates["project"] == project) & gates["asset"].isin(DROP_STAGES)].drop_duplicates(["asset", "partition"], keep="last")
+    refused = set(gates.loc[gates["outcome"] == "fail", "partition"]) | {drop for drop, status in last.items() if status == "rejected"}
+    superseded, through = store.superseded(project), store.released("augmented_set", project)
+    found = {}
+    for new in corrections:
+        stands = "refused" if new in refused else last[new] if last[new] in ("parked", "held") else "in work"
+        for old in store.replaced_by(project, new):
+            if old not in superseded:
+                found[old] = new, stands
+            elif new in through:
+                found[old] = new, REPLACED
+    return found
 
 
 def classes(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:

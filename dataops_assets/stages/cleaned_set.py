@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from dataops_assets.blobs import Blobs
+from dataops_assets.apart import Apart
 from dataops_assets.checkpoint import Checkpoint
-from dataops_assets.contracts import CONTRACTS, ISSUES
+from dataops_assets.contracts import CONTRACTS, ISSUES, QUALITY_ISSUES, RELEVANCE_ISSUES
+from dataops_assets.imaging import measures, relevance
 from dataops_assets.imaging.decode import shrunk
-from dataops_assets.imaging.duplicates import lead, near_duplicates, same_colours
-from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_size
+from dataops_assets.imaging.duplicates import find_leaders
+from dataops_assets.imaging.likeness import Compared, rows_of
+from dataops_assets.imaging.measures import calc_odd_size
+from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
 from dataops_assets.imaging.screening import Measured, Preparation, Prepared, measure, prepare
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
 from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
+CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 Steps = Callable[[str, int, int], None]
 Look = TypeVar("Look", Measured, Prepared)
 
@@ -31,8 +36,10 @@ def screen(
     earlier: pd.DataFrame,
     spec: Cleaning,
     pixels: int,
-    blobs: Blobs,
+    apart: Apart,
     decisions: pd.DataFrame | None = None,
+    lasting: pd.DataFrame | None = None,
+    compared: Compared | None = None,
     progress: Steps | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
@@ -40,10 +47,10 @@ def screen(
 
     Every picture is measured on one small decode. Those that no measure rejects and that are no duplicates are then prepared:
     decoded in full and written anew as the cleaned picture. The reason is, in this order: the code for which a picture can't be
-    decoded; the issues below their threshold, joined by `|`; `exact_duplicate`; `near_duplicate`. What a person decided on a
-    picture in review stands. Near duplicates show the same shapes in the same colours; the one of the earlier drop wins, inside
-    the drop a kept one before one in review, then the larger, the sharper, the lower id. Where a winner can't be prepared,
-    the next one takes its place. The same input gives the same frame.
+    decoded; the issues below their threshold and the kinds of personal data, joined by `|`; `exact_duplicate`; `near_duplicate`.
+    What a person decided on a picture in review stands. Near duplicates show the same shapes in the same colours; the one of the
+    earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the lower id. Where a winner
+    can't be used after all, the next one takes its place. The same input gives the same frame.
 
     Args:
         raw: `raw_images` of one drop; rows not `accepted` are passed over.
@@ -51,8 +58,10 @@ def screen(
             near_duplicate_group and colour_grid are used where they are there.
         spec: Thresholds and limits.
         pixels: Most pixels a picture may have.
-        blobs: Where the delivered bytes are and the cleaned ones go.
-        decisions: Columns image_id, decision (keep, reject), by. Where people disagree, reject stands.
+        apart: Where the delivered bytes are and the cleaned ones go.
+        decisions: Columns image_id, decision (keep, redact, reject), by, perhaps at. Where people disagree, the more careful answer stands.
+        lasting: Rows of an earlier screening of this drop that stand as they are: nobody can look at these pictures again.
+        compared: Reference pictures; None: relevance isn't looked at.
         progress: Called with (what is being done, pictures done, pictures in all).
         checkpoint: Keeps what was found of each picture; the caller discards it when the frame is kept.
 
@@ -62,49 +71,74 @@ def screen(
     Raises:
         WorkerError: when a picture can't be read from or put into the store.
     """
-    eyes = _Eyes(spec, blobs, progress, checkpoint or Checkpoint())
-    rows = raw.loc[raw["status"] == "accepted", [*CARRIED, "sha256"]].sort_values("image_id", kind="stable", ignore_index=True)
+    eyes = _Eyes(spec, apart, progress, checkpoint or Checkpoint())
+    rows = raw.loc[raw["status"] == "accepted", [*CARRIED, "sha256"]]
+    if lasting is not None:
+        rows = rows[~rows["image_id"].isin(lasting["image_id"])]
+        stay = lasting[lasting["status"] == "kept"]
+        earlier = pd.concat([earlier, stay], ignore_index=True) if len(stay) else earlier
+    rows = rows.sort_values("image_id", kind="stable", ignore_index=True)
     shas = list(rows["sha256"])
-    measured = eyes.look(Measured, partial(measure, max_pixels=pixels), shas, "images measured")
+    measured = eyes.look(Measured, partial(measure, max_pixels=pixels), [(sha256,) for sha256 in shas], "images measured")
     kept = earlier[earlier["status"] == "kept"].sort_values("image_id", kind="stable").drop_duplicates("image_id")
     base = rows[CARRIED].join(_measures(measured, spec))
+    settled = _settled(decisions)
+    decided = dict(zip(settled.index, settled["decision"], strict=True))
+    personal = spec.personal_data
+    how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
+    how = replace(how, model=compared.model) if compared is not None else how
     prepared: dict[int, Prepared] = {}
     while True:
-        frame = _judge(base, prepared, spec)
-        if decisions is not None:
-            _decide(frame, decisions)
+        frame = _judge(base, prepared, spec, compared)
+        _decide(frame, settled)
         _mark_exact_duplicates(frame, kept)
-        _mark_near_duplicates(frame, kept, spec.near_duplicate_bits)
+        _mark_near_duplicates(frame, kept, spec)
         open_ = [position for position in frame.index[frame["status"] != "rejected"] if position not in prepared]
         if not open_:
-            return conform(frame.drop(columns=["area_px", "decode_reason"]), CONTRACTS["cleaned_set"])
-        task = partial(prepare, how=Preparation(spec.max_side_px, pixels))
-        found = eyes.look(Prepared, task, [shas[position] for position in open_], "images cleaned")
+            frame = frame.drop(columns=["area_px", "decode_reason"])
+            whole = pd.concat([frame, lasting], ignore_index=True) if lasting is not None and len(lasting) else frame
+            return conform(whole, CONTRACTS["cleaned_set"])
+        items = [(shas[position], decided.get(rows.at[position, "image_id"], "")) for position in open_]
+        found = eyes.look(Prepared, partial(prepare, how=how), items, "images cleaned")
         prepared.update(zip(open_, found, strict=True))
+
+
+def confidential(frame: pd.DataFrame, spec: Cleaning) -> list[str]:
+    """Originals that show what the policy doesn't simply keep, and the duplicates of such pictures, by image_id."""
+    kinds = {kind for kind, action in spec.personal_data.actions.items() if action != "keep"}
+    shown = frame["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool)
+    shown |= frame["duplicate_of"].isin(frame.loc[shown, "image_id"])
+    return list(frame.loc[shown, "image_id"])
 
 
 class _Eyes:
     """Looks at pictures in bounded children, each once: what a killed run has seen stands in the checkpoint."""
 
-    def __init__(self, spec: Cleaning, blobs: Blobs, progress: Steps | None, checkpoint: Checkpoint) -> None:
-        self._spec, self._blobs, self._progress, self._checkpoint = spec, blobs, progress, checkpoint
+    def __init__(self, spec: Cleaning, apart: Apart, progress: Steps | None, checkpoint: Checkpoint) -> None:
+        self._spec, self._apart, self._progress, self._checkpoint = spec, apart, progress, checkpoint
 
-    def look(self, kind: type[Look], task: Callable[[Blobs, str], Look], shas: Sequence[str], what: str) -> list[Look]:
-        """What `task` finds in each blob, in their order."""
+    def look(self, kind: type[Look], task: Callable[[Apart, Any], Look], items: Sequence[tuple[str, ...]], what: str) -> list[Look]:
+        """What `task` finds for each item, a blob's sha256 and what else it depends on, in their order."""
         held = self._checkpoint.held
-        missing = [sha256 for sha256 in dict.fromkeys(shas) if f"{kind.__name__} {sha256}" not in held]
-        done = len(shas) - len(missing)
-        limits = {"memory_bytes": self._spec.worker_memory_bytes, "seconds": self._spec.image_seconds}
+        names = [" ".join((kind.__name__,) + asked) for asked in items]
+        missing = [pair for pair in dict(zip(names, items, strict=True)).items() if pair[0] not in held]
+        done = len(items) - len(missing)
         results = map_blobs(
-            task, missing, self._blobs, workers=self._spec.workers, items_per_message=ITEMS_PER_MESSAGE, **limits  # type: ignore[arg-type]
-        )  # fmt: skip
+            task,  # type: ignore[arg-type]  # its store is the one given here
+            [pair[1] for pair in missing],
+            self._apart,
+            workers=self._spec.workers,
+            memory_bytes=self._spec.worker_memory_bytes,
+            seconds=self._spec.image_seconds,
+            items_per_message=ITEMS_PER_MESSAGE,
+        )
         for index, result in results:
             found = result if isinstance(result, kind) else kind(reason=result.reason)
-            self._checkpoint.add(f"{kind.__name__} {missing[index]}", asdict(found))
+            self._checkpoint.add(missing[index][0], asdict(found))
             if self._progress is not None:
-                self._progress(what, done + index + 1, len(shas))
+                self._progress(what, done + index + 1, len(items))
         self._checkpoint.flush()
-        return [kind(**held[f"{kind.__name__} {sha256}"]) for sha256 in shas]
+        return [kind(**held[name]) for name in names]
 
 
 def _measures(measured: Sequence[Measured], spec: Cleaning) -> pd.DataFrame:
@@ -121,50 +155,98 @@ def _measures(measured: Sequence[Measured], spec: Cleaning) -> pd.DataFrame:
     sizes = [shrunk(*one.sides_px, spec.max_side_px) if one.reason is None else (None, None) for one in measured]
     frame["width_px"] = pd.array([width for width, _ in sizes], dtype="Int64")
     frame["height_px"] = pd.array([height for _, height in sizes], dtype="Int64")
-    for issue in ISSUES:
+    for issue in QUALITY_ISSUES:
         if issue == "odd_size":
             scores = np.full(len(measured), np.nan)
             scores[readable] = calc_odd_size([one.sides_px for one in measured if one.reason is None])
         else:
             scores = np.array([one.scores.get(issue, np.nan) for one in measured], dtype=np.float64)
         frame[f"{issue}_score"] = scores.round(6)
-        threshold = spec.thresholds.get(issue, THRESHOLDS[issue])  # type: ignore[call-overload]
-        frame[f"is_{issue}"] = pd.array(frame[f"{issue}_score"] < threshold, dtype="boolean")
+        frame[f"is_{issue}"] = (frame[f"{issue}_score"] < limits(spec)[issue]).astype("boolean")
         frame.loc[~readable, f"is_{issue}"] = pd.NA
     return frame
 
 
-def _judge(base: pd.DataFrame, prepared: Mapping[int, Prepared], spec: Cleaning) -> pd.DataFrame:
-    """Status and reason of each picture by itself; an issue in neither list is recorded and doesn't decide."""
+def _judge(base: pd.DataFrame, prepared: Mapping[int, Prepared], spec: Cleaning, compared: Compared | None) -> pd.DataFrame:
+    """Status and reason of each picture by itself; an issue that the spec neither rejects nor reviews is recorded and doesn't decide."""
     frame = base.copy()
     nothing = Prepared()
     looks = [prepared.get(position, nothing) for position in frame.index]
-    frame["clean_sha256"] = pd.Series([look.clean_sha256 or None for look in looks], dtype="object")
+    frame["clean_sha256"] = _texts(look.clean_sha256 for look in looks)
+    frame["faces"] = pd.array([look.faces for look in looks], dtype="Int64")
+    frame["text_regions"] = pd.array([look.text_regions for look in looks], dtype="Int64")
+    frame["personal_data"] = _texts("|".join(look.found) for look in looks)
+    frame["open_personal_data"] = _texts("|".join(look.open) for look in looks)
+    frame["regions"] = _texts(json.dumps(look.regions) if look.regions else "" for look in looks)
+    _compare(frame, looks, spec, compared)
     flags = {issue: frame[f"is_{issue}"].fillna(False).to_numpy(dtype=bool) for issue in ISSUES}
+    actions: dict[str, str] = {**dict.fromkeys(spec.review, "review"), **dict.fromkeys(spec.reject, "reject")}
+    actions |= spec.personal_data.actions
     statuses, reasons = [], []
     for position, code in enumerate(frame["decode_reason"]):
         code = code or looks[position].reason
         raised = [issue for issue in ISSUES if flags[issue][position]]
-        deciding = [issue for issue in raised if issue in spec.reject or issue in spec.review]
-        rejected = code is not None or any(issue in spec.reject for issue in raised)
+        raised += looks[position].found
+        deciding = [issue for issue in raised if actions.get(issue) in ("reject", "review")]
+        rejected = code is not None or any(actions[issue] == "reject" for issue in deciding)
         statuses.append("rejected" if rejected else "review" if deciding else "kept")
         reasons.append(code or "|".join(deciding) or None)
     frame["status"] = pd.Series(statuses, dtype="object")
     frame["reason"] = pd.Series(reasons, dtype="object")
-    for column in ("duplicate_of", "near_duplicate_group", "decided_by"):
+    for column in ("duplicate_of", "near_duplicate_group", "decided_by", "decided_at"):
         frame[column] = pd.Series([None] * len(frame), dtype="object")
     return frame
 
 
-def _decide(frame: pd.DataFrame, decisions: pd.DataFrame) -> None:
-    ordered = decisions[decisions["decision"].isin(["keep", "reject"])].sort_values(["image_id", "decision", "by"], kind="stable")
-    last = ordered.drop_duplicates("image_id", keep="last").set_index("image_id")  # reject sorts after keep
-    decided = (frame["status"] == "review") & frame["image_id"].isin(last.index)
+def _compare(frame: pd.DataFrame, looks: Sequence[Prepared], spec: Cleaning, compared: Compared | None) -> None:
+    """Likeness to the reference pictures and to the rest of the drop."""
+    scores = {issue: np.full(len(frame), np.nan) for issue in RELEVANCE_ISSUES}
+    nearest, suggested = np.full(len(frame), None, dtype=object), np.full(len(frame), None, dtype=object)
+    places = [place for place, look in enumerate(looks) if look.embedding]
+    if compared is not None and places:
+        references = compared.references
+        rows = rows_of([looks[place].embedding for place in places])
+        found = score(rows, references)
+        near = neighbours(rows, references.embeddings)
+        classes = np.repeat(np.array(references.classes, dtype=object), np.diff(references.starts))
+        doubt = disagrees(near, [*frame["category"].iloc[places], *classes])
+        scores["irrelevant"][places], scores["outlier"][places], scores["mislabelled"][places] = found.score, outliers(near), doubt.score
+        nearest[places], suggested[places] = found.nearest, doubt.suggested
+    frame["nearest_category"], frame["suggested_category"] = pd.Series(nearest), pd.Series(suggested)
+    for issue, values in scores.items():
+        frame[f"{issue}_score"] = values.round(6)
+        frame[f"is_{issue}"] = (frame[f"{issue}_score"] < limits(spec)[issue]).astype("boolean")
+        frame.loc[np.isnan(values), f"is_{issue}"] = pd.NA
+    frame.loc[~frame["is_mislabelled"].fillna(False).astype(bool), "suggested_category"] = None
+
+
+def limits(spec: Cleaning) -> dict[str, float]:
+    """Issue -> the score below which it is raised."""
+    return {**measures.THRESHOLDS, **relevance.THRESHOLDS, **dict(spec.thresholds.items())}
+
+
+def _texts(values: Iterable[str]) -> pd.Series:
+    return pd.Series([value or None for value in values], dtype="object")
+
+
+def _settled(decisions: pd.DataFrame | None) -> pd.DataFrame:
+    """One decision a picture, by image_id: columns decision, by, at. Where people disagree, the more careful answer stands."""
+    if decisions is None:
+        return pd.DataFrame(columns=["decision", "by", "at"], dtype="object")
+    known = decisions[decisions["decision"].isin(CARE)]
+    ordered = known.assign(care=known["decision"].map(CARE.index)).sort_values(["image_id", "care", "by"], kind="stable")
+    return ordered.drop_duplicates("image_id", keep="last").set_index("image_id").reindex(columns=["decision", "by", "at"])
+
+
+def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
+    """What a person decided on a picture in review stands."""
+    decided = (frame["status"] == "review") & frame["image_id"].isin(settled.index)
     ids = frame.loc[decided, "image_id"]
-    kept = ids.map(last["decision"]) == "keep"
-    frame.loc[decided, "status"] = np.where(kept, "kept", "rejected")
-    frame.loc[decided, "decided_by"] = ids.map(last["by"])
-    frame.loc[kept[kept].index, "reason"] = None
+    rejected = ids.map(settled["decision"]) == "reject"
+    frame.loc[decided, "status"] = np.where(rejected, "rejected", "kept")
+    frame.loc[decided, "decided_by"] = ids.map(settled["by"])
+    frame.loc[decided, "decided_at"] = ids.map(settled["at"])
+    frame.loc[rejected[~rejected].index, "reason"] = None
 
 
 def _mark_exact_duplicates(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
@@ -173,7 +255,7 @@ def _mark_exact_duplicates(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
         _reject(frame, position, "exact_duplicate", frame.at[position, "image_id"])
 
 
-def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, max_bits: int) -> None:
+def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleaning) -> None:
     """Reject pictures nearly the same as a better one, and name their group on all that stay together."""
     usable = frame[frame["status"] != "rejected"]
     usable = usable.sort_values(["status", "area_px", "blurry_score", "image_id"], ascending=[True, False, False, True], kind="stable")
@@ -182,8 +264,7 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, max_bits: int
     groups = [*_column(known, "near_duplicate_group"), *([None] * len(usable))]
     hashes = np.array([int(text, 16) for text in [*known["phash"], *usable["phash"]]], dtype=np.uint64)
     grids = [bytes.fromhex(text) if text else None for text in [*_column(known, "colour_grid"), *usable["colour_grid"]]]
-    pairs = same_colours(near_duplicates(hashes, max_bits), grids)
-    leaders = lead(pairs, len(hashes), settled=len(known))
+    leaders = find_leaders(hashes, spec.near_duplicate_bits, settled=len(known), grids=grids, transforms=spec.near_duplicate_turns)
     for place, position in enumerate(usable.index, start=len(known)):
         winner = int(leaders[place])
         if winner == place:
@@ -201,5 +282,5 @@ def _column(frame: pd.DataFrame, name: str) -> list[Any]:
 
 
 def _reject(frame: pd.DataFrame, position: int, reason: str, winner: Any) -> None:
-    for column, value in (("status", "rejected"), ("reason", reason), ("duplicate_of", winner), ("decided_by", None)):
+    for column, value in (("status", "rejected"), ("reason", reason), ("duplicate_of", winner), ("decided_by", None), ("decided_at", None)):
         frame.at[position, column] = value

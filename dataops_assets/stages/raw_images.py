@@ -31,6 +31,7 @@ FORMATS = {
 }
 KNOWN_SUFFIXES = set().union(*FORMATS.values())
 HELD = ("INCOMPLETE", "MANIFEST_MISSING", "MANIFEST_FILE_MISSING")
+MOST_PRICE = 10_000.0  # of a picture, where the project agreed on none with the vendor
 WHOLE_DROP = ("NESTED_ARCHIVE", "DUPLICATE_NAME_CONFLICT", "CHECKSUM_MISMATCH")  # one such file is enough
 
 
@@ -101,7 +102,7 @@ def receive(
     _name_twins(taken.rows)
     missing: list[str] = []
     if not refusal:
-        refusal, missing = _apply_manifest(taken.rows, taken.manifest, source.facts, blobs, vendor, spec)
+        refusal, missing = _apply_manifest(taken.rows, taken.manifest, source, blobs, vendor, spec)
     _mark_names(taken.rows)
     _duplicates(taken.rows)
     faults = {row["reason"] for row in taken.rows}
@@ -181,37 +182,44 @@ def _suffix(path: str) -> str:
 def _apply_manifest(
     rows: list[Row],
     named: tuple[str, str] | None,
-    addressed: Mapping[str, Listed],
+    source: _Source,
     blobs: Blobs,
     vendor: ImageVendor,
     spec: ProjectSpec,
 ) -> tuple[str, list[str]]:
     """Fill in what the manifest says and check files against it; returns the drop's refusal and the paths that are missing."""
     listed: dict[str, Listed] = {}
-    if named is None and vendor.manifest == "required":
+    is_listed = named is not None or (bool(source.lists) and vendor.manifest == "required")  # a list of addresses is a manifest too
+    if not is_listed and vendor.manifest == "required":
         return "MANIFEST_MISSING", []
     if named is not None:
         try:
             with blobs.open(named[1]) as file:
-                told = delivery_manifest.parse(named[0], file.read(delivery_manifest.MAX_BYTES + 1))
+                data = file.read(delivery_manifest.MAX_BYTES + 1)
+            told = delivery_manifest.parse(named[0], data, spec.sources.limits_for(vendor.name).members)
         except ManifestError as error:
             return error.code, []
-        listed = {row.path: row for row in told.files}
+        listed = {members.readable(row.path)[0]: row for row in told.files}  # as the rows are named
         next(row for row in rows if row["path"] == named[0])["warnings"] += told.warnings
+    if not vendor.price_per_image and any((entry.price or 0) > MOST_PRICE for entry in (*listed.values(), *source.facts.values())):
+        return "MANIFEST_SCHEMA", []
     for row in rows:
         if row["path"] in delivery_manifest.NAMES and named is not None and row["path"] != named[0]:
             row |= {"status": "ignored", "reason": "EXTRA_MANIFEST"}
         if row["status"] == "ignored":
             continue
-        entry = listed.get(row["path"]) or addressed.get(row["path"])
+        entry = listed.get(row["path"]) or source.facts.get(row["path"])
         words = entry or Listed(row["path"])
         row["category"] = words.category or vendor.category
         row["license"] = words.license or vendor.license
         row["consent"] = words.consent or vendor.consent
         row["captured_at"], row["group_id"] = words.captured_at, words.group
         row["price"] = words.price if words.price is not None else vendor.price_per_image
+        if 0 < vendor.price_per_image < row["price"]:
+            row["price"] = vendor.price_per_image
+            row["warnings"] += ("PRICE_ABOVE_AGREED",)
         if row["status"] == "accepted":
-            fault = _against(row, entry, named is not None, spec)
+            fault = _against(row, entry, is_listed, spec)
             if fault:
                 row |= {"status": "quarantined", "reason": fault}
     present = {row["path"] for row in rows}

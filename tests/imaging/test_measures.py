@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from dataops_assets.contracts import ISSUES
+from dataops_assets.contracts import QUALITY_ISSUES
 from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_aspect_ratio, calc_odd_size, calc_scores
 
 
@@ -28,7 +28,7 @@ def issues(pixels: np.ndarray) -> set[str]:
 
 
 def test_every_issue_has_a_threshold() -> None:
-    assert set(THRESHOLDS) == set(ISSUES)
+    assert set(THRESHOLDS) == set(QUALITY_ISSUES)
 
 
 def test_a_good_picture_has_no_issue() -> None:

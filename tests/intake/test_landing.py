@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import re
+import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -40,11 +45,29 @@ def test_folders_and_archives_are_deliveries_and_nothing_else_is(tmp_path: Path)
     vendor = tmp_path / "dresses" / "atelier"
     (vendor / "folder").mkdir(parents=True)
     (vendor / ".hidden").mkdir()
-    for name in ("x.zip", "y.tar.gz", "z.TGZ", "loose.jpg", "half.zip.part", ".b.zip", "_COMPLETE"):
+    for name in ("x.zip", "y.tar.gz", "z.TGZ", "loose.jpg", "photos.rar", "half.zip.part", ".b.zip", "_COMPLETE"):
         (vendor / name).write_bytes(b"")
     (vendor / "link.zip").symlink_to(vendor / "x.zip")
-    found = landing.list_deliveries(tmp_path, "dresses")
+    (vendor.parent / "README.txt").write_bytes(b"")
+    landed = landing.scan(tmp_path, "dresses")
+    found = landed.deliveries
     assert [(one.name, one.is_archive) for one in found] == [("folder", False), ("x.zip", True), ("y.tar.gz", True), ("z.TGZ", True)]
+    strays = {"link.zip": "LINK_MEMBER", "loose.jpg": "LOOSE_FILE", "photos.rar": "UNSUPPORTED_ARCHIVE"}
+    assert {one.name: one.fault for one in landed.strays} == strays
+    assert landed.faults.pop("README.txt") == "lies in no vendor's folder"
+    assert {name: sentence.partition(":")[0] for name, sentence in landed.faults.items()} == {
+        f"atelier/{name}": fault for name, fault in strays.items()
+    }
+
+
+def test_a_thousand_strays_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "MAX_STRAYS", 2)
+    (tmp_path / "dresses" / "atelier").mkdir(parents=True)
+    for number in range(5):
+        (tmp_path / "dresses" / "atelier" / f"{number}.jpg").touch()
+    landed = landing.scan(tmp_path, "dresses")
+    assert len(landed.strays) == 2
+    assert landed.faults["atelier/ (more)"] == "3 more that are no deliveries"
 
 
 def test_what_cannot_be_looked_into_is_said_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,18 +82,22 @@ def test_what_cannot_be_looked_into_is_said_and_the_rest_goes_on(tmp_path: Path,
         return real(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    found, faults = landing.scan(tmp_path, "dresses")
-    assert [one.name for one in found] == ["d1"]
-    assert faults == {"closed": "can't be read: Permission denied", "linked": "is a link, and links are not followed: make it a folder"}
+    landed = landing.scan(tmp_path, "dresses")
+    assert [one.name for one in landed.deliveries] == ["d1"]
+    assert {one.vendor: one.fault for one in landed.strays} == {"closed": "UNREADABLE", "linked": "LINK_MEMBER"}
+    assert landed.faults == {
+        "closed": "can't be read: Permission denied",
+        "linked": "is a link, and links are not followed: make it a folder",
+    }
 
 
 def test_names_are_valid_text_and_two_that_read_the_same_are_not_mixed_up(tmp_path: Path) -> None:
     vendor = os.fsencode(tmp_path / "dresses" / "atelier")
     for name in (b"a-\xff", b"a-\\xff"):
         os.makedirs(vendor + b"/" + name)
-    found, faults = landing.scan(tmp_path, "dresses")
-    assert [one.name for one in found] == ["a-\\xff"]
-    assert faults == {"atelier/a-\\xff (again)": "two names read the same once made valid text: rename one"}
+    landed = landing.scan(tmp_path, "dresses")
+    assert [one.name for one in landed.deliveries] == ["a-\\xff"]
+    assert landed.faults == {"atelier/a-\\xff (again)": "two names read the same once made valid text: rename one"}
 
 
 def test_a_listing_tells_paths_and_sizes_and_no_times_or_markers(tmp_path: Path) -> None:
@@ -83,6 +110,18 @@ def test_a_listing_tells_paths_and_sizes_and_no_times_or_markers(tmp_path: Path)
     assert after.fingerprint == landing.fingerprint(given_) != before.fingerprint
     deliver(tmp_path, a=b"11")
     assert landing.listing(given_) != before.listing
+
+
+def test_other_bytes_of_the_same_size_and_time_are_noticed(tmp_path: Path) -> None:
+    given_ = deliver(tmp_path, a=b"1")
+    os.utime(given_.path / "a", ns=(1, 1))
+    before = landing.look(given_)
+    time.sleep(0.02)  # a clock of a kernel ticks so often
+    deliver(tmp_path, a=b"2")
+    os.utime(given_.path / "a", ns=(1, 1))
+    after = landing.look(given_)
+    assert after.listing == before.listing
+    assert after.fingerprint != before.fingerprint
 
 
 @given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=300), st.integers(1, 99))
@@ -114,6 +153,14 @@ class TestIdentify:
         deliver(tmp_path, a=b"333")
         assert landing.identify(given_, known).drop_id == f"{first}-r3"
 
+    def test_an_id_of_eight_digits_stays(self, tmp_path: Path) -> None:
+        given_ = deliver(tmp_path / "landing")
+        known = ledger((given_, "atelier-1a2b3c4d", "accepted"))
+        assert landing.find(tmp_path / "landing", "dresses", "atelier-1a2b3c4d", known).path == given_.path
+        deliver(tmp_path / "landing", a=b"22")
+        assert landing.identify(given_, known).drop_id == "atelier-1a2b3c4d-r2"
+        assert landing.find(tmp_path / "landing", "dresses", "atelier-1a2b3c4d-r2", known).path == given_.path
+
     def test_a_held_drop_that_grew_is_still_itself(self, tmp_path: Path) -> None:
         given_ = deliver(tmp_path)
         known = ledger((given_, "atelier-1", "held"))
@@ -132,6 +179,44 @@ class TestReadiness:
         assert not landing.readiness(given_, dresses, (seen, 0.0), 60).is_ready
         deliver(tmp_path, _COMPLETE=b"")
         assert landing.readiness(given_, dresses, None, 0).is_ready
+
+    def test_a_marker_counts_only_if_no_file_came_after_it(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        given_ = deliver(tmp_path, _COMPLETE=b"")
+        time.sleep(0.02)
+        deliver(tmp_path, b=b"the redelivery has begun")
+        assert landing.readiness(given_, dresses, None, 0) == landing.Readiness(False, "INCOMPLETE")
+        assert landing.readiness(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
+        (given_.path / "_COMPLETE").touch()
+        assert landing.readiness(given_, dresses, None, 0).is_ready
+
+    @pytest.mark.parametrize(("target", "path"), [("/proc/self", "p/pagemap"), ("/dev", "p/zero"), (".", "p/a.jpg")])
+    def test_a_manifest_leads_nowhere_outside(self, tmp_path: Path, dresses: ProjectSpec, target: str, path: str) -> None:
+        row = {"path": path, "bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+        given_ = deliver(tmp_path, **{"a.jpg": b"", "manifest.json": json.dumps({"files": [row]}).encode()})
+        (given_.path / "p").symlink_to(target)
+        assert landing.readiness(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
+
+    def test_a_path_that_no_disk_can_hold_is_not_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        given_ = deliver(tmp_path, **{"manifest.json": json.dumps({"files": [{"path": "n" * 300}]}).encode()})
+        assert landing.readiness(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
+
+    def test_a_file_is_read_as_far_as_it_was_listed_and_nothing_else_is_opened(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"listed, and more")
+        assert landing._sha256(tmp_path / "a", 6) == hashlib.sha256(b"listed").hexdigest()
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "link").symlink_to("a")
+        for name in ("pipe", "link", "."):
+            with pytest.raises(OSError, match=r"no regular file|symbolic links"):
+                landing._sha256(tmp_path / name)
+
+    def test_a_large_manifest_is_not_parsed_while_it_may_be_half(
+        self, tmp_path: Path, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given_ = deliver(tmp_path, **{"a.jpg": b"aaa", "manifest.csv": b"path,bytes\na.jpg,3\n"})
+        assert landing.readiness(given_, dresses, None, 0).is_ready
+        monkeypatch.setattr(landing, "SMALL_MANIFEST", 10)
+        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
+        assert landing.readiness(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
 
     def test_a_manifest_says_when_every_file_is_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         manifest = b'{"schema_version": 1, "files": [{"path": "a.jpg", "bytes": 3}, {"path": "b.jpg", "bytes": 2}]}'
@@ -158,6 +243,37 @@ class TestReadiness:
         path.write_bytes(path.read_bytes()[:500])
         assert not landing.readiness(given_, dresses, None, 0).is_ready
 
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+    def test_a_zip_that_another_is_copied_over_must_rest(self, tmp_path: Path, dresses: ProjectSpec, share: float) -> None:
+        path = tmp_path / "x.zip"
+
+        def zipped(fill: bytes) -> bytes:
+            with zipfile.ZipFile(path, "w") as archive:
+                for number in range(10):
+                    archive.writestr(f"{number}.jpg", fill * 1000)
+            return path.read_bytes()
+
+        new, _ = zipped(b"n"), zipped(b"o")
+        given_ = landing.Delivery("dresses", "atelier", "x.zip", path, True)
+        assert landing.readiness(given_, dresses, None, 0).is_ready
+        with open(path, "r+b") as file:
+            file.write(new[: int(len(new) * share)])
+        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
+        path.write_bytes(new)
+        assert landing.readiness(given_, dresses, None, 0).is_ready
+
+    def test_a_zip_packed_as_a_stream_must_rest(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        class Pipe(io.RawIOBase):
+            def write(self, data: Any) -> int:
+                with open(tmp_path / "x.zip", "ab") as file:
+                    return file.write(data)
+
+        with zipfile.ZipFile(Pipe(), "w") as archive:  # type: ignore[call-overload]
+            archive.writestr("a.jpg", b"a")
+        given_ = landing.Delivery("dresses", "atelier", "x.zip", tmp_path / "x.zip", True)
+        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
+        assert landing.readiness(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
+
 
 class TestPlace:
     def test_a_copy_is_whole_marked_and_made_once(self, tmp_path: Path) -> None:
@@ -173,6 +289,29 @@ class TestPlace:
         landing.place(source, tmp_path / "landing", "dresses", "atelier")
         assert (placed.path / "a.jpg").read_bytes() == b"other"
         assert [path.name for path in placed.path.parent.iterdir()] == ["spring"]
+
+    def test_files_of_others_stay(self, tmp_path: Path) -> None:
+        (tmp_path / "spring").mkdir()
+        vendor = tmp_path / "landing" / "dresses" / "atelier"
+        vendor.mkdir(parents=True)
+        (vendor / ".spring.zip.Ab12Cd").write_bytes(b"rsync is at work")
+        landing.place(tmp_path / "spring", tmp_path / "landing", "dresses", "atelier")
+        assert sorted(path.name for path in vendor.iterdir()) == [".spring.zip.Ab12Cd", "spring"]
+
+    def test_what_can_not_be_put_in_place_leaves_what_was_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = deliver(tmp_path / "landing", "spring")
+        (tmp_path / "spring").mkdir()
+        real = Path.rename
+
+        def rename(self: Path, target: Path) -> Path:
+            if "arriving" in self.name:
+                raise OSError(28, "No space left on device")
+            return real(self, target)
+
+        monkeypatch.setattr(Path, "rename", rename)
+        with pytest.raises(OSError, match="No space"):
+            landing.place(tmp_path / "spring", tmp_path / "landing", "dresses", "atelier")
+        assert sorted(path.name for path in before.path.parent.rglob("*")) == ["a", "spring"]
 
     def test_what_is_no_delivery_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "a.jpg").write_bytes(b"a")

@@ -19,7 +19,8 @@ from tests.conftest import REPO
 INTAKE = """
 import json, resource, sys
 from pathlib import Path
-from dataops_assets import blobs, flow, gates
+from dataops_assets.flow import images
+from dataops_assets import blobs, gates
 from dataops_assets.home import Home
 from dataops_assets.intake.landing import drop_id_of
 from dataops_assets.spec import load_project
@@ -31,7 +32,7 @@ def counted(self, chunks):
 blobs.Batch.put_stream = counted
 store, spec = Store(Home.at(sys.argv[1])), load_project(Path(sys.argv[2]))
 drop = drop_id_of("acme", "lot")
-made = flow.raw_images(store, spec, drop, progress=lambda what, done, total: told.add((what, total)))
+made = images.raw_images(store, spec, drop, progress=lambda what, done, total: told.add((what, total)))
 verdict = gates.pass_through(store, spec, "raw_images", drop, made.version)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"outcome": verdict.outcome, "version": made.version, "rows": len(made.frame), "written": written[0], "peak_mb": peak,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from PIL import Image
 
-from dataops_assets import flow, waiting
+from dataops_assets import waiting
+from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.imaging.headers import header
 from dataops_assets.spec import load_project
@@ -107,7 +108,7 @@ class Landing(RuleBasedStateMachine):
         self.looks = found.looks
         for item in found.ready:
             name = item.name.partition("/")[2]
-            version = flow.raw_images(self.store, SPEC, item.partition).version
+            version = images.raw_images(self.store, SPEC, item.partition).version
             passed = [
                 {"project": "dresses", "asset": asset, "partition": item.partition, "version": version, "outcome": "pass", "at": now()}
                 for asset in waiting.DROP_CHAIN

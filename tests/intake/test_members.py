@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataops_assets.intake import landing, members
+from dataops_assets.intake.journal import Journal
 from dataops_assets.spec import IntakeLimits
 from tests.intake.made import Part, Take, tarred, zipped
 from tests.intake.made import take as take_unwatched
@@ -136,7 +137,7 @@ def test_folders_a_thousand_deep(tmp_path: Path) -> None:
     with open(file, "xb"):
         pass
     try:
-        assert take_unwatched(Path(root)).files == [(os.path.relpath(file, root), "NAME_TOO_LONG")]
+        assert take_unwatched(Path(root)).files == [(members.readable(os.path.relpath(file, root))[0], "NAME_TOO_LONG")]
     finally:
         os.unlink(file)
         for path in reversed(below):
@@ -158,3 +159,18 @@ def test_folders_a_thousand_deep(tmp_path: Path) -> None:
 )
 def test_names_become_text(name: str, path: str, warnings: tuple[str, ...]) -> None:
     assert members.readable(name) == (path, warnings)
+
+
+def test_a_name_of_many_invisible_characters_stays_short_and_itself() -> None:
+    names = [f"{number}".rjust(400, "\x01") + ".jpg" for number in range(3)]
+    told = [members.readable(name)[0] for name in names]
+    assert len(set(told)) == 3
+    assert all(len(text) < 1100 and text.endswith(".jpg") for text in told)
+    assert members.readable("n" * 1024)[0] == "n" * 1024
+
+
+def test_a_journal_goes_with_those_of_the_drop_s_other_states(tmp_path: Path) -> None:
+    for name in ("p.d.old", "p.d.new", "p.d-r2.old", "q.d.old"):
+        Journal(tmp_path / f"{name}.jsonl").write([])
+    Journal(tmp_path / "p.d.new.jsonl").discard()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.d-r2.old.jsonl", "q.d.old.jsonl"]

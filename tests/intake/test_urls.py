@@ -21,11 +21,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from dataops_assets.intake import urls
+from dataops_assets.blobs import Blobs
+from dataops_assets.intake import landing, urls
 from dataops_assets.intake.delivery_manifest import ManifestError
-from dataops_assets.intake.members import Refused, TooLarge
+from dataops_assets.intake.journal import Journal
+from dataops_assets.intake.members import Member, Refused, TooLarge
 from dataops_assets.intake.urls import Missing, Unreachable
-from dataops_assets.spec import UrlLists
+from dataops_assets.spec import ProjectSpec, UrlLists
+from dataops_assets.stages import raw_images
+from tests.conftest import changed
 
 HOST = "photos.example.org"
 PICTURE = bytes(range(256)) * 10_000  # more than two chunks
@@ -559,3 +563,26 @@ def test_a_host_is_asked_no_faster_than_agreed_and_others_do_not_wait(web: Web) 
             assert b"".join(member.chunks) == b"x"
     assert slept == [0.25, 0.25, 0.25]  # /2, /a, and /b that /a leads to
     assert len(web.server.asked) == 5
+
+
+def test_a_list_of_addresses_is_the_manifest_that_is_required(
+    tmp_path: Path, garments: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(listed: urls.UrlList, *_: Any) -> Iterator[Member]:
+        for address in listed.files:
+            yield Member(address.path, (), iter([b"fetched"]), lambda size: None)
+
+    monkeypatch.setattr(urls, "fetch", fetch)
+    rules = {"enabled": True, "hosts": [HOST]}
+    spec = changed(garments, sources={"vendors": [{"name": "acme", "manifest": "required", "license": "CC0-1.0"}], "urls": rules})
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "drop" / "urls.csv").write_text(f"url,path\nhttps://{HOST}/1,1.png\n")
+    (tmp_path / "drop" / "own.png").write_bytes(b"listed nowhere")
+    delivery = landing.Delivery("garments", "acme", "drop", tmp_path / "drop", False)
+    assert landing.readiness(delivery, spec, None, 0).reason == "INCOMPLETE"
+    with monkeypatch.context() as here:
+        here.setattr(raw_images, "_describe", lambda *_: None)
+        receipt = raw_images.receive(delivery, "d", spec, Blobs(str(tmp_path / "store")), Journal(tmp_path / "store" / "journal"))
+    told = dict(zip(receipt.frame["path"], zip(receipt.frame["status"], receipt.frame["reason"], strict=True), strict=True))
+    assert (receipt.status, told["own.png"]) == ("partial", ("quarantined", "MANIFEST_FILE_UNLISTED"))
+    assert told["1.png"][0] == "accepted"

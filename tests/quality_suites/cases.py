@@ -150,6 +150,7 @@ def cleaned_set(spec: ProjectSpec) -> Case:
         "image_id": [sha(i) for i in range(rows)], "drop_id": "d", "status": ["kept"] * 9 + ["rejected"],
         "reason": [None] * 9 + ["blurry"], "near_duplicate_group": None, "duplicate_of": None,
         "clean_sha256": [sha(100 + i) for i in range(rows)], "decided_by": None, **{f"is_{issue}": False for issue in ISSUES},
+        "faces": 0, "text_regions": 0, "open_personal_data": None,
     })  # fmt: skip
     raw = pd.DataFrame({"image_id": good["image_id"], "status": "accepted"})
     refused = {"status": ["kept"] * 4 + ["rejected"] * 6, "reason": [None] * 4 + ["blurry"] * 6}
@@ -165,6 +166,9 @@ def cleaned_set(spec: ProjectSpec) -> Case:
         "left_out_explained": put("reason", None),
         "kept_original": first("duplicate_of", sha(1)),
         "kept_once": twice("clean_sha256"),
+        "personal_data_covered": first("open_personal_data", "e_mail|face"),
+        "personal_data_decided": first("open_personal_data", "phone"),
+        "faces_looked_for": first("faces", None),
         **{f"no_kept_{issue}": first(f"is_{issue}", True) for issue in spec.cleaning.reject},
     })  # fmt: skip
 

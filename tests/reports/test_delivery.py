@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import hashlib
 import io
 import json
 import re
@@ -19,17 +20,19 @@ import pytest
 from PIL import Image
 
 import dataops_assets
-from dataops_assets import flow, gates
+from dataops_assets import gates
 from dataops_assets.contracts import ISSUES
 from dataops_assets.drops import enter_drop
+from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.intake.landing import drop_id_of
 from dataops_assets.manifest import Manifest
-from dataops_assets.reports import delivery, shown
+from dataops_assets.operations import Operations
+from dataops_assets.reports import delivery, shown, status
 from dataops_assets.reports.delivery_page import WORDS
 from dataops_assets.reports.reasons import REASONS, WARNINGS
 from dataops_assets.spec import IntakeLimits, ProjectSpec, load_project
-from dataops_assets.store import Store
+from dataops_assets.store import Store, now
 from tests.conftest import REPO, changed
 
 HOSTILE = ["<script>alert(1)</script>.jpg", "=cmd|' /C calc'!A0.jpg", "evil\u202egpj.exe.jpg", "two\nlines.jpg", "'\"><img src=x>.jpg"]
@@ -79,12 +82,21 @@ class Desk:
 
     def take(self, drop_id: str, is_screened: bool = True) -> str:
         """Through both stages, and past gates that let everything pass: the real ones cost a second each."""
-        raw = flow.raw_images(self.store, self.spec, drop_id)
+        raw = images.raw_images(self.store, self.spec, drop_id)
         self.release(raw)
         if is_screened:
-            self.release(flow.cleaned_set(self.store, self.spec, raw))
+            self.release(images.cleaned_set(self.store, self.spec, raw))
         delivery.write(self.store, self.spec, drop_id)
         return drop_id
+
+    def use(self, drop_id: str) -> str:
+        """The last step: from now on the drop takes the place of what it replaces."""
+        self.release(images.augmented_set(self.store, self.spec, self.store.load("cleaned_set", self.spec.name, drop_id)))
+        return drop_id
+
+    def withdraw(self, drop_id: str | None = None, image_id: str | None = None) -> None:
+        row = {"project": self.spec.name, "drop_id": drop_id, "image_id": image_id, "reason": "secret", "by": "who", "at": now()}
+        self.store.withdrawals.append(lambda rows: [row])
 
     def release(self, made: Manifest) -> None:
         self.store.write(made)
@@ -133,9 +145,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """One delivery of everything that happens, judged by the real gates."""
     spec = load_project(REPO / "dataops_assets/defs/garments/defs.yaml")
     desk = Desk(Store(Home.at(tmp_path_factory.mktemp("mixed") / "home")), terms(spec))
-    raw = flow.raw_images(desk.store, desk.spec, desk.put(MIXED))
+    raw = images.raw_images(desk.store, desk.spec, desk.put(MIXED))
     assert desk.gate(raw).is_released
-    assert desk.gate(flow.cleaned_set(desk.store, desk.spec, raw)).is_released
+    assert desk.gate(images.cleaned_set(desk.store, desk.spec, raw)).is_released
     return desk
 
 
@@ -159,7 +171,7 @@ class TestMixedDelivery:
         for code in ("ZERO_BYTE", "CORRUPT", "TYPE_MISMATCH", "DUPLICATE_CONTENT", "dark"):
             assert REASONS[code].means in text and REASONS[code].do in text
         assert "shows the same as copy.png" in text
-        assert html.count("data:image/jpeg") == 6  # wrong.jpg, the copy, the dark one, three in use; nothing of what can't be read
+        assert html.count("data:image/jpeg") == 4  # the copy and three in use; nobody has looked for faces in the others
 
     def test_promise_money_and_share_are_told(self, mixed: Desk) -> None:
         text = text_of(mixed.html(MIXED_ID))
@@ -183,7 +195,7 @@ class TestVerdicts:
     def test_a_refused_delivery_gets_a_report_too_and_counts_nothing(self, desk: Desk) -> None:
         desk.spec = changed(desk.spec, gates={"min_accepted_file_share": 0.9})
         drop_id = desk.put(MIXED)
-        assert desk.gate(flow.raw_images(desk.store, desk.spec, drop_id)).outcome == "fail"
+        assert desk.gate(images.raw_images(desk.store, desk.spec, drop_id)).outcome == "fail"
         text = text_of(desk.html(drop_id))
         assert "Refused" in text and "too many of its files can't be used" in text and "needs at least 90%" in text
         assert "all 10 0 0 10" in text and "Amounts" not in text
@@ -215,12 +227,39 @@ class TestVerdicts:
         second = desk.take(f"{desk.put({'c.png': photo(3)})}-r2")
         assert "This delivery replaces" in desk.html(second) and f'href="{first}.html"' in desk.html(second)
         assert "all 10 3 3 7" in text_of(desk.html(second))
-        delivery.write(desk.store, desk.spec, first)
-        assert f'href="{second}.html"' in desk.html(first)
+        assert f"It came again as {second} , delivered under the same name; we are checking it" in text_of(desk.html(first))
+        desk.use(second)
+        delivery.write(desk.store, desk.spec, second)
+        assert f'href="{second}.html"' in desk.html(first) and f"It was replaced by {second}" in text_of(desk.html(first))
+
+    def test_what_was_replaced_past_a_refused_correction_counts_once(self, desk: Desk) -> None:
+        first = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        desk.put({"a.png": b"junk", "b.png": b"junk"})
+        assert desk.gate(images.raw_images(desk.store, desk.spec, f"{first}-r2")).outcome == "fail"
+        assert f"drop {first} (acme/d1): accepted, delivered again as {first}-r2 (refused)" in self.status(desk)
+        assert f"It came again as {first}-r2 , delivered under the same name and refused" in text_of(desk.html(first))
+        assert "This delivery was to replace" in desk.html(f"{first}-r2")
+        desk.put({"a.png": photo(1), "b.png": photo(3)})
+        third = desk.take(f"{first}-r3")
+        assert "all 10 2 2 8" in text_of(desk.html(third))
+        desk.use(third)
+        assert f"drop {first} (acme/d1): accepted, replaced by {third}" in self.status(desk)
+        assert f"drop {first}-r2 (acme/d1): rejected, CORRUPT, replaces {first}, replaced by {third}" in self.status(desk)
+
+    def status(self, desk: Desk) -> str:
+        return "\n".join(status.of(desk.store, desk.spec).lines())
+
+    def test_what_a_withdrawn_correction_replaced_does_not_count_again(self, desk: Desk) -> None:
+        first = desk.take(desk.put({"a.png": photo(1)}))
+        second = desk.take(f"{desk.put({'a.png': photo(2)})}-r2")
+        desk.use(second)
+        desk.withdraw(second)
+        assert desk.store.superseded("garments") == {first}
+        assert "all 10 1 1 9" in text_of(desk.html(desk.take(desk.put({"c.png": photo(3)}, name="d2"))))
 
     def test_a_report_that_fails_leaves_the_verdict_alone(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(delivery, "_gather", lambda *given: 1 / 0)
-        raw = flow.raw_images(desk.store, desk.spec, desk.put({"a.png": photo(1)}))
+        raw = images.raw_images(desk.store, desk.spec, desk.put({"a.png": photo(1)}))
         assert desk.gate(raw).outcome == "pass"
 
 
@@ -257,13 +296,41 @@ class TestSafeToSend:
             with Image.open(io.BytesIO(data)) as image:
                 assert max(image.size) <= 96 and not image.getexif() and b"Exif" not in data
 
+    def test_no_original_is_shown_and_nothing_with_personal_data(self, desk: Desk) -> None:
+        raw = images.raw_images(desk.store, desk.spec, desk.put({"open.png": photo(1), "fine.png": photo(2), "dark.png": dark(3)}))
+        desk.release(raw)
+        delivery.write(desk.store, desk.spec, raw.partition)
+        assert "data:image" not in desk.html(raw.partition)  # not screened yet
+        made = images.cleaned_set(desk.store, desk.spec, raw)
+        frame = made.frame.assign(open_personal_data=made.frame["path"].map({"open.png": "face"}))
+        frame["status"] = frame["status"].mask(frame["path"] == "open.png", "review")
+        desk.release(Manifest("cleaned_set", "garments", raw.partition, frame, made.inputs))
+        delivery.write(desk.store, desk.spec, raw.partition)
+        assert re.findall(r"<figcaption><bdi>(.*?)</bdi>", desk.html(raw.partition)) == ["fine.png"]
+
     def test_withdrawn_pictures_are_not_shown(self, desk: Desk) -> None:
         drop_id = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))
-        row = {"project": "garments", "drop_id": drop_id, "image_id": None, "reason": "secret", "by": "who", "at": pd.Timestamp.now("UTC")}
-        desk.store.withdrawals.append(lambda rows: [row])
+        desk.withdraw(drop_id)
         delivery.write(desk.store, desk.spec, drop_id)
         html = desk.html(drop_id)
         assert "Withdrawn" in html and "data:image" not in html and "secret" not in html
+
+    def test_a_withdrawal_writes_the_pages_anew_that_tell_of_it(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        second = desk.take(desk.put({"same.png": photo(1), "c.png": photo(3)}, "secretive", "d2"))
+        third = desk.take(desk.put({"e.png": photo(4)}, name="d3"))
+        work = Operations(desk.store, [desk.spec], None)
+        gone = hashlib.sha256(photo(1)).hexdigest()
+        assert work.withdraw("garments", None, gone, "consent revoked", "ann").notes[1:] == []
+        captions = {drop: re.findall(r"<figcaption><bdi>(.*?)</bdi>", desk.html(drop)) for drop in (first, second)}
+        assert captions == {first: ["b.png"], second: ["c.png"]}
+        before = desk.path(first).stat().st_mtime_ns
+        work.withdraw("garments", third, None, "mistake", "ann")
+        assert "Withdrawn" in desk.html(third) and "data:image" not in desk.html(third)
+        assert desk.path(first).stat().st_mtime_ns == before
+        monkeypatch.setattr(delivery, "_gather", lambda *given: 1 / 0)
+        told = work.withdraw("garments", second, None, "mistake", "ann").notes[-1]
+        assert told == f"The delivery report of {second} still shows it: it could not be written anew."
 
     def test_a_large_delivery_stays_small_and_quick(self, desk: Desk) -> None:
         n = 20_000
@@ -324,6 +391,6 @@ class TestReasons:
 
 
 def test_the_ui_links_to_the_report(desk: Desk) -> None:
-    made: Any = flow.raw_images(desk.store, desk.spec, desk.put({"a.png": photo(1)}))
+    made: Any = images.raw_images(desk.store, desk.spec, desk.put({"a.png": photo(1)}))
     page = shown.parts(desk.store, desk.spec, made)["delivery report"]
     assert page.path == f"garments/deliveries/{made.partition}.html"

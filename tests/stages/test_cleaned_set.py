@@ -1,19 +1,26 @@
 """Every accepted picture comes out once, with a status and why."""
 
+import shutil
+import time
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from dataops_assets import manifest
+from dataops_assets.apart import Apart
 from dataops_assets.blobs import BlobMissing, Blobs
 from dataops_assets.checkpoint import Checkpoint
-from dataops_assets.contracts import CONTRACTS, ISSUES
+from dataops_assets.contracts import CONTRACTS, QUALITY_ISSUES
+from dataops_assets.imaging.decode import decode
+from dataops_assets.imaging.likeness import Model, compare_with
+from dataops_assets.imaging.personal_data.findings import look_for
 from dataops_assets.spec import Cleaning
-from dataops_assets.stages.cleaned_set import screen
+from dataops_assets.stages.cleaned_set import confidential, screen
+from tests.conftest import SHARED
 
 PIXELS = 50_000_000
 
@@ -32,7 +39,7 @@ def file_of(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
     return file.getvalue()
 
 
-def raw_images(blobs: Blobs, files: dict[str, bytes]) -> pd.DataFrame:
+def raw_images(blobs: Apart, files: dict[str, bytes]) -> pd.DataFrame:
     rows = [
         {"image_id": blobs.put(data), "drop_id": "d1", "vendor": "acme", "path": path, "category": "dress", "status": "accepted"}
         for path, data in files.items()
@@ -42,18 +49,18 @@ def raw_images(blobs: Blobs, files: dict[str, bytes]) -> pd.DataFrame:
     return manifest.conform(frame, CONTRACTS["raw_images"])
 
 
-def run(blobs: Blobs, files: dict[str, bytes], earlier: pd.DataFrame | None = None, **options: object) -> pd.DataFrame:
+def run(blobs: Apart, files: dict[str, bytes], earlier: pd.DataFrame | None = None, **options: object) -> pd.DataFrame:
     spec = Cleaning(workers=2, **options.pop("spec", {}))
     before = manifest.empty("cleaned_set") if earlier is None else earlier
     return screen(raw_images(blobs, files), before, spec, PIXELS, blobs, **options).set_index("path")
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return Blobs(str(tmp_path / "store"))
+def blobs(tmp_path: Path) -> Apart:
+    return Apart(Blobs(str(tmp_path / "store")), "dresses")
 
 
-def test_issues_codes_and_conservation(blobs: Blobs) -> None:
+def test_issues_codes_and_conservation(blobs: Apart) -> None:
     files = {
         "good.jpg": file_of(photo(1)),
         "other.png": file_of(photo(2), "PNG"),
@@ -89,7 +96,7 @@ def test_issues_codes_and_conservation(blobs: Blobs) -> None:
     }
     assert bool(frame.loc["gray.jpg", "is_grayscale"])
     undecoded = frame["reason"].isin(["CORRUPT", "TYPE_MISMATCH", "ZERO_BYTE", "MULTI_FRAME"])
-    measures = [f"{issue}_score" for issue in ISSUES] + [f"is_{issue}" for issue in ISSUES]
+    measures = [f"{issue}_score" for issue in QUALITY_ISSUES] + [f"is_{issue}" for issue in QUALITY_ISSUES]
     measures += ["phash", "width_px", "height_px"]
     assert frame.loc[~undecoded, measures].notna().all(axis=None)
     assert frame.loc[undecoded, measures].isna().all(axis=None)
@@ -101,15 +108,15 @@ def test_issues_codes_and_conservation(blobs: Blobs) -> None:
             assert image.size == (row.width_px, row.height_px)
 
 
-def test_two_runs_give_the_same_frame_and_bytes(blobs: Blobs, tmp_path: Path) -> None:
+def test_two_runs_give_the_same_frame_and_bytes(blobs: Apart, tmp_path: Path) -> None:
     unique = {f"{seed}.jpg": file_of(photo(seed)) for seed in range(9)}
     first = run(blobs, unique)
-    other = Blobs(str(tmp_path / "elsewhere"))
+    other = Apart(Blobs(str(tmp_path / "elsewhere")), "dresses")
     second = run(other, dict(reversed(unique.items())), spec={"worker_memory_bytes": 2**30})
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_only_accepted_rows_are_looked_at(blobs: Blobs) -> None:
+def test_only_accepted_rows_are_looked_at(blobs: Apart) -> None:
     raw = raw_images(blobs, {"a.jpg": file_of(photo(1)), "b.jpg": file_of(photo(2))})
     raw.loc[raw["path"] == "b.jpg", "status"] = "quarantined"
     frame = screen(raw, manifest.empty("cleaned_set"), Cleaning(workers=1), PIXELS, blobs)
@@ -118,7 +125,7 @@ def test_only_accepted_rows_are_looked_at(blobs: Blobs) -> None:
     pd.testing.assert_frame_equal(nothing, manifest.empty("cleaned_set"))
 
 
-def test_of_near_duplicates_the_larger_is_kept(blobs: Blobs) -> None:
+def test_of_near_duplicates_the_larger_is_kept(blobs: Apart) -> None:
     large = photo(1, 480, 640)
     files = {
         "small.jpg": file_of(large.resize((240, 320))),
@@ -137,14 +144,20 @@ def test_of_near_duplicates_the_larger_is_kept(blobs: Blobs) -> None:
     assert frame.loc["other.jpg", "near_duplicate_group"] is None
 
 
-def test_the_same_pixels_in_two_files_are_duplicates(blobs: Blobs) -> None:
+def test_the_same_pixels_in_two_files_are_duplicates(blobs: Apart) -> None:
     frame = run(blobs, {"a.png": file_of(photo(1), "PNG"), "b.bmp": file_of(photo(1), "BMP")})
     assert sorted(frame["status"]) == ["kept", "rejected"]
     lost = frame[frame["status"] == "rejected"].iloc[0]
     assert (lost["reason"], lost["duplicate_of"]) == ("near_duplicate", frame[frame["status"] == "kept"]["image_id"].iloc[0])
 
 
-def test_the_earlier_drop_wins(blobs: Blobs) -> None:
+def test_mirrored_copies_count_where_asked_for(blobs: Apart) -> None:
+    files = {"a.jpg": file_of(photo(1)), "mirrored.png": file_of(ImageOps.mirror(photo(1)), "PNG")}
+    assert list(run(blobs, files)["status"]) == ["kept", "kept"]
+    assert sorted(run(blobs, files, spec={"near_duplicate_turns": True})["status"]) == ["kept", "rejected"]
+
+
+def test_the_earlier_drop_wins(blobs: Apart) -> None:
     earlier = run(blobs, {"old.jpg": file_of(photo(1)), "bad.jpg": file_of(photo(5).filter(ImageFilter.GaussianBlur(6)))}).reset_index()
     few = earlier[["image_id", "phash", "status", "near_duplicate_group"]]
     files = {"same.jpg": file_of(photo(1)), "large.jpg": file_of(photo(1).resize((480, 640))), "sharp.jpg": file_of(photo(5))}
@@ -156,7 +169,7 @@ def test_the_earlier_drop_wins(blobs: Blobs) -> None:
     assert frame.loc["sharp.jpg", "status"] == "kept"  # what was rejected earlier takes nobody's place
 
 
-def test_people_decide_on_what_is_in_review(blobs: Blobs) -> None:
+def test_people_decide_on_what_is_in_review(blobs: Apart) -> None:
     spec = {"review": ("odd_size", "grayscale")}
     files = {f"{seed}.jpg": file_of(photo(seed).convert("L")) for seed in range(3)} | {"colour.jpg": file_of(photo(9))}
     before = run(blobs, files, spec=spec)
@@ -180,19 +193,19 @@ def test_people_decide_on_what_is_in_review(blobs: Blobs) -> None:
     }
 
 
-def test_thresholds_come_from_the_spec(blobs: Blobs) -> None:
+def test_thresholds_come_from_the_spec(blobs: Apart) -> None:
     frame = run(blobs, {"a.jpg": file_of(photo(1))}, spec={"thresholds": {"dark": 1.0}})
     assert frame["reason"].tolist() == ["dark"]
 
 
-def test_a_missing_blob_is_an_error_not_a_bad_picture(blobs: Blobs) -> None:
+def test_a_missing_blob_is_an_error_not_a_bad_picture(blobs: Apart) -> None:
     raw = raw_images(blobs, {"a.jpg": file_of(photo(1))})
     raw["sha256"] = "0" * 64
     with pytest.raises(BlobMissing):
         screen(raw, manifest.empty("cleaned_set"), Cleaning(workers=1), PIXELS, blobs)
 
 
-def test_what_was_seen_before_a_kill_is_not_looked_at_again(blobs: Blobs, tmp_path: Path) -> None:
+def test_what_was_seen_before_a_kill_is_not_looked_at_again(blobs: Apart, tmp_path: Path) -> None:
     class Killed(Exception):
         pass
 
@@ -216,3 +229,71 @@ def test_what_was_seen_before_a_kill_is_not_looked_at_again(blobs: Blobs, tmp_pa
     path.with_name("p.d11@bb.jsonl").touch()
     checkpoint.discard()
     assert [file.name for file in path.parent.iterdir()] == ["p.d11@bb.jsonl"]
+
+
+def test_what_nobody_asked_for_is_told_from_what_was(blobs: Apart, tmp_path: Path) -> None:
+    folder = SHARED / "clothing"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    named = {name: sorted((folder / name).glob("*.jpg")) for name in ("dress", "shoes")}
+    for name, files in named.items():
+        (tmp_path / "references" / name).mkdir(parents=True)
+        for path in files[:12]:
+            shutil.copy(path, tmp_path / "references" / name)
+    delivered = {f"{name}/{path.name}": path.read_bytes() for name, files in named.items() for path in files[12:24]}
+    compared = compare_with(tmp_path / "references", ("dress",), Model(str(tmp_path / "models")))
+    again = compare_with(tmp_path / "references", ("dress",), Model(str(tmp_path / "models")))
+    assert again.digest == compared.digest and (again.references.embeddings == compared.references.embeddings).all()
+    frame = run(blobs, delivered, compared=compared, spec={"review": ("irrelevant",)})
+    seen = frame[frame["irrelevant_score"].notna()]
+    is_shoe = seen.index.str.startswith("shoes/")
+    assert seen.loc[is_shoe, "reason"].fillna("").str.contains("irrelevant").mean() > 0.8
+    assert seen.loc[~is_shoe, "reason"].fillna("").str.contains("irrelevant").mean() < 0.2
+    assert (seen.loc[is_shoe, "nearest_category"] == "shoes").mean() > 0.9
+
+
+def test_faces_are_covered_and_their_originals_named(blobs: Apart) -> None:
+    folder = SHARED / "pii" / "faces"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.jpg"))} | {"plain.jpg": file_of(photo(3))}
+    frame = run(blobs, files, spec={"reject": (), "review": ()})
+    people = frame.drop("plain.jpg")
+    assert (people["status"] == "kept").all() and (people["faces"] >= 1).all()
+    assert (people["personal_data"].str.contains("face")).all() and people["open_personal_data"].isna().all()
+    assert frame.loc["plain.jpg", "faces"] == 0
+    for sha256 in people["clean_sha256"]:
+        pixels = decode(blobs.read(sha256)).pixels
+        assert pixels is not None and look_for(pixels, b"", ("face",)).faces == 0
+    spec = Cleaning(reject=(), review=())
+    assert set(confidential(frame.reset_index(), spec)) == set(people["image_id"])
+
+    asked = {"reject": (), "review": (), "personal_data": {"policy": {"face": "review"}}}
+    waiting = run(blobs, files, spec=asked).drop("plain.jpg")
+    assert set(waiting["status"]) == {"review"} and set(waiting["open_personal_data"]) == {"face"}
+    for sha256 in waiting["clean_sha256"]:
+        with pytest.raises(BlobMissing):
+            Blobs(blobs.root).read(sha256)
+    ids = list(waiting["image_id"])
+    words = ["keep", "redact", "reject", "keep"][: len(ids)]
+    decisions = pd.DataFrame({"image_id": ids, "decision": words, "by": "ann", "at": pd.Timestamp("2026-01-02", tz="UTC")})
+    decided = run(blobs, files, spec=asked, decisions=decisions).set_index("image_id").loc[ids]
+    assert list(decided["status"]) == [{"reject": "rejected"}.get(word, "kept") for word in words]
+    assert list(decided["open_personal_data"].fillna("")) == [{"redact": ""}.get(word, "face") for word in words]
+    assert (decided["decided_by"] == "ann").all() and decided["decided_at"].notna().all()
+    assert Blobs(blobs.root).has(decided["clean_sha256"].iloc[0])
+    refused = run(blobs, files, spec=asked | {"personal_data": {"policy": {"face": "reject"}}}).drop("plain.jpg")
+    assert set(refused["reason"]) == {"face"} and refused["clean_sha256"].isna().all()
+
+
+def test_what_was_purged_stands_as_it_was_released(blobs: Apart) -> None:
+    raw, spec, nothing = raw_images(blobs, {f"{seed}.jpg": file_of(photo(seed)) for seed in range(3)}), Cleaning(workers=1), None
+    before = screen(raw, manifest.empty("cleaned_set"), spec, PIXELS, blobs)
+    gone = before["image_id"].iloc[0]
+    blobs.set_apart([gone])
+    assert blobs.purge(time.time() + 60) == [gone]
+    lasting = before[before["image_id"] == gone]
+    after = screen(raw, manifest.empty("cleaned_set"), spec, PIXELS, blobs, nothing, lasting)
+    pd.testing.assert_frame_equal(after, before)
+    lost = screen(raw, manifest.empty("cleaned_set"), spec, PIXELS, blobs).set_index("image_id")
+    assert (lost.loc[gone, "status"], lost.loc[gone, "reason"]) == ("rejected", "PURGED")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dataops_assets.apart import Apart
 from dataops_assets.blobs import Blobs
 from dataops_assets.imaging.decode import decode
 from dataops_assets.imaging.screening import Preparation, prepare
@@ -24,7 +25,7 @@ from tests.conftest import REPO, SHARED, changed
 
 
 @pytest.fixture(scope="module")
-def through(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame, Blobs, float]:
+def through(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame, Apart, float]:
     """Rows of raw_images and cleaned_set of the whole folder, its blobs, and the seconds it took."""
     folder = SHARED / "images_hostile"
     if not folder.is_dir():
@@ -33,13 +34,13 @@ def through(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.
     place = tmp_path_factory.mktemp("hostile")
     started = time.monotonic()
     delivery = landing.Delivery("garments", "acme", "hostile", folder, False)
-    blobs = Blobs(str(place))
+    blobs = Apart(Blobs(str(place)), "garments")
     receipt = receive(delivery, "d", spec, blobs, Journal(place / "journal"))
     cleaned = screen(receipt.frame, pd.DataFrame(columns=["image_id", "phash", "status"]), spec.cleaning, 50_000_000, blobs)
     return receipt.frame, cleaned, blobs, time.monotonic() - started
 
 
-Through = tuple[pd.DataFrame, pd.DataFrame, Blobs, float]
+Through = tuple[pd.DataFrame, pd.DataFrame, Apart, float]
 
 
 def test_each_file_has_one_row_and_each_that_is_left_out_one_reason(through: Through) -> None:
@@ -72,9 +73,9 @@ def test_an_orientation_set_comes_out_equal(through: Through, name: str) -> None
     assert (rows["reason"] == "near_duplicate").sum() == 7
 
 
-def cleaned_picture(blobs: Blobs, image: str) -> np.ndarray:
+def cleaned_picture(blobs: Apart, image: str) -> np.ndarray:
     """What the screening makes of a picture that stays in; most of these are copies of each other."""
-    pixels = decode(blobs.read(prepare(blobs, image, Preparation(1600)).clean_sha256)).pixels
+    pixels = decode(blobs.read(prepare(blobs, (image, ""), Preparation(1600)).clean_sha256)).pixels
     assert pixels is not None
     return pixels
 

@@ -166,9 +166,9 @@ class TestFiles:
 
 class TestManifest:
     def test_it_fills_in_what_the_vendor_says(self, take: Take) -> None:
-        row = {"path": "a.jpg", "category": "dress", "group": "product-17", "price": 0.5, "captured_at": "2026"}
+        row = {"path": "a.jpg", "category": "dress", "group": "product-17", "price": 0.01, "captured_at": "2026"}
         frame = take({"manifest.json": json.dumps({"files": [row]}).encode(), "a.jpg": picture()}).frame.set_index("path")
-        assert tuple(frame.loc["a.jpg", ["category", "group_id", "price", "captured_at"]]) == ("dress", "product-17", 0.5, "2026")
+        assert tuple(frame.loc["a.jpg", ["category", "group_id", "price", "captured_at"]]) == ("dress", "product-17", 0.01, "2026")
         assert frame.loc["manifest.json", "status"] == "ignored"
 
     def test_csv_has_the_same_columns(self, take: Take) -> None:
@@ -194,6 +194,19 @@ class TestManifest:
         receipt = take({name: text.encode(), "a.jpg": picture()})
         assert (receipt.status, receipt.reason) == ("rejected", reason)
         assert verdicts(receipt)["a.jpg"] == ("quarantined", reason)
+
+    @pytest.mark.parametrize("asked", [0.5, 0.51, 1e308])
+    def test_a_price_above_the_agreed_one_does_not_count(self, take: Take, asked: float) -> None:
+        text = json.dumps({"files": [{"path": "a.jpg", "price": asked}]}).encode()
+        vendors = [{"name": "acme", "price_per_image": 0.5, "license": "CC0-1.0"}]
+        row = take({"manifest.json": text, "a.jpg": picture()}, vendors=vendors).frame.set_index("path").loc["a.jpg"]
+        assert (row["price"], row["warnings"]) == (0.5, "PRICE_ABOVE_AGREED" if asked > 0.5 else None)
+
+    @pytest.mark.parametrize(("asked", "verdict"), [(10_000, ("accepted", "")), (10_000.01, ("rejected", "MANIFEST_SCHEMA"))])
+    def test_where_no_price_is_agreed_there_is_a_bound(self, take: Take, asked: float, verdict: tuple[str, str]) -> None:
+        text = json.dumps({"files": [{"path": "a.jpg", "price": asked}]}).encode()
+        receipt = take({"manifest.json": text, "a.jpg": picture()}, vendors=[{"name": "acme", "license": "CC0-1.0"}])
+        assert (receipt.status, receipt.reason) == verdict
 
     def test_files_it_does_not_list_are_left_out(self, take: Take) -> None:
         given_ = {"manifest.json": b'{"files": [{"path": "a.jpg"}]}', "a.jpg": picture(1), "b.jpg": picture(2)}
@@ -421,3 +434,26 @@ class TestAddresses:
         }  # fmt: skip
         assert receipt.frame.set_index("path").loc["a.jpg", "category"] == "dress"
         assert receipt.status == "partial"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_the_member_that_an_archive_is_damaged_in_has_a_row_too(take: Take, kind: str) -> None:
+    buffer, names = io.BytesIO(), [f"{letter}.jpg" for letter in "abcd"]
+    pictures = [picture(number, size=(64, 64)) for number in range(4)]
+    if kind == "zip":
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, data in zip(names, pictures, strict=True):
+                archive.writestr(name, data)
+        data = bytearray(buffer.getvalue())
+        data[data.find(b"b.jpg") + 200] ^= 0xFF
+    else:
+        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+            for name, content in zip(names, pictures, strict=True):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        data = bytearray(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    receipt = take(archive=(f"d.{kind}", bytes(data)))
+    assert (receipt.status, receipt.reason) == ("rejected", "ARCHIVE_CORRUPT")
+    assert receipt.files_seen == len(receipt.frame)
+    assert set(receipt.frame["reason"]) == {"ARCHIVE_CORRUPT"}

@@ -1,0 +1,113 @@
+"""From approved labels to a release, and what comes back from the model; the reports across them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dataops_assets.flow.shared import listing, plain_files, rows_of
+from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import NotReleased, Store
+
+if TYPE_CHECKING:
+    from dataops_assets.stages import training_export as training_export_
+
+
+RELEASE_INPUTS = ("approved_labels", "augmented_set", "cleaned_set")
+
+
+NOT_TRAINED_ON = ("screening", "preservation")  # kinds of batches whose answers aren't about the training labels
+
+
+def training_export(store: Store, spec: ProjectSpec, release: str) -> Manifest:
+    """One release of the training set: what is approved when it is opened. Once released it never changes."""
+    held = store.released("training_export", spec.name).get(release)
+    inputs = store.read("training_export", spec.name, release, held).inputs if held else _release_inputs(store, spec)
+    assembly = assemble(store, spec, release, inputs)
+    return Manifest("training_export", spec.name, release, assembly.frame, inputs, facts={"left_out": len(assembly.left_out)})
+
+
+def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
+    drops, images = store.withdrawn(spec.name)
+    inputs = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
+    superseded = store.superseded(spec.name)
+    for asset in ("augmented_set", "cleaned_set"):
+        inputs[asset] = {drop: version for drop, version in inputs[asset].items() if drop not in superseded}
+    return {**inputs, "withdrawals": dict.fromkeys(sorted(drops), "drop") | dict.fromkeys(sorted(images), "image")}
+
+
+def assemble(store: Store, spec: ProjectSpec, release: str, inputs: Inputs) -> training_export_.Assembly:
+    """What a release holds and leaves out, from the versions named."""
+    from dataops_assets.stages import approved_labels, training_export
+
+    frames = {asset: store.read_all(asset, spec.name, inputs[asset]) for asset in RELEASE_INPUTS}
+    gone = inputs["withdrawals"]
+    withdrawn = {name for name, kind in gone.items() if kind == "drop"}, {name for name, kind in gone.items() if kind == "image"}
+    labels = frames["approved_labels"]
+    labels = approved_labels.current(labels[~labels["kind"].isin(NOT_TRAINED_ON)])
+    earlier = store.read_all("training_export", spec.name, inputs["training_export"])
+    return training_export.assemble(labels, frames["augmented_set"], frames["cleaned_set"], spec, release, withdrawn, earlier)
+
+
+def model_feedback(store: Store, spec: ProjectSpec, export: Manifest) -> Manifest:
+    """What a model predicted, row by row."""
+    from dataops_assets.stages import model_feedback as stage
+
+    folder = store.home.predictions(spec.name) / export.partition
+    files = [(path.name, path.read_bytes()) for path in plain_files(folder)]
+    if not files:
+        raise NotReleased(f"no predictions for release {export.partition}: {folder} holds no file")
+    given = {name: store.blobs.put(data)[:16] for name, data in files}
+    made = Manifest(
+        "model_feedback", spec.name, export.partition, stage.accept(files, export.frame, spec), {**export.input, "predictions": given}
+    )
+    store.pin("predictions", spec.name, f"{export.partition}.{listing(plain_files(folder))}", {"version": made.version})
+    return made
+
+
+def investigation(store: Store, spec: ProjectSpec, feedback: Manifest, export: Manifest) -> Manifest:
+    """Where the model is wrong and why, as far as the data tells."""
+    from dataops_assets.stages import investigation as stage
+
+    approved = store.read_all("approved_labels", spec.name, export.inputs.get("approved_labels", {}))
+    frame = stage.investigate(feedback.frame, export.frame, approved)
+    return Manifest("investigation", spec.name, feedback.partition, frame, {**feedback.input, **export.input})
+
+
+def vendor_scorecard(store: Store, spec: ProjectSpec) -> Manifest:
+    """Vendors compared on what is released now."""
+    from dataops_assets.stages import vendor_scorecard as stage
+
+    frames: dict[str, pd.DataFrame] = {}
+    inputs: dict[str, Mapping[str, str]] = {}
+    for asset in ("raw_images", "cleaned_set", "labeled_batches", "label_quality"):
+        frames[asset], used = store.load_all(asset, spec.name)
+        inputs.update(used)
+    costs = rows_of(store.costs.rows(), spec.name)
+    frame = stage.score(frames["raw_images"], frames["cleaned_set"], frames["labeled_batches"], frames["label_quality"], costs, spec)
+    return Manifest("vendor_scorecard", spec.name, UNPARTITIONED, frame, inputs)
+
+
+def lineage_audit(store: Store, spec: ProjectSpec) -> Manifest:
+    """Every delivered row and the gates behind it."""
+    from dataops_assets import lineage
+
+    released = store.released("training_export", spec.name)
+    frames = [lineage.audit_rows(store, spec.name, release) for release in sorted(released)]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return Manifest("lineage_audit", spec.name, UNPARTITIONED, frame, {"training_export": released})
+
+
+def program_report(store: Store, specs: Sequence[ProjectSpec]) -> pd.DataFrame:
+    """How far every stage of every project is."""
+    from dataops_assets.stages import program_report as stage
+
+    gates = store.gates.rows()
+    rows = {
+        (row["project"], row["asset"], row["partition"]): store.row_count(row["asset"], row["project"], row["partition"], row["version"])
+        for row in records(store.releases())
+    }
+    return stage.report([spec.name for spec in specs], gates, rows)

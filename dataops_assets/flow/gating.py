@@ -1,0 +1,56 @@
+"""What gates ask for: a candidate's inputs, earlier verdicts, and what a release publishes."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.contracts import CONTRACTS, LEDGERS
+from dataops_assets.flow.delivery import assemble
+from dataops_assets.flow.labels import blobs_of
+from dataops_assets.flow.shared import rows_of
+from dataops_assets.manifest import Manifest, records
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+
+
+def input_frames(store: Store, candidate: Manifest) -> dict[str, pd.DataFrame]:
+    """Frames of the versions a candidate was made from, by asset; for a drop also its last row in the `drops` ledger."""
+    assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
+    frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
+    if candidate.asset == "raw_images":
+        rows = rows_of(store.drops.rows(), candidate.project)
+        rows = rows[(rows["drop_id"] == candidate.partition) & rows["files_seen"].notna()]
+        frames["drops"] = rows.tail(1).reset_index(drop=True)
+    return frames
+
+
+def last_gate(store: Store, project: str, asset: str, partition: str) -> dict[str, Any] | None:
+    """The newest row of the gates ledger for a partition."""
+    rows = rows_of(store.gates.rows(), project)
+    rows = rows[(rows["asset"] == asset) & (rows["partition"] == partition)]
+    return records(rows.tail(1))[0] if len(rows) else None
+
+
+def waiver(store: Store, project: str, asset: str, partition: str, version: str, today: date) -> dict[str, Any] | None:
+    """A waiver that may still release this very version."""
+    rows = rows_of(store.gates.rows(), project)
+    rows = rows[(rows["asset"] == asset) & (rows["partition"] == partition) & (rows["version"] == version) & (rows["outcome"] == "waived")]
+    rows = rows[rows["until"].fillna("") >= today.isoformat()]
+    return records(rows.tail(1))[0] if len(rows) else None
+
+
+def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
+    """Put what was just released where people outside the platform find it. Doing it again changes nothing."""
+    from dataops_assets import measured
+    from dataops_assets.stages import label_tasks, training_export
+
+    if released.asset == "label_tasks":
+        blobs = blobs_of(store, spec, released.frame)
+        label_tasks.write_request(released.frame, spec, store.home.requests(spec.name) / released.partition, blobs)
+    elif released.asset == "training_export":
+        assembly = assemble(store, spec, released.partition, released.inputs)
+        folder = store.home.exports(spec.name) / released.partition
+        training_export.write(assembly, spec, folder, store.blobs, measured.facts(store, released))

@@ -1,0 +1,238 @@
+"""From a delivery to pictures that may be labelled: inputs from the store, through a stage, to a candidate manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dataops_assets import atomic, drops
+from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
+from dataops_assets.manifest import Inputs, Manifest, empty
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+
+if TYPE_CHECKING:
+    from dataops_assets.imaging.likeness import Compared
+
+INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wait for each other
+
+
+def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = quiet_steps) -> Manifest:
+    """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
+    from dataops_assets.intake import landing
+    from dataops_assets.intake.journal import Journal
+    from dataops_assets.stages import raw_images as stage
+
+    with exclusive(store, f"{spec.name}.intake.{int(digest_of([drop_id]), 16) % INTAKE_LOCKS}"):
+        store.blobs.sweep()
+        atomic.sweep(store.home.tmp)
+        known = rows_of(store.drops.rows(), spec.name)
+        delivery = landing.find(store.home.root / "landing", spec.name, drop_id, known)
+        identity = landing.identify(delivery, known)
+        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{identity.fingerprint}.jsonl")
+        receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress)
+        inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
+        made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
+        store.write(made)  # before the ledger speaks of it, and before the journal goes
+        row = {
+            "project": spec.name,
+            "vendor": delivery.vendor,
+            "drop_id": drop_id,
+            "name": delivery.name,
+            "status": receipt.status,
+            "reason": receipt.reason or None,
+            "files_seen": receipt.files_seen,
+            "bytes_seen": receipt.bytes_seen,
+            "supersedes": identity.supersedes,
+            "fingerprint": identity.fingerprint,
+            "listing": landing.listing(delivery),
+            "content_sha256": receipt.content_sha256,
+        }
+        drops.enter_drop(store, row, run_id)
+        journal.discard()
+    return made
+
+
+def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps = quiet_steps) -> Manifest:
+    """Usable, unique images of a drop, judged beside the drops that came before it. Killed half-way, it goes on from its checkpoint."""
+    from dataops_assets.checkpoint import Checkpoint
+    from dataops_assets.imaging.screening import VERSION
+    from dataops_assets.stages import cleaned_set as stage
+
+    _pay(store, spec, raw)
+    with exclusive(store, f"{spec.name}.cleaned_set"):
+        earlier, compared = _earlier(store, spec, raw.partition)
+        decided, decisions = _screening_decisions(store, spec, raw.partition)
+        inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions}
+        pixels = spec.sources.limits.pixels
+        settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json()])
+        checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
+        apart, likeness = store.apart(spec.name), _likeness(store, spec)
+        if likeness is not None:
+            inputs["references"] = {spec.name: likeness.digest}
+        lasting, inputs["cleaned_set"] = _lasting(store, spec, raw, apart.purged(), compared.get("cleaned_set", {}))
+        frame = stage.screen(raw.frame, earlier, spec.cleaning, pixels, apart, decided, lasting, likeness, progress, checkpoint)
+        made = Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
+        store.write(made)  # before what was found is forgotten
+        apart.set_apart(stage.confidential(frame, spec.cleaning))
+        checkpoint.discard()
+    return made
+
+
+def _likeness(store: Store, spec: ProjectSpec) -> Compared | None:
+    """The reference pictures that a project names."""
+    asked = spec.cleaning.relevance
+    if asked is None:
+        return None
+    from dataops_assets.imaging.likeness import Model, compare_with
+
+    path = str(asked.model.absolute()) if asked.model is not None else None
+    model = Model(str(store.home.scratch / "models"), path, asked.mean_rgb, asked.std_rgb, asked.output)
+    return compare_with(asked.references, asked.wanted, model)
+
+
+def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
+    """Enter what a drop's accepted files cost; pictures that the vendor was paid for with another drop aren't paid again."""
+    vendor = str(raw.frame["vendor"].iloc[0]) if len(raw.frame) else ""
+    with exclusive(store, f"{spec.name}.images.costs"):  # two drops with the same pictures: one of them is the later one
+        costs = rows_of(store.costs.rows(), spec.name)
+        charged = set(costs.loc[(costs["kind"] == "images") & (costs["vendor"] == vendor), "ref"])
+        if raw.partition in charged:
+            return
+        before, _ = store.load_all("raw_images", spec.name, charged)
+        accepted = raw.frame[raw.frame["status"] == "accepted"]
+        new = accepted[~accepted["image_id"].isin(before.loc[before["status"] == "accepted", "image_id"])]
+        store.charge(spec.name, "images", vendor, raw.partition, len(new), new["price"].fillna(0).sum(), spec.brief.currency)
+
+
+def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame, Inputs]:
+    """Released rows of the drops with a lower number, and their versions.
+
+    A drop gets its number, and the versions it is compared with, when it is first screened. Both are kept, so that
+    screening an old drop again gives the same answer whatever came later, unless one of those is out of use by then.
+    """
+    held = store.pins("screening", spec.name)
+    if drop_id not in held:
+        gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name) | set(store.replaced_by(spec.name, drop_id))
+        versions = {
+            name: version for name, version in store.released("cleaned_set", spec.name).items() if name in held and name not in gone
+        }
+        store.pin(
+            "screening", spec.name, drop_id, {"number": 1 + max((pin["number"] for pin in held.values()), default=0), "with": versions}
+        )
+        held = store.pins("screening", spec.name)
+    versions = _standing(store, spec, held[drop_id]["with"])
+    # one look at the table: a look a drop made the hundredth drop take four times as long as the first
+    rows = store.read_all("cleaned_set", spec.name, versions).sort_values("drop_id", kind="stable", ignore_index=True)
+    return rows, {"cleaned_set": versions} if versions else {}
+
+
+def _standing(store: Store, spec: ProjectSpec, pinned: Mapping[str, str]) -> dict[str, str]:
+    """The versions to compare with now: the pinned ones, unless a drop among them is out of use: withdrawn or replaced.
+
+    A picture that was rejected as a copy of one that is out of use comes back, then. For the drop that was replaced the one in its
+    place counts, and the others as they were screened last: a copy that came back there must not come back here too.
+    """
+    replaced = store.superseded(spec.name)
+    gone = store.withdrawn(spec.name)[0] | replaced
+    if not gone & pinned.keys():
+        return dict(pinned)
+    released = store.released("cleaned_set", spec.name)
+    drops = rows_of(store.drops.rows(), spec.name)
+    newer = set(drops.loc[drops["supersedes"].notna(), "drop_id"]) & store.released("augmented_set", spec.name).keys()
+    stand = {drop for drop in newer if replaced & pinned.keys() & set(store.replaced_by(spec.name, drop))}
+    return {drop: released[drop] for drop in (pinned.keys() | stand) - gone if drop in released}
+
+
+def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
+    """Drop -> drops out of use that pictures of it were rejected as copies of. Once it was screened without them it isn't named.
+
+    A drop that is compared with another one named here has to wait for it.
+    """
+    gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name)
+    if not gone:
+        return {}
+    gates = rows_of(store.gates.rows(), spec.name)
+    gates = gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")].drop_duplicates("partition", keep="last")
+    rows = store.read_all("cleaned_set", spec.name, dict(zip(gates["partition"], gates["version"], strict=True)))
+    out = rows["drop_id"].isin(gone)
+    lost = rows[~out & (rows["status"] == "rejected") & rows["duplicate_of"].isin(rows.loc[out & (rows["status"] == "kept"), "image_id"])]
+    judged = gates[gates["partition"].isin(lost["drop_id"])]
+    compared = {
+        drop: set(json.loads(text).get("cleaned_set", {})) for drop, text in zip(judged["partition"], judged["inputs"], strict=True)
+    }
+    stale = {drop: sorted(with_ & gone) for drop, with_ in compared.items() if with_ & gone}
+    number = {drop: pin["number"] for drop, pin in store.pins("screening", spec.name).items()} if stale else {}
+    return {
+        drop: names
+        for drop, names in stale.items()
+        if not any(number.get(other, 0) < number.get(drop, 0) for other in compared[drop] & stale.keys())
+    }
+
+
+def _lasting(
+    store: Store, spec: ProjectSpec, raw: Manifest, purged: set[str], compared: Mapping[str, str]
+) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """Released rows of pictures that can't be looked at again, their retention period has passed; and all versions looked at."""
+    version = store.released("cleaned_set", spec.name).get(raw.partition) if purged & set(raw.frame["image_id"]) else None
+    if version is None:
+        return empty("cleaned_set"), compared
+    rows = store.read("cleaned_set", spec.name, raw.partition, version).frame
+    return rows[rows["image_id"].isin(purged)], {**compared, raw.partition: version}
+
+
+def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame | None, Inputs]:
+    """What people decided about this drop's doubtful pictures, from released screening batches."""
+    approved, inputs = store.load_all("approved_labels", spec.name)
+    approved = approved[approved["kind"] == "screening"]
+    if approved.empty:
+        return None, {}
+    held = store.released("raw_images", spec.name).get(drop_id)
+    ids = set(store.read("raw_images", spec.name, drop_id, held).frame["image_id"].dropna()) if held else set()
+    approved = approved[approved["image_id"].isin(ids)]
+    batches = set(approved["batch_id"])
+    used = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in batches}
+    released = store.releases(spec.name, "approved_labels").set_index("partition")["at"]
+    decided = approved.rename(columns={"label": "decision", "approved_by": "by"}).assign(at=approved["batch_id"].map(released))
+    decided = decided[["image_id", "decision", "by", "at"]]
+    return (decided, {"approved_labels": used}) if used else (None, {})
+
+
+def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: Progress = quiet) -> Manifest:
+    """Kept images and their variants."""
+    from dataops_assets.stages import augmented_set as stage
+
+    frame = stage.augment(cleaned.frame, spec.augmentation, store.blobs, spec.cleaning.workers, progress)
+    return Manifest("augmented_set", spec.name, cleaned.partition, frame, cleaned.input)
+
+
+def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
+    """Released `augmented_set` rows of all drops, without what was withdrawn and drops that were delivered anew."""
+    frame, inputs = store.load_all(
+        "augmented_set", spec.name, store.released("augmented_set", spec.name).keys() - store.superseded(spec.name)
+    )
+    drops, images = store.withdrawn(spec.name)
+    gone = frame["drop_id"].isin(drops) | frame["image_id"].isin(images) | frame["source_image_id"].isin(images)
+    return frame[~gone].drop_duplicates("image_id").reset_index(drop=True), inputs
+
+
+def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
+    """Pictures that a batch of this kind may show: usable ones, and for people who screen the doubtful ones too."""
+    usable, _ = usable_images(store, spec)
+    if kind not in ("screening", "rework", "adjudication"):
+        return usable
+    drops, images = store.withdrawn(spec.name)
+    cleaned, _ = store.load_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name))
+    open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
+    return open_ if kind == "screening" else pd.concat([usable, open_], ignore_index=True)
+
+
+def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
+    """Delete originals and pictures with personal data whose retention period has passed; returns their sha256s.
+
+    A picture that waits for a person keeps waiting without its file: it counts as purged when the drop is screened again.
+    """
+    return store.apart(spec.name).purge(now_s - spec.cleaning.personal_data.retention_days * 86_400)

@@ -1,0 +1,60 @@
+"""What several parts of the flow need: locks, files that lie ready, rows of a project."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from dataops_assets.store import Store
+
+Progress = Callable[[int, int], None]
+
+
+Steps = Callable[[str, int, int], None]  # what is being done, how much of it is, of how much
+
+
+def quiet(done: int, total: int) -> None: ...
+
+
+def quiet_steps(what: str, done: int, total: int) -> None: ...
+
+
+@contextmanager
+def exclusive(store: Store, name: str) -> Iterator[None]:
+    """Hold a lock of this installation while the block runs; the kernel frees it when a process dies."""
+    path = store.home.scratch / "locks" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def rows_of(frame: pd.DataFrame, project: str) -> pd.DataFrame:
+    return frame[frame["project"] == project]
+
+
+def digest_of(names: Sequence[str]) -> str:
+    """16 hex digits of a list of names."""
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
+
+
+def plain_files(folder: Path) -> list[Path]:
+    """Files directly in a folder, sorted, without markers, hidden and unfinished ones; links are not followed."""
+    unfinished = (".part", ".tmp", ".crdownload")
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [p for p in found if p.is_file() and not p.is_symlink() and not p.name.startswith((".", "_")) and p.suffix not in unfinished]
+
+
+def listing(files: Sequence[Path]) -> str:
+    """16 hex digits that tell files by folder, name, size and time."""
+    facts = []
+    for file in files:
+        stat = file.stat()
+        facts.append([file.parent.name, file.name, stat.st_size, stat.st_mtime_ns])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -1,0 +1,48 @@
+"""How good a threshold is, by what people decided about the pictures it flagged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from dataops_assets.contracts import ISSUES
+
+STEPS = 9
+
+
+def precision_and_recall(cleaned: pd.DataFrame) -> pd.DataFrame:
+    """What each threshold would have found among the pictures that people decided on.
+
+    People see only what some threshold flagged, so recall is the share of these: a threshold that is raised flags pictures about which
+    nothing is known yet.
+
+    Args:
+        cleaned: `cleaned_set` rows of any drops. Those with `decided_by` count; rejected ones are right to be flagged.
+
+    Returns:
+        Columns issue, threshold, flagged, precision (null where nothing is flagged), recall; a row for each of up to nine thresholds
+        between the scores of the flagged pictures. Issues for which people rejected nothing are left out.
+    """
+    decided = cleaned[cleaned["decided_by"].notna()]
+    rows = []
+    for issue in ISSUES:
+        scores = decided[f"{issue}_score"].astype("float64")
+        flagged_now = decided[f"is_{issue}"].astype("boolean").fillna(False).to_numpy(dtype=bool) & scores.notna().to_numpy()
+        wrong = (decided["status"] == "rejected").to_numpy()[flagged_now]
+        held = scores.to_numpy()[flagged_now]
+        if not wrong.any():
+            continue
+        levels = np.unique(np.quantile(held, np.linspace(0, 1, STEPS)).round(4)) + 1e-4
+        for level in levels:
+            below = held < level
+            found = int((below & wrong).sum())
+            rows.append(
+                {
+                    "issue": issue,
+                    "threshold": round(float(level), 4),
+                    "flagged": int(below.sum()),
+                    "precision": round(found / int(below.sum()), 4) if below.any() else None,
+                    "recall": round(found / int(wrong.sum()), 4),
+                }
+            )
+    return pd.DataFrame(rows, columns=["issue", "threshold", "flagged", "precision", "recall"])

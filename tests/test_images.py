@@ -1,0 +1,117 @@
+"""From a delivery to usable pictures, by the ledgers: what is paid, and what pictures are compared with."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from dataops_assets import gates, waiting
+from dataops_assets.flow import images
+from dataops_assets.intake.landing import drop_id_of
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+from tests.reports.test_delivery import Desk, photo, terms
+
+D1, RENAMED = drop_id_of("acme", "d1"), drop_id_of("acme", "d1-renamed")
+
+
+@pytest.fixture
+def desk(store: Store, garments: ProjectSpec) -> Desk:
+    return Desk(store, terms(garments))
+
+
+def paid(desk: Desk) -> dict[str, tuple[float, float]]:
+    """Drop -> pictures paid with it, and the amount."""
+    costs = desk.store.costs.rows()
+    return {ref: (quantity, amount) for ref, quantity, amount in zip(costs["ref"], costs["quantity"], costs["amount"], strict=True)}
+
+
+class TestCosts:
+    def test_a_picture_is_paid_once_under_whatever_name_it_comes_again(self, desk: Desk) -> None:
+        desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        desk.take(desk.put({"a.png": photo(1), "new.png": photo(3)}, name="d1-renamed"))
+        assert paid(desk) == {D1: (2, 1.0), RENAMED: (1, 0.5)}
+
+    def test_each_vendor_is_paid_for_what_it_delivers(self, desk: Desk) -> None:
+        desk.take(desk.put({"a.png": photo(1)}))
+        other = desk.take(desk.put({"a.png": photo(1)}, "secretive"))
+        assert paid(desk) == {D1: (1, 0.5), other: (1, 0.0)}
+
+    def test_what_was_left_out_of_a_correction_is_not_paid_again_when_it_comes_back(self, desk: Desk) -> None:
+        desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        folder = desk.store.home.landing("garments") / "acme" / "d1"
+        (folder / "b.png").unlink()
+        desk.take(f"{D1}-r2")
+        desk.put({"b.png": photo(2), "c.png": photo(3)})
+        desk.take(f"{D1}-r3")
+        assert [quantity for quantity, _ in paid(desk).values()] == [2, 0, 1]
+
+
+class TestCopiesOfWhatIsOutOfUse:
+    """A picture that was left out as a copy counts again when the one that it is a copy of doesn't."""
+
+    def take(self, desk: Desk, drop_id: str) -> str:
+        return desk.use(desk.take(drop_id))
+
+    def rescreen(self, desk: Desk) -> list[str]:
+        """Screen again what is asked for, as the job does."""
+        asked = [item.partition for item in waiting.rescreens(desk.store, desk.spec)]
+        for drop_id in asked:
+            desk.release(images.cleaned_set(desk.store, desk.spec, desk.store.load("raw_images", "garments", drop_id)))
+            desk.use(drop_id)
+        return asked
+
+    def usable(self, desk: Desk) -> list[str]:
+        """Drop/path of each usable picture."""
+        cleaned, _ = desk.store.load_all("cleaned_set", "garments")
+        rows, _ = images.usable_images(desk.store, desk.spec)
+        paths = dict(zip(cleaned["drop_id"] + cleaned["image_id"], cleaned["path"], strict=True))
+        rows = rows[rows["kind"] == "source"]
+        return sorted(f"{drop}/{paths[drop + image]}" for drop, image in zip(rows["drop_id"], rows["image_id"], strict=True))
+
+    def correct(self, desk: Desk, files: dict[str, bytes], number: int = 2) -> str:
+        shutil.rmtree(desk.store.home.landing("garments") / "acme" / "d1")
+        return self.take(desk, f"{desk.put(files)}-r{number}")
+
+    @pytest.mark.parametrize("how", ["withdrawn", "replaced"])
+    def test_it_is_asked_for_once_and_comes_back(self, desk: Desk, how: str) -> None:
+        self.take(desk, desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        x = self.take(desk, desk.put({"a.png": photo(1), "c.png": photo(3)}, "secretive", "x"))
+        other = self.take(desk, desk.put({"z.png": photo(9)}, "secretive", "other"))
+        assert self.rescreen(desk) == []
+        if how == "withdrawn":
+            desk.withdraw(D1)
+            left = []
+        else:
+            left = [f"{self.correct(desk, {'b.png': photo(2)})}/b.png"]
+        assert self.rescreen(desk) == [x]
+        assert self.usable(desk) == sorted([f"{x}/a.png", f"{x}/c.png", f"{other}/z.png", *left])
+        assert self.rescreen(desk) == []
+
+    def test_what_the_correction_still_holds_stays_a_copy(self, desk: Desk) -> None:
+        self.take(desk, desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        x = self.take(desk, desk.put({"resized.png": photo(1, 160), "c.png": photo(3)}, "secretive", "x"))
+        r2 = self.correct(desk, {"a.png": photo(1)})
+        assert self.rescreen(desk) == [x]
+        assert self.usable(desk) == sorted([f"{r2}/a.png", f"{x}/c.png"])
+        assert self.rescreen(desk) == []
+
+    def test_of_several_copies_one_comes_back(self, desk: Desk) -> None:
+        self.take(desk, desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        x = self.take(desk, desk.put({"resized.png": photo(1, 160), "c.png": photo(3)}, "secretive", "x"))
+        y = self.take(desk, desk.put({"again.png": photo(1, 192), "d.png": photo(4)}, "secretive", "y"))
+        desk.withdraw(D1)
+        assert self.rescreen(desk) == [x]
+        assert self.rescreen(desk) == [y]
+        assert self.usable(desk) == sorted([f"{x}/resized.png", f"{x}/c.png", f"{y}/d.png"])
+        assert self.rescreen(desk) == []
+
+    def test_one_that_the_gate_says_no_to_is_not_asked_for_again(self, desk: Desk) -> None:
+        self.take(desk, desk.put({"a.png": photo(1)}))
+        x = self.take(desk, desk.put({"a.png": photo(1), "c.png": photo(3)}, "secretive", "x"))
+        desk.withdraw(D1)
+        assert [item.partition for item in waiting.rescreens(desk.store, desk.spec)] == [x]
+        made = images.cleaned_set(desk.store, desk.spec, desk.store.load("raw_images", "garments", x))
+        gates.enter(desk.store, made, gates.Verdict("fail"), run_id="", until=None)
+        assert self.rescreen(desk) == []
