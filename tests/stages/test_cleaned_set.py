@@ -85,7 +85,7 @@ def test_issues_codes_and_conservation(blobs: Apart) -> None:
         "good.jpg": ("kept", None),
         "other.png": ("kept", None),
         "dark.jpg": ("rejected", "dark"),
-        "light.png": ("rejected", "light"),
+        "light.png": ("rejected", "light|blurry"),
         "blurry.jpg": ("rejected", "blurry"),
         "long.jpg": ("rejected", "odd_aspect_ratio"),
         "gray.jpg": ("kept", None),
