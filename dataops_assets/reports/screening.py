@@ -6,24 +6,19 @@ Whatever is personal is covered and outlined in what is shown; pictures in which
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dataops_assets.contracts import ISSUES
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import pages, tuning
+from dataops_assets.reports import histograms, pages, pictures, tuning
 from dataops_assets.reports.delivery_page import by_reason, inert
+from dataops_assets.reports.pictures import Pictures
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
-
-A_REASON, GROUPS, IN_A_GROUP, PERSONAL = 12, 12, 6, 24
-BINS, WIDE, HIGH = 40, 320, 90
 
 STYLE = (
     pages.STYLE
@@ -35,19 +30,30 @@ figure img{max-width:200px;max-height:200px} figcaption{font-size:.72rem;line-he
 """
 )
 
-Pictures = Mapping[str, bytes]  # by image_id
-
 
 def write(store: Store, spec: ProjectSpec, made: Manifest) -> Path:
     """Write the page of a `cleaned_set` manifest; returns its path."""
-    shown = _shown(made.frame)
-    pictures = _pictures(store, spec, made.frame[made.frame["image_id"].isin(shown)])
+    drawn = pictures.drawn(store, spec, pictures.chosen(made.frame))
     released, _ = store.load_all("cleaned_set", spec.name)
-    text = page(made, spec, pictures, tuning.precision_and_recall(released))
-    return pages.put(store.home.reports(spec.name) / "screening" / f"{made.partition}.html", text, store.home.tmp)
+    text = page(made, spec, drawn, tuning.precision_and_recall(released))
+    return pages.put(_path(store, spec, made.partition), text, store.home.tmp)
 
 
-def page(made: Manifest, spec: ProjectSpec, pictures: Pictures, tuned: pd.DataFrame) -> str:
+def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> None:
+    """Write the pages that there are anew, of the versions judged last: without pictures that were withdrawn since."""
+    gates = store.gates.rows()
+    gates = gates[(gates["project"] == spec.name) & (gates["asset"] == "cleaned_set")].drop_duplicates("partition", keep="last")
+    judged = dict(zip(gates["partition"], gates["version"], strict=True))
+    for drop_id in drop_ids:
+        if drop_id in judged and _path(store, spec, drop_id).exists():
+            write(store, spec, store.read("cleaned_set", spec.name, drop_id, judged[drop_id]))
+
+
+def _path(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
+    return store.home.reports(spec.name) / "screening" / f"{drop_id}.html"
+
+
+def page(made: Manifest, spec: ProjectSpec, drawn: Pictures, tuned: pd.DataFrame) -> str:
     """The page as self-contained HTML without scripts."""
     frame = made.frame
     tally = {name: int((frame["status"] == name).sum()) for name in ("kept", "rejected", "review")}
@@ -55,55 +61,17 @@ def page(made: Manifest, spec: ProjectSpec, pictures: Pictures, tuned: pd.DataFr
     parts = [
         f"<h1>Screening of {escape(made.partition)}</h1><p class='where'>{escape(spec.name)}, version {made.version}</p>",
         f"<div class='numbers'>{boxes}</div>",
-        _reasons(frame, pictures),
-        _personal(frame, pictures),
-        _duplicates(frame, pictures),
+        _reasons(frame, drawn),
+        _personal(frame, drawn),
+        _duplicates(frame, drawn),
         _scores(frame, spec),
-        _decisions(frame, pictures),
+        _decisions(frame, drawn),
         _tuned(tuned),
     ]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Screening {escape(made.partition)}</title><style>{STYLE}</style>'
         f"{''.join(parts)}</html>\n"
     )
-
-
-# ---- what is shown
-
-
-def _shown(frame: pd.DataFrame) -> set[str]:
-    """Images that some part of the page shows."""
-    wanted: list[str] = []
-    for _, rows in by_reason(frame[frame["status"] != "kept"]):
-        wanted += list(rows["image_id"].head(A_REASON))
-    wanted += list(frame.loc[frame["personal_data"].notna(), "image_id"].head(PERSONAL))
-    for leader, rows in _groups(frame):
-        wanted += [leader, *rows["image_id"].head(IN_A_GROUP)]
-    wanted += list(frame.loc[frame["decided_by"].notna(), "image_id"].head(A_REASON))
-    return set(wanted)
-
-
-def _pictures(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> dict[str, bytes]:
-    """Drawings by image_id: with what is personal covered where that is known, else thumbnails in which nothing can be read."""
-    from dataops_assets.imaging.portraits import portraits
-    from dataops_assets.imaging.thumbnails import thumbnails
-
-    apart, pixels = store.apart(spec.name), spec.sources.limits.pixels
-    is_known = frame["clean_sha256"].notna() | frame["regions"].notna()
-    known, unknown = frame[is_known], list(frame.loc[~is_known, "image_id"])
-    wanted = [
-        (image_id, [region for region in json.loads(regions or "[]") if region[0] != "text"])
-        for image_id, regions in zip(known["image_id"], known["regions"], strict=True)
-    ]
-    drawn = dict(zip(known["image_id"], portraits(wanted, apart, spec.cleaning.max_side_px, pixels), strict=True))
-    return {**thumbnails(unknown, apart, pixels), **{name: jpeg for name, jpeg in drawn.items() if jpeg}}
-
-
-def _groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """(the picture that stays, its duplicates), largest groups first; the one that stays may be of an earlier drop."""
-    lost = frame[frame["duplicate_of"].notna()]
-    groups = [(str(leader), rows) for leader, rows in lost.groupby("duplicate_of", sort=True)]
-    return sorted(groups, key=lambda group: -len(group[1]))[:GROUPS]
 
 
 # ---- parts of the page
@@ -114,21 +82,21 @@ def _figure(jpeg: bytes | None, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(inert(caption))}</figcaption></figure>"
 
 
-def _sheet(rows: Iterable[Mapping[str, Any]], pictures: Pictures, caption: str) -> str:
-    figures = "".join(_figure(pictures.get(row["image_id"]), str(row.get(caption) or row["path"])) for row in rows)
+def _sheet(rows: Iterable[Mapping[str, Any]], drawn: Pictures, caption: str) -> str:
+    figures = "".join(_figure(drawn.get(row["image_id"]), str(row.get(caption) or row["path"])) for row in rows)
     return f"<div class='sheet'>{figures}</div>"
 
 
-def _reasons(frame: pd.DataFrame, pictures: Pictures) -> str:
+def _reasons(frame: pd.DataFrame, drawn: Pictures) -> str:
     parts = []
     for status, title in (("rejected", "Rejected"), ("review", "Waiting for a person")):
         for code, rows in by_reason(frame[frame["status"] == status]):
             parts.append(f"<h2>{title}: {escape(code.replace('_', ' '))} ({len(rows):,})</h2>")
-            parts.append(_sheet(records(rows.head(A_REASON)), pictures, "path"))
+            parts.append(_sheet(records(rows.head(pictures.A_REASON)), drawn, "path"))
     return "".join(parts) or "<h2>Nothing was left out</h2>"
 
 
-def _personal(frame: pd.DataFrame, pictures: Pictures) -> str:
+def _personal(frame: pd.DataFrame, drawn: Pictures) -> str:
     rows = frame[frame["personal_data"].notna()]
     if rows.empty:
         return ""
@@ -140,19 +108,19 @@ def _personal(frame: pd.DataFrame, pictures: Pictures) -> str:
     return (
         f"<h2>Personal data ({len(rows):,} pictures; covered here whatever the policy)</h2>"
         f"<table><tr><th>kind</th><th>pictures</th><th>of them kept</th></tr>{counts}</table>"
-        f"{_sheet(records(rows.head(PERSONAL)), pictures, 'personal_data')}"
+        f"{_sheet(records(rows.head(pictures.PERSONAL)), drawn, 'personal_data')}"
     )
 
 
-def _duplicates(frame: pd.DataFrame, pictures: Pictures) -> str:
+def _duplicates(frame: pd.DataFrame, drawn: Pictures) -> str:
     known = frame.set_index("image_id")
     parts = []
-    for leader, rows in _groups(frame):
+    for leader, rows in pictures.groups(frame):
         where = "kept" if leader in known.index else "kept in an earlier drop"
-        figures = [_figure(pictures.get(leader), where)] if leader in known.index else [f"<figure>{escape(leader[:16])}, {where}</figure>"]
-        for row in records(rows.head(IN_A_GROUP)):
+        figures = [_figure(drawn.get(leader), where)] if leader in known.index else [f"<figure>{escape(leader[:16])}, {where}</figure>"]
+        for row in records(rows.head(pictures.IN_A_GROUP)):
             bits = _distance(row["phash"], known.at[leader, "phash"]) if leader in known.index else None
-            figures.append(_figure(pictures.get(row["image_id"]), f"{row['path']}" + (f", {bits} bits apart" if bits is not None else "")))
+            figures.append(_figure(drawn.get(row["image_id"]), f"{row['path']}" + (f", {bits} bits apart" if bits is not None else "")))
         parts.append(f"<div class='group'>{len(rows):,} of the same<div class='sheet'>{''.join(figures)}</div></div>")
     return f"<h2>Duplicates, group by group</h2>{''.join(parts)}" if parts else ""
 
@@ -164,36 +132,15 @@ def _distance(one: Any, other: Any) -> int | None:
 
 
 def _scores(frame: pd.DataFrame, spec: ProjectSpec) -> str:
-    from dataops_assets.stages.cleaned_set import limits
-
-    plots = []
-    for issue in ISSUES:
-        scores = frame[f"{issue}_score"].dropna().to_numpy(dtype=np.float64)
-        if not len(scores):
-            continue
-        limit = limits(spec.cleaning)[issue]
-        acts = "rejects" if issue in spec.cleaning.reject else "asks a person" if issue in spec.cleaning.review else "only recorded"
-        below = int((scores < limit).sum())
-        plots.append(f"<div><b>{issue.replace('_', ' ')}</b>{histogram(scores, limit)}<p>{below:,} below {limit:g}: {acts}</p></div>")
-    return f"<h2>Scores and thresholds (0 bad, 1 good)</h2><div class='scores'>{''.join(plots)}</div>" if plots else ""
-
-
-def histogram(scores: np.ndarray, threshold: float) -> str:
-    """An SVG of a score's distribution, red below its threshold; heights are square roots, so that few bad pictures are seen."""
-    counts, _ = np.histogram(np.clip(scores, 0, 1), bins=BINS, range=(0, 1))
-    heights = np.sqrt(counts / max(1, counts.max())) * HIGH
-    step = WIDE / BINS
-    bars = "".join(
-        f'<rect x="{place * step:.1f}" y="{HIGH - height:.1f}" width="{step - 1:.1f}" height="{height:.1f}" '
-        f'fill="{"#c0392b" if (place + 0.5) / BINS < threshold else "#5b7fb0"}"/>'
-        for place, height in enumerate(heights)
-        if height > 0
+    plots = "".join(
+        f"<div><b>{shown.issue.replace('_', ' ')}</b>{histograms.svg(shown)}"
+        f"<p>{shown.below:,} below {shown.threshold:g}: {shown.consequence}</p></div>"
+        for shown in histograms.distributions(frame, spec.cleaning)
     )
-    line = f'<line x1="{threshold * WIDE:.1f}" x2="{threshold * WIDE:.1f}" y1="0" y2="{HIGH}" stroke="#1c2430" stroke-dasharray="3 2"/>'
-    return f'<svg viewBox="0 0 {WIDE} {HIGH}" width="{WIDE}" height="{HIGH}" role="img">{bars}{line}</svg>'
+    return f"<h2>Scores and thresholds (0 bad, 1 good)</h2><div class='scores'>{plots}</div>" if plots else ""
 
 
-def _decisions(frame: pd.DataFrame, pictures: Pictures) -> str:
+def _decisions(frame: pd.DataFrame, drawn: Pictures) -> str:
     rows = frame[frame["decided_by"].notna()]
     if rows.empty:
         return ""
@@ -203,7 +150,7 @@ def _decisions(frame: pd.DataFrame, pictures: Pictures) -> str:
             for row in records(rows)
         ]
     )
-    return f"<h2>Decided by people ({len(rows):,})</h2>{_sheet(records(told.head(A_REASON)), pictures, 'said')}"
+    return f"<h2>Decided by people ({len(rows):,})</h2>{_sheet(records(told.head(pictures.DECIDED)), drawn, 'said')}"
 
 
 def _tuned(tuned: pd.DataFrame) -> str:
