@@ -126,7 +126,7 @@ def test_review_and_what_people_decide(drop: Drop) -> None:
     assert named(waiting, "review") == set(KINDS)
 
     redacted = drop.screen("review", decided(waiting, dict.fromkeys(KINDS, "redact")))
-    assert shown(redacted) == {path: ("kept", None, None) for path in [*KINDS, "plain.jpg"]}
+    assert shown(redacted) == dict.fromkeys([*KINDS, "plain.jpg"], ("kept", None, None))
     assert faces(drop.pixels(redacted.loc["face.jpg", "clean_sha256"])) == []
     assert set(redacted.loc[list(KINDS), "decided_by"]) == {"ann@example.org"} and redacted.loc["plain.jpg", "decided_by"] is None
     assert redacted.loc[list(KINDS), "decided_at"].notna().all()
@@ -145,10 +145,10 @@ def test_review_and_what_people_decide(drop: Drop) -> None:
 
 def test_a_policy_that_became_stricter_beats_what_was_decided_before(drop: Drop) -> None:
     waiting = drop.screen("review")
-    before = {path for path in Path(drop.blobs.root).rglob("blobs/*/*/*")}
+    before = set(Path(drop.blobs.root).rglob("blobs/*/*/*"))
     frame = drop.screen("reject", decided(waiting, dict.fromkeys(KINDS, "keep")))
     assert set(frame.loc[list(KINDS), "status"]) == {"rejected"} and frame.loc[list(KINDS), "clean_sha256"].isna().all()
-    assert {path for path in Path(drop.blobs.root).rglob("blobs/*/*/*")} == before  # nothing uncovered was written
+    assert set(Path(drop.blobs.root).rglob("blobs/*/*/*")) == before  # nothing uncovered was written
 
 
 def test_copies_of_a_confidential_picture_lie_apart_too_whichever_drop_it_came_with(drop: Drop) -> None:
