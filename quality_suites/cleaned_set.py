@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.reports.reasons import spoken
 from dataops_assets.spec import ProjectSpec
 from quality_suites.expectations import WARNING, among, as_many_rows, blank, filled, free_of, matching, not_empty, suite_of, true
 
@@ -69,10 +70,10 @@ def suite(spec: ProjectSpec) -> Any:
 
 
 def _list(kinds: Sequence[str]) -> str:
-    return ", ".join(kind.replace("_", " ") for kind in kinds)
+    return ", ".join(map(spoken, kinds))
 
 
 def flag_down(issue: str) -> Any:
     """No kept picture has an issue that rejects, unless a person kept it all the same."""
-    sentence = f"No kept picture may be {issue.replace('_', ' ')}"
+    sentence = f"No kept picture may be {spoken(issue)}"
     return among(f"is_{issue}", [False], f"no_kept_{issue}", sentence, where='status == "kept" and decided_by.isnull()')

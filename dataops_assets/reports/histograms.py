@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets.contracts import ISSUES
+from dataops_assets.reports.reasons import spoken
 from dataops_assets.spec import Cleaning
 
 BINS, WIDE, HIGH = 40, 320, 90
@@ -78,7 +79,7 @@ def jpeg(frame: pd.DataFrame, spec: Cleaning, width_px: int = 440) -> bytes:
     pen, bold, small = ImageDraw.Draw(picture), ImageFont.load_default(12), ImageFont.load_default(10)
     for number, shown in enumerate(found):
         left, top = gap + number % 2 * (wide + gap), gap + number // 2 * (title + high + gap)
-        pen.text((left, top - 2), shown.issue.replace("_", " "), fill=INK, font=bold)
+        pen.text((left, top - 2), spoken(shown.issue), fill=INK, font=bold)
         pen.text((left, top + 13), f"{shown.below:,} below {shown.threshold:g}: {shown.consequence}", fill=SOFT, font=small)
         bottom, step = top + title + high - 1, wide / BINS
         for place, height in enumerate(shown.heights):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.imaging.portraits import Wanted
+from dataops_assets.manifest import Manifest
 from dataops_assets.reports.delivery_page import by_reason
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -29,8 +31,8 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
         for _, rows in by_reason(frame[frame["status"] == status]):
             wanted += list(rows["image_id"].head(A_REASON))
     wanted += list(frame.loc[frame["personal_data"].notna(), "image_id"].head(PERSONAL))
-    for leader, rows in groups(frame):
-        wanted += [leader, *rows["image_id"].head(IN_A_GROUP)]
+    for group in groups(frame):
+        wanted += [group.stays, *group.left_out["image_id"].head(IN_A_GROUP)]
     wanted += list(frame.loc[frame["decided_by"].notna(), "image_id"].head(DECIDED))
     return frame[frame["image_id"].isin(wanted)]
 
@@ -43,11 +45,32 @@ def kept(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[order.index[:KEPT]].sort_values("category", kind="stable", na_position="last")
 
 
-def groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """(the picture that stays, its duplicates), largest groups first; the one that stays may be of an earlier drop."""
+@dataclass(frozen=True)
+class Group:
+    """A picture and those of the drop that were left out as its duplicates; `is_here`: it is of this drop, not of an earlier one."""
+
+    stays: str
+    left_out: pd.DataFrame
+    is_here: bool
+
+
+def groups(frame: pd.DataFrame) -> list[Group]:
+    """Groups of duplicates, the largest first."""
     lost = frame[frame["duplicate_of"].notna()]
-    found = [(str(leader), rows) for leader, rows in lost.groupby("duplicate_of", sort=True)]
-    return sorted(found, key=lambda group: -len(group[1]))[:GROUPS]
+    here = set(frame.loc[frame["duplicate_of"].isna(), "image_id"])
+    found = [Group(str(leader), rows, leader in here) for leader, rows in lost.groupby("duplicate_of", sort=True)]
+    return sorted(found, key=lambda group: -len(group.left_out))[:GROUPS]
+
+
+def of_drop(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, bytes]:
+    """Everything that is shown of a screened drop, and of earlier drops the pictures that its duplicates are copies of."""
+    rows = chosen(made.frame)
+    elsewhere = {group.stays for group in groups(made.frame) if not group.is_here} - set(rows["image_id"])
+    if elsewhere:
+        earlier = {drop: version for drop, version in made.inputs.get("cleaned_set", {}).items() if drop != made.partition}
+        known = store.read_all("cleaned_set", spec.name, earlier)
+        rows = pd.concat([rows, known[known["image_id"].isin(elsewhere)].drop_duplicates("image_id")], ignore_index=True)
+    return drawn(store, spec, rows)
 
 
 def drawn(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> dict[str, bytes]:

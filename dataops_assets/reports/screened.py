@@ -16,6 +16,7 @@ from dataops_assets.reports import histograms, pictures
 from dataops_assets.reports.delivery_page import by_reason
 from dataops_assets.reports.panels import Picture
 from dataops_assets.reports.pictures import Pictures
+from dataops_assets.reports.reasons import spoken
 from dataops_assets.spec import ProjectSpec
 
 COLUMNS = 4
@@ -30,12 +31,12 @@ def sheets(frame: pd.DataFrame, spec: ProjectSpec, drawn: Pictures) -> dict[str,
     Args:
         frame: `cleaned_set` rows of a drop.
         spec: The project.
-        drawn: What `pictures.drawn` made of `pictures.chosen`.
+        drawn: What `pictures.of_drop` gives.
     """
     found = {"pictures kept": _sheet(pictures.kept(frame), drawn, "category", LARGE_BYTES)}
     codes = [(status, code, rows) for status in LEFT_OUT for code, rows in by_reason(frame[frame["status"] == status])]
     for status, code, rows in sorted(codes, key=lambda found: -len(found[2]))[:REASONS]:
-        title = f"pictures {LEFT_OUT[status]}: {code.replace('_', ' ')}"
+        title = f"pictures {LEFT_OUT[status]}: {spoken(code)}"
         found[title] = _sheet(rows.head(A_REASON), drawn, "path", SMALL_BYTES)
     found["duplicates side by side"] = _duplicates(frame, drawn)
     personal = frame[frame["personal_data"].notna()].head(PERSONAL)
@@ -57,13 +58,12 @@ def _sheet(rows: pd.DataFrame, drawn: Pictures, caption: str, max_bytes: int) ->
 
 def _duplicates(frame: pd.DataFrame, drawn: Pictures) -> Picture | None:
     """A row a group: the picture that stays, then its copies."""
-    here = set(frame["image_id"])
     tiles: list[tuple[bytes | None, str]] = []
-    for leader, rows in pictures.groups(frame)[:GROUPS]:
-        stays = "stays" if leader in here else "in an earlier drop"
-        group: list[tuple[bytes | None, str]] = [(drawn.get(leader), f"{stays}, {len(rows)} left out")]
-        group += [(drawn.get(row["image_id"]), str(row["path"])) for row in records(rows.head(COLUMNS - 1))]
-        tiles += group + [(None, "")] * (COLUMNS - len(group))
+    for group in pictures.groups(frame)[:GROUPS]:
+        where = "stays" if group.is_here else "in an earlier drop"
+        row: list[tuple[bytes | None, str]] = [(drawn.get(group.stays), f"{where}, {len(group.left_out)} left out")]
+        row += [(drawn.get(copy["image_id"]), str(copy["path"])) for copy in records(group.left_out.head(COLUMNS - 1))]
+        tiles += row + [(None, "")] * (COLUMNS - len(row))
     return _picture(tiles, LARGE_BYTES)
 
 

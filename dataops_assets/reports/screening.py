@@ -17,6 +17,7 @@ from dataops_assets.manifest import Manifest, records
 from dataops_assets.reports import histograms, pages, pictures, tuning
 from dataops_assets.reports.delivery_page import by_reason, inert
 from dataops_assets.reports.pictures import Pictures
+from dataops_assets.reports.reasons import spoken
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -25,15 +26,18 @@ STYLE = (
     + """
 .sheet{display:flex;flex-wrap:wrap;gap:.5rem;margin:.4rem 0 1rem} figure{margin:0;max-width:202px;text-align:center}
 figure img{max-width:200px;max-height:200px} figcaption{font-size:.72rem;line-height:1.25;color:#5a6676;overflow-wrap:anywhere}
-.group{border:1px solid #d9dee6;border-radius:6px;padding:.5rem .8rem;margin:.5rem 0}
-.scores{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:1rem} .scores p{margin:0;font-size:.85rem;color:#5a6676}
+td:last-child{min-width:3rem} .groups{display:flex;flex-wrap:wrap;gap:.6rem} .group p{margin:0}
+.group{border:1px solid #d9dee6;border-radius:6px;padding:.5rem .8rem} .group .sheet{margin:.4rem 0 0}
+.scores{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:1.2rem} .scores svg{display:block;margin:.3rem 0}
+.scores p{margin:0;font-size:.85rem;color:#5a6676} .over{color:#c0392b;font-weight:600}
 """
 )
+TITLES = {"rejected": "Rejected", "review": "Waiting for a person"}
 
 
 def write(store: Store, spec: ProjectSpec, made: Manifest) -> Path:
     """Write the page of a `cleaned_set` manifest; returns its path."""
-    drawn = pictures.drawn(store, spec, pictures.chosen(made.frame))
+    drawn = pictures.of_drop(store, spec, made)
     released, _ = store.load_all("cleaned_set", spec.name)
     text = page(made, spec, drawn, tuning.precision_and_recall(released))
     return pages.put(_path(store, spec, made.partition), text, store.home.tmp)
@@ -57,10 +61,15 @@ def page(made: Manifest, spec: ProjectSpec, drawn: Pictures, tuned: pd.DataFrame
     """The page as self-contained HTML without scripts."""
     frame = made.frame
     tally = {name: int((frame["status"] == name).sum()) for name in ("kept", "rejected", "review")}
+    share = f"{tally['kept'] / len(frame):.0%}" if len(frame) else "-"
     boxes = "".join(f"<div>{name}<b>{count:,}</b></div>" for name, count in {"images": len(frame), **tally}.items())
+    links = {"the gate and its expectations": "cleaned_set", "the vendor's delivery report": "deliveries"}
+    see = " and ".join(f"<a href='../{folder}/{escape(made.partition)}.html'>{words}</a>" for words, folder in links.items())
     parts = [
-        f"<h1>Screening of {escape(made.partition)}</h1><p class='where'>{escape(spec.name)}, version {made.version}</p>",
-        f"<div class='numbers'>{boxes}</div>",
+        f"<h1>Screening of {escape(made.partition)}</h1><p class='where'>{escape(spec.name)}, version {made.version}. See {see}.</p>",
+        f"<div class='numbers'>{boxes}<div>kept share<b>{share}</b></div></div>",
+        _shares(frame, spec),
+        _kept(frame, drawn),
         _reasons(frame, drawn),
         _personal(frame, drawn),
         _duplicates(frame, drawn),
@@ -87,13 +96,40 @@ def _sheet(rows: Iterable[Mapping[str, Any]], drawn: Pictures, caption: str) -> 
     return f"<div class='sheet'>{figures}</div>"
 
 
+def _shares(frame: pd.DataFrame, spec: ProjectSpec) -> str:
+    """Every reason with its share of the drop, beside the most that the project lets pass."""
+    found = by_reason(frame[frame["status"] != "kept"])
+    rows = []
+    for code, some in found:
+        share, most = len(some) / len(frame), spec.gates.max_reason_share.get(code)  # type: ignore[call-overload]  # any code
+        bound = "" if most is None else f"<span class='over'>{most:.0%}</span>" if share > most else f"{most:.0%}"
+        counts = [f"<td class='number'>{int((some['status'] == status).sum()):,}</td>" for status in TITLES]
+        rows.append(f"<tr><td>{escape(spoken(code))}</td>{''.join(counts)}<td class='number'>{share:.1%}</td><td>{bound}</td></tr>")
+    head = "<tr><th>reason</th><th>rejected</th><th>waiting</th><th>of the drop</th><th>at most</th></tr>"
+    return f"<h2>Why pictures were left out</h2><table>{head}{''.join(rows)}</table>" if rows else "<h2>Nothing was left out</h2>"
+
+
+def _kept(frame: pd.DataFrame, drawn: Pictures) -> str:
+    rows = pictures.kept(frame)
+    return f"<h2>Kept: some of every category</h2>{_sheet(records(rows), drawn, 'category')}" if len(rows) else ""
+
+
 def _reasons(frame: pd.DataFrame, drawn: Pictures) -> str:
     parts = []
-    for status, title in (("rejected", "Rejected"), ("review", "Waiting for a person")):
+    for status, title in TITLES.items():
         for code, rows in by_reason(frame[frame["status"] == status]):
-            parts.append(f"<h2>{title}: {escape(code.replace('_', ' '))} ({len(rows):,})</h2>")
-            parts.append(_sheet(records(rows.head(pictures.A_REASON)), drawn, "path"))
-    return "".join(parts) or "<h2>Nothing was left out</h2>"
+            some = [{**row, "told": _told(row, code)} for row in records(rows.head(pictures.A_REASON))]
+            parts.append(f"<h2>{title}: {escape(spoken(code))} ({len(rows):,})</h2>{_sheet(some, drawn, 'told')}")
+    return "".join(parts)
+
+
+def _told(row: Mapping[str, Any], code: str) -> str:
+    """A picture's path, and for what a machine takes it where that is the reason."""
+    if code == "mislabelled" and row["suggested_category"]:
+        return f"{row['path']}: {row['category']}, or {row['suggested_category']}?"
+    if code == "irrelevant" and row["nearest_category"]:
+        return f"{row['path']}: most like {row['nearest_category']}"
+    return str(row["path"])
 
 
 def _personal(frame: pd.DataFrame, drawn: Pictures) -> str:
@@ -101,28 +137,29 @@ def _personal(frame: pd.DataFrame, drawn: Pictures) -> str:
     if rows.empty:
         return ""
     counts = "".join(
-        f"<tr><td>{escape(kind.replace('_', ' '))}</td><td class='number'>{len(some):,}</td>"
-        f"<td class='number'>{int((some['status'] == 'kept').sum()):,}</td></tr>"
+        f"<tr><td>{escape(spoken(kind))}</td><td class='number'>{len(some):,}</td>"
+        + "".join(f"<td class='number'>{int((some['status'] == status).sum()):,}</td>" for status in ("kept", *TITLES))
+        + "</tr>"
         for kind, some in by_reason(rows, "personal_data")
     )
+    some = [{**row, "kinds": spoken(row["personal_data"]).replace("|", ", ")} for row in records(rows.head(pictures.PERSONAL))]
     return (
         f"<h2>Personal data ({len(rows):,} pictures; covered here whatever the policy)</h2>"
-        f"<table><tr><th>kind</th><th>pictures</th><th>of them kept</th></tr>{counts}</table>"
-        f"{_sheet(records(rows.head(pictures.PERSONAL)), drawn, 'personal_data')}"
+        f"<table><tr><th>kind</th><th>pictures</th><th>kept</th><th>rejected</th><th>waiting</th></tr>{counts}</table>"
+        f"{_sheet(some, drawn, 'kinds')}"
     )
 
 
 def _duplicates(frame: pd.DataFrame, drawn: Pictures) -> str:
-    known = frame.set_index("image_id")
+    hashes = dict(zip(frame["image_id"], frame["phash"], strict=True))
     parts = []
-    for leader, rows in pictures.groups(frame):
-        where = "kept" if leader in known.index else "kept in an earlier drop"
-        figures = [_figure(drawn.get(leader), where)] if leader in known.index else [f"<figure>{escape(leader[:16])}, {where}</figure>"]
-        for row in records(rows.head(pictures.IN_A_GROUP)):
-            bits = _distance(row["phash"], known.at[leader, "phash"]) if leader in known.index else None
-            figures.append(_figure(drawn.get(row["image_id"]), f"{row['path']}" + (f", {bits} bits apart" if bits is not None else "")))
-        parts.append(f"<div class='group'>{len(rows):,} of the same<div class='sheet'>{''.join(figures)}</div></div>")
-    return f"<h2>Duplicates, group by group</h2>{''.join(parts)}" if parts else ""
+    for group in pictures.groups(frame):
+        figures = [_figure(drawn.get(group.stays), "stays" if group.is_here else "kept in an earlier drop")]
+        for row in records(group.left_out.head(pictures.IN_A_GROUP)):
+            bits = _distance(row["phash"], hashes.get(group.stays)) if group.is_here else None
+            figures.append(_figure(drawn.get(row["image_id"]), row["path"] + (f", {bits} bits apart" if bits is not None else "")))
+        parts.append(f"<div class='group'><p>{len(group.left_out):,} left out</p><div class='sheet'>{''.join(figures)}</div></div>")
+    return f"<h2>Duplicates, group by group</h2><div class='groups'>{''.join(parts)}</div>" if parts else ""
 
 
 def _distance(one: Any, other: Any) -> int | None:
@@ -133,7 +170,7 @@ def _distance(one: Any, other: Any) -> int | None:
 
 def _scores(frame: pd.DataFrame, spec: ProjectSpec) -> str:
     plots = "".join(
-        f"<div><b>{shown.issue.replace('_', ' ')}</b>{histograms.svg(shown)}"
+        f"<div><b>{spoken(shown.issue)}</b>{histograms.svg(shown)}"
         f"<p>{shown.below:,} below {shown.threshold:g}: {shown.consequence}</p></div>"
         for shown in histograms.distributions(frame, spec.cleaning)
     )
@@ -158,7 +195,7 @@ def _tuned(tuned: pd.DataFrame) -> str:
         return ""
     rows: Sequence[Mapping[str, Any]] = records(tuned)
     body = "".join(
-        f"<tr><td>{escape(row['issue'].replace('_', ' '))}</td>"
+        f"<tr><td>{escape(spoken(row['issue']))}</td>"
         + "".join(
             f"<td class='number'>{'' if row[name] is None else row[name]}</td>" for name in ("threshold", "flagged", "precision", "recall")
         )

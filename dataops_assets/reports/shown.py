@@ -61,7 +61,7 @@ def _cleaned_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, A
         "left out by reason": counts(frame[frame["status"] != "kept"], "status", "reason"),
         "kept by category": counts(kept, "category"),
         "personal data": counts(frame[frame["personal_data"].notna()], "personal_data", "status"),
-        **screened.sheets(frame, spec, pictures.drawn(store, spec, pictures.chosen(frame))),
+        **screened.sheets(frame, spec, pictures.of_drop(store, spec, made)),
         "screening report": Page(f"{spec.name}/screening/{made.partition}.html"),
     }
 

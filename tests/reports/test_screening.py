@@ -135,7 +135,9 @@ def test_the_page_tells_everything(redacted: Screened) -> None:
         "Rejected: near duplicate (1)",
         "Personal data (2 pictures; covered here whatever the policy)",
         "Duplicates, group by group",
-        "1 of the same",
+        "1 left out",
+        "Why pictures were left out",
+        "Kept: some of every category",
         "Scores and thresholds",
     ):
         assert words in page, words
