@@ -186,7 +186,9 @@ class PersonalData(Section):
 class Relevance(Section):
     """Whether pictures are what the project asked for, by their likeness to a few reference pictures. Off unless it is there."""
 
-    references: Path = Field(description="Folder of reference pictures, <class>/*.jpg; ten or more of each class, of different products.")
+    references: Path = Field(
+        description="Folder of reference pictures, <class>/*.jpg, ten or more of each class; a relative path begins at the project's."
+    )
     wanted: tuple[str, ...] = Field((), description="Classes asked for; the others show what is not wanted. Empty: all.")
     model: Path | None = Field(None, description="An ONNX model that turns pictures into vectors; default: the built-in one.")
     mean_rgb: tuple[float, ...] = Field(

@@ -13,7 +13,7 @@ from dataops_assets import atomic, drops
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Inputs, Manifest, empty
-from dataops_assets.spec import ProjectSpec
+from dataops_assets.spec import ProjectSpec, defs_root
 from dataops_assets.store import Store
 
 if TYPE_CHECKING:
@@ -85,15 +85,16 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
 
 
 def _likeness(store: Store, spec: ProjectSpec) -> Compared | None:
-    """The reference pictures that a project names."""
+    """The reference pictures that a project names; a relative path begins at the project's own folder, whoever runs this from where."""
     asked = spec.cleaning.relevance
     if asked is None:
         return None
     from dataops_assets.imaging.likeness import Model, compare_with
 
-    path = str(asked.model.absolute()) if asked.model is not None else None
+    beside = defs_root() / spec.name
+    path = str(beside / asked.model) if asked.model is not None else None
     model = Model(str(store.home.scratch / "models"), path, asked.mean_rgb, asked.std_rgb, asked.output)
-    return compare_with(asked.references, asked.wanted, model)
+    return compare_with(beside / asked.references, asked.wanted, model)
 
 
 def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:

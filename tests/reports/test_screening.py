@@ -21,7 +21,7 @@ from dataops_assets.home import Home
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.manifest import Manifest
-from dataops_assets.reports import histograms, screening, shown
+from dataops_assets.reports import histograms, pictures, screening, shown
 from dataops_assets.reports.panels import Page, Picture
 from dataops_assets.spec import Cleaning, ProjectSpec, load_project
 from dataops_assets.store import Store
@@ -115,10 +115,10 @@ def test_no_face_is_shown_anywhere_whatever_the_policy(action: str, redacted: Sc
     drop = redacted if action == "redact" else screened(tmp_path / "home", action)
     pages = sorted(drop.reports.rglob("*.html"))
     assert [page.parent.name for page in pages] == ["cleaned_set", "deliveries", "screening"]
-    pictures = [pixels for page in pages for pixels in embedded(page.read_text())]
+    on_pages = [pixels for page in pages for pixels in embedded(page.read_text())]
     in_ui = [pixels for text in metadata_texts(drop) for pixels in embedded(text)]
-    assert len(pictures) > 12 and len(in_ui) > 6
-    assert [pixels.shape for pixels in pictures + in_ui if faces(pixels)] == []
+    assert len(on_pages) > 12 and len(in_ui) > 6
+    assert [pixels.shape for pixels in on_pages + in_ui if faces(pixels)] == []
 
 
 def test_where_faces_are_not_looked_for_none_is_shown_either(tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_the_ui_shows_sheets_by_reason_within_what_the_event_log_bears(redacted:
     from dataops_assets.resources import metadata_of
 
     parts = shown.parts(redacted.desk.store, redacted.desk.spec, redacted.made)
-    pictures = {name: part for name, part in parts.items() if isinstance(part, Picture)}
-    assert list(pictures) == [
+    shown_ = {name: part for name, part in parts.items() if isinstance(part, Picture)}
+    assert list(shown_) == [
         "pictures kept",
         "pictures rejected: dark",
         "pictures rejected: near duplicate",
@@ -159,7 +159,7 @@ def test_the_ui_shows_sheets_by_reason_within_what_the_event_log_bears(redacted:
         "pictures with personal data, covered",
         "scores and thresholds",
     ]
-    for picture in pictures.values():
+    for picture in shown_.values():
         pixels = decode(picture.jpeg).pixels
         assert pixels is not None and pixels.shape[1] == 440
         assert len(picture.jpeg) <= SHEET_BYTES
@@ -181,6 +181,26 @@ def test_the_largest_drop_keeps_within_the_bounds(redacted: Screened) -> None:
     made = sheets.sheets(frame, redacted.desk.spec, noise)
     assert len(made) == 10 and all(made.values())
     assert sum(len(base64.b64encode(picture.jpeg)) for picture in made.values() if picture) < ALL_BYTES
+
+
+def test_what_stays_of_a_group_is_shown_though_it_came_with_an_earlier_drop(tmp_path: Path) -> None:
+    drop = screened(tmp_path / "home", "redact")
+    desk = drop.desk
+    desk.release(drop.made)
+    large, face = scene(11), files(SHARED / "pii" / "faces")["face.jpg"]
+    small = encode(np.asarray(Image.fromarray(large).resize((300, 400), Image.Resampling.BICUBIC)))
+    raw = images.raw_images(
+        desk.store, desk.spec, desk.put({"small.jpg": small, "same.jpg": face, "new.jpg": encode(scene(12))}, name="d2")
+    )
+    desk.release(raw)
+    made = images.cleaned_set(desk.store, desk.spec, raw)
+    assert dict(made.frame.set_index("path")["reason"]) == {"small.jpg": "near_duplicate", "same.jpg": "exact_duplicate", "new.jpg": None}
+    groups = pictures.groups(made.frame)
+    assert [(group.is_here, len(group.left_out)) for group in groups] == [(False, 1), (False, 1)]
+    drawn = pictures.of_drop(desk.store, desk.spec, made)
+    assert all(faces(decode(drawn[group.stays]).pixels) == [] for group in groups)
+    page = screening.write(desk.store, desk.spec, made).read_text()
+    assert page.count("kept in an earlier drop") == 2 and "no picture" not in page
 
 
 def test_what_is_withdrawn_goes_from_the_page(tmp_path: Path) -> None:
