@@ -18,6 +18,7 @@ from dataops_assets.flow import gating, images
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.reports import delivery as reports
+from dataops_assets.reports import screening
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -185,12 +186,16 @@ class Operations:
                 raise Refused(f"{project} has no released image {image!r}.")
         row = {"project": project, "drop_id": drop, "image_id": image, "reason": reason, "by": by, "at": now()}
         self.store.withdrawals.append(lambda rows: [row])
-        holding = self._holding(project, drop, image)
+        holding, sent = self._holding(project, drop, image), self._sent(project, drop, image)
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
         spec = self.specs[project]
         told = [drop] if drop is not None else reports.showing(self.store, spec, str(image))
         failed = reports.rewrite(self.store, spec, told)  # pages that lie ready to be sent
+        screening.rewrite(self.store, spec, told)
         done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in failed]
+        done.notes += [
+            f"Batch {name} was sent to {vendor} with {count} of its pictures: have them deleted." for name, vendor, count in sent
+        ]
         done.notes += [f"Release {name} was delivered with {count} of its rows: tell the technical team." for name, count in holding]
         return done
 
@@ -200,6 +205,8 @@ class Operations:
         for spec in self.specs.values() if project is None else [self.specs[project]]:
             gone, days = images.purge(self.store, spec, time.time()), spec.cleaning.personal_data.retention_days
             done.notes.append(f"{spec.name}: {len(gone)} pictures with personal data deleted, set apart more than {days} days ago.")
+            for path, count in images.left_in_landing(self.store, spec).items():
+                done.notes.append(f"{path} still holds {count} of the pictures deleted: clear it away, it was taken long ago.")
         return done
 
     def retry(self, project: str, drop: str) -> Done:
@@ -278,6 +285,14 @@ class Operations:
         released = self.store.released("training_export", project)
         numbers = [int(name[1:]) for name in released if re.fullmatch(r"r\d+", name)]
         return f"r{max(numbers, default=0) + 1:03d}"
+
+    def _sent(self, project: str, drop: str | None, image: str | None) -> list[tuple[str, str, int]]:
+        """Batches that show something withdrawn: name, vendor and how many of the pictures."""
+        tasks, _ = self.store.load_all("label_tasks", project)
+        rows, _ = self.store.load_all("raw_images", project, {drop} if drop is not None else set())
+        shown = tasks[tasks["image_id"].isin({image, *rows["image_id"]})]
+        counted = shown.groupby(["batch_id", "vendor"], as_index=False).size()
+        return list(zip(counted["batch_id"], counted["vendor"], counted["size"], strict=True))
 
     def _holding(self, project: str, drop: str | None, image: str | None) -> list[tuple[str, int]]:
         export, _ = self.store.load_all("training_export", project)

@@ -18,6 +18,7 @@ from dataops_assets import planning
 from dataops_assets.flow import images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
+from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -287,7 +288,7 @@ def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     landing before its chain was through.
     """
     approved, _ = store.load_all("approved_labels", spec.name)
-    decided = set(approved.loc[approved["kind"] == "screening", "image_id"])
+    decided = set(approved.loc[approved["attribute"] == SCREENING.name, "image_id"])
     cleaned, _ = store.load_all("cleaned_set", spec.name)
     open_ = cleaned[(cleaned["status"] == "review") & cleaned["image_id"].isin(decided)]
     why = {str(drop): sorted(rows["image_id"]) for drop, rows in open_.groupby("drop_id", sort=True)}

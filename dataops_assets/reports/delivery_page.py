@@ -45,6 +45,7 @@ FAULTS = {
     "consent_given": "some files name no consent reference",
     "keep_share": "too many of its pictures fail the screening",
 }
+SHARE_OF = "share_of_"  # expectations of `max_reason_share`
 # how a later delivery under the same name stands that hasn't taken the place of this one
 AGAIN = {"refused": " and refused", "parked": "; we look into it", "held": "; it is not complete yet", "in work": "; we are checking it"}
 
@@ -91,10 +92,18 @@ def verdict(story: Story) -> tuple[str, str]:
 
 
 def _failed(names: Sequence[str]) -> tuple[str, str]:
-    faults = list(dict.fromkeys(FAULTS[name] for name in (name.removesuffix("_filled") for name in names) if name in FAULTS))
+    faults = list(dict.fromkeys(filter(None, (_fault(name.removesuffix("_filled")) for name in names))))
     if not faults:
         return "Waiting for us", "One of our own checks did not pass. We look into it; you need not do anything."
     return "Refused", f"The delivery as a whole is not accepted: {'; '.join(faults)}. Correct it and deliver it again under the same name."
+
+
+def _fault(expectation: str) -> str | None:
+    """What a vendor hears of a failed expectation; None where it is no fault of the delivery."""
+    if expectation.startswith(SHARE_OF):
+        reason = expectation.removeprefix(SHARE_OF).replace("_", " ").lower()
+        return f"too many of its pictures are left out for one reason ({reason})"
+    return FAULTS.get(expectation)
 
 
 def _files_of(part: int, whole: int) -> str:
