@@ -339,6 +339,8 @@ class TestTriedAgain:
         drop = landing.drop_id_of("atelier", "lot")
         assert self.found(store, dresses) == [(drop, None)]
         os.utime(folder / "a.jpg", ns=(1, 1))
+        assert self.found(store, dresses) == []  # its marker is older than a file: somebody is at work in there
+        (folder / "_COMPLETE").touch()
         assert self.found(store, dresses) == [(drop, None)]
         assert landing.find(store.home.root / "landing", "dresses", drop, store.drops.rows()).path == folder
 
@@ -346,6 +348,7 @@ class TestTriedAgain:
     def test_other_content_is_a_delivery_of_its_own(self, store: Store, dresses: ProjectSpec, folder: Path, data: bytes) -> None:
         drop = landing.drop_id_of("atelier", "lot")
         (folder / "a.jpg").write_bytes(data)
+        (folder / "_COMPLETE").touch()
         assert self.found(store, dresses) == [(f"{drop}-r2", drop)]
 
     def test_what_was_never_taken_may_be_mended(self, store: Store, dresses: ProjectSpec) -> None:
@@ -354,6 +357,7 @@ class TestTriedAgain:
         drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
         drops.retry(store, dresses, item.partition)
         (folder / "a.jpg").write_bytes(b"mended")
+        (folder / "_COMPLETE").touch()
         assert self.found(store, dresses) == [(item.partition, None)]
 
 
