@@ -243,13 +243,14 @@ def _against(row: Row, entry: Listed | None, has_manifest: bool, spec: ProjectSp
 def _name_twins(rows: list[Row]) -> None:
     """A name that comes again gets `#2`: the same bytes are a duplicate, others a conflict."""
     first: dict[str, Row] = {}
+    numbers: dict[str, Iterator[int]] = {}  # a name that comes 200,000 times doesn't count from 2 each time
     taken = {row["path"] for row in rows}
     for row in rows:
         name = row["path"]
         held = first.setdefault(name, row)
         if held is row:
             continue
-        row["path"] = next(free for number in count(2) if (free := f"{name}#{number}") not in taken)
+        row["path"] = next(free for number in numbers.setdefault(name, count(2)) if (free := f"{name}#{number}") not in taken)
         taken.add(row["path"])
         is_same = held.get("sha256") is not None and held.get("sha256") == row.get("sha256")
         row["status"], row["reason"] = ("duplicate", "DUPLICATE_NAME") if is_same else ("quarantined", "DUPLICATE_NAME_CONFLICT")
