@@ -8,7 +8,7 @@ import pytest
 
 from dataops_assets import gates, waiting
 from dataops_assets.flow import images
-from dataops_assets.intake.landing import drop_id_of
+from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 from tests.reports.test_delivery import Desk, photo, terms

@@ -18,8 +18,9 @@ from benchmarks import sensor as crowd
 from dataops_assets import assets, claims, drops, gates, runs, sensors
 from dataops_assets.flow import labels
 from dataops_assets.home import Home
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity, landing
 from dataops_assets.manifest import Manifest
+from dataops_assets.room import SPARE_BYTES
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -137,7 +138,7 @@ def test_nothing_to_do_is_no_error_in_any_sensor(home: Home, instance: dg.Dagste
 def fail(instance: dg.DagsterInstance, name: str, times: int) -> None:
     """Runs of a drop that failed just now."""
     given = landing.Delivery("dresses", "atelier", name, Home.at().landing("dresses") / "atelier" / name, False)
-    work = f"dresses/{landing.drop_id_of('atelier', name)}/{landing.fingerprint(given)}"
+    work = f"dresses/{identity.drop_id_of('atelier', name)}/{landing.fingerprint(given)}"
     for _ in range(times):
         end(instance, dg.RunRequest(tags={sensors.WORK_TAG: work}), dg.DagsterRunStatus.FAILURE)
 
@@ -196,7 +197,7 @@ def test_a_parked_drop_is_shown_and_tried_again_when_a_person_says_so(
     monkeypatch.setattr(sensors, "FIRST_PAUSE_S", 0.0)
     store = Store(home)
     deliver(home, "bad")
-    drop = landing.drop_id_of("atelier", "bad")
+    drop = identity.drop_id_of("atelier", "bad")
     with pytest.raises(LookupError, match="has no drop"):
         drops.retry(store, dresses, drop)
     fail(instance, "bad", 5)
@@ -246,14 +247,14 @@ def test_without_room_a_drop_is_held_at_no_cost_and_goes_on_by_itself(
     class Usage(NamedTuple):
         free: int
 
-    room = {"free": sensors.FREE_BYTES + 1}
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(room["free"]))
+    free = {"bytes": SPARE_BYTES + 1}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free["bytes"]))
     deliver(home, "large")
     result = tick(dresses, instance, Store(home), "vendor_drop")
     assert isinstance(result, dg.SkipReason)
     assert "atelier/large: NO_SPACE: 256 MiB must be free" in str(result.skip_message)
     assert len(Store(home).drops.rows()) == 0
-    room["free"] += 100
+    free["bytes"] += 100
     assert asked(tick(dresses, instance, Store(home), "vendor_drop")) == ["large"]
 
 

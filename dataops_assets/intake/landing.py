@@ -1,30 +1,23 @@
-"""The landing folder: which deliveries lie there, whether they are complete, and which drop each one is.
+"""The landing folder: which deliveries lie there and what a look tells of each. Nothing here opens a picture or unpacks anything.
 
-Nothing here opens a picture or unpacks anything. Content is read where a manifest gives checksums, and where a name was delivered
-before with the same names and sizes inside.
+Whether a delivery is complete is told by `readiness.py`, which drop it is by `identity.py`.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import random
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, Any
+from typing import IO
 
-import pandas as pd
-
-from dataops_assets.intake import delivery_manifest, zips
 from dataops_assets.intake.bounds import CHUNK_BYTES, readable
-from dataops_assets.manifest import records
-from dataops_assets.spec import IntakeLimits, ProjectSpec
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 MARKERS = ("_COMPLETE", "_READY")
@@ -40,7 +33,6 @@ STRAYS = {
 }
 MAX_STRAYS = 100  # of one vendor, each with a row in the ledger; a thousand loose pictures are one mistake
 ITSELF = "(folder)"  # the name by which a vendor's own folder stands in the ledger
-SMALL_MANIFEST = 1 << 20  # as much is parsed at a look, some 5,000 files; a delivery with a larger one needs a marker, or rests
 UNFINISHED = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
 
 
@@ -54,25 +46,6 @@ class Delivery:
     path: Path
     is_archive: bool
     fault: str = ""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which drop a delivery is."""
-
-    drop_id: str
-    supersedes: str | None
-    is_redelivery: bool
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Whether a delivery is complete; if not, the reason code to wait for."""
-
-    is_ready: bool
-    reason: str = ""
-    bytes_read: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +102,7 @@ def _scan_vendor(entries: Iterable[os.DirEntry[str]], project: str, vendor: str,
     known: set[str] = set()
     strays = 0
     for entry in entries:
-        if entry.name.startswith(".") or entry.name.endswith(UNFINISHED) or entry.name in PASSED_OVER:
+        if is_passed_over(entry.name):
             continue
         fault = _fault(entry)
         name = text_of(entry.name)
@@ -148,6 +121,11 @@ def _scan_vendor(entries: Iterable[os.DirEntry[str]], project: str, vendor: str,
             landed.strays.append(delivery)
     if strays > MAX_STRAYS:
         landed.faults[f"{vendor}/ (more)"] = f"{strays - MAX_STRAYS} more that are no deliveries"
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a name is that of something unfinished, a marker, or what systems leave behind."""
+    return name.startswith(".") or name.endswith(UNFINISHED) or name in PASSED_OVER
 
 
 def _fault(entry: os.DirEntry[str]) -> str:
@@ -253,17 +231,10 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def drop_id_of(vendor: str, name: str, generation: int = 1) -> str:
-    """Our own slug for a delivery: `<vendor>-<16 hex of vendor and name>`, with `-r2` for the second content under a name."""
-    head = re.sub(r"[^a-z0-9]+", "-", vendor.lower()).strip("-")[:40] or "vendor"
-    digits = hashlib.sha256(f"{vendor}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return f"{head}-{digits}" + (f"-r{generation}" if generation > 1 else "")
-
-
 def content_sha256(delivery: Delivery) -> str:
     """Digest of a delivery's bytes: of the archive, or of each file's path and sha256. Links count by their target's name."""
     if delivery.is_archive:
-        return _sha256(delivery.path)
+        return sha256_of(delivery.path)
     files = []
     for entry in walk(delivery.path):
         name = readable(os.path.relpath(entry.path, delivery.path))[0]
@@ -271,7 +242,7 @@ def content_sha256(delivery: Delivery) -> str:
             continue
         is_file = entry.is_file(follow_symlinks=False)
         link = f"link:{os.readlink(entry.path)}" if entry.is_symlink() else "special"
-        files.append((name, _sha256(entry.path) if is_file else link))
+        files.append((name, sha256_of(entry.path) if is_file else link))
     return digest_of_files(files)
 
 
@@ -283,134 +254,18 @@ def digest_of_files(files: Iterable[tuple[str, str]]) -> str:
     return sha.hexdigest()
 
 
-def identify(delivery: Delivery, drops: pd.DataFrame) -> Identity:
-    """Which drop a delivery is, from the rows of the `drops` ledger of its project. Reads content where nothing else tells."""
-    mine = drops[(drops["vendor"] == delivery.vendor) & (drops["name"] == delivery.name)]
-    try:
-        seen = look(delivery)
-    except OSError:
-        seen = VANISHED
-    history = records(mine)
-    return identity(delivery, seen, history) or _told(delivery, seen, history)
-
-
-def _told(delivery: Delivery, seen: Look, history: Sequence[Mapping[str, Any]]) -> Identity:
-    told = identity(delivery, seen, history, content_sha256(delivery))
-    assert told is not None  # content tells in the end
-    return told
-
-
-def identity(delivery: Delivery, seen: Look, history: Sequence[Mapping[str, Any]], content: str | None = None) -> Identity | None:
-    """Which drop a delivery is, from the ledger's rows of its name; nothing where only its `content_sha256` could tell."""
-    if not history:
-        return Identity(drop_id_of(delivery.vendor, delivery.name), None, False, seen.fingerprint)
-    last = history[-1]
-    if last.get("reason") == "RETRY" and last["content_sha256"]:  # tried again is what was parked, and nothing put in its place
-        last = next(row for row in reversed(history) if row["status"] == "parked")
-    if last["fingerprint"] == seen.fingerprint or last["status"] == "held":
-        return Identity(last["drop_id"], last["supersedes"], False, seen.fingerprint)
-    is_other = not last["content_sha256"] or last.get("listing") not in (None, seen.listing)
-    if content is None and not is_other:
-        return None
-    if not is_other and content == last["content_sha256"]:
-        return Identity(last["drop_id"], None, True, seen.fingerprint)
-    generation = len({row["drop_id"] for row in history}) + 1
-    return Identity(f"{history[0]['drop_id']}-r{generation}", last["drop_id"], False, seen.fingerprint)  # ids once had 8 digits
-
-
-def readiness(
-    delivery: Delivery,
-    spec: ProjectSpec,
-    first_seen: tuple[str, float] | tuple[str, float, str] | None,
-    now: float,
-    seen: Look | None = None,
-    may_read: float = math.inf,
-) -> Readiness:
-    """Whether a delivery is complete: marked, as its manifest lists it, or unchanged for `settle_s` over two looks.
-
-    Checksums are compared where that reads no more than `may_read` bytes; else it has to rest.
-
-    Raises:
-        OSError: when it vanished or can't be read.
-    """
-    seen = seen or look(delivery)
-    has_rested = first_seen is not None and first_seen[0] == seen.fingerprint and now - first_seen[1] >= spec.sources.settle_s
-    if delivery.is_archive:
-        if has_rested or (first_seen is not None and first_seen[0] == seen.fingerprint):  # looked into once, as it is
-            return Readiness(has_rested, "" if has_rested else "INCOMPLETE")
-        read = _whole_zip_bytes(delivery.path, spec.sources.limits_for(delivery.vendor))
-        return Readiness(True, bytes_read=read) if read else Readiness(False, "INCOMPLETE")
-    vendor = spec.sources.vendor(delivery.vendor)
-    named = delivery_manifest.find(list(seen.files))
-    if named is None:
-        is_due = vendor is not None and vendor.manifest == "required" and delivery_manifest.ADDRESSES not in seen.files
-        if is_due and not seen.is_marked:
-            return Readiness(False, "MANIFEST_MISSING")
-        return Readiness(True) if seen.is_marked or has_rested else Readiness(False, "INCOMPLETE")
-    if seen.is_marked or has_rested:
-        return Readiness(True)
-    return _as_listed(delivery, named, spec, may_read)
-
-
-def _as_listed(delivery: Delivery, named: str, spec: ProjectSpec, may_read: float) -> Readiness:
-    """Whether every file is as the manifest says. A path in it is looked up among the files that lie there, and never followed."""
-    above = len(os.fspath(delivery.path)) + 1
-    there = {
-        entry.path[above:]: stat.st_size for entry in walk(delivery.path) if S_ISREG((stat := entry.stat(follow_symlinks=False)).st_mode)
-    }
-    if there.get(named, 0) > SMALL_MANIFEST:
-        return Readiness(False, "INCOMPLETE")
-    try:
-        data = b"".join(_pieces(delivery.path / named, SMALL_MANIFEST))
-        listed = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
-    except delivery_manifest.ManifestError:
-        return Readiness(False, "INCOMPLETE")  # perhaps half-copied; once it rests, the run says what is wrong with it
-    for row in listed:
-        size = there.get(row.path)
-        if size is None:
-            return Readiness(False, "MANIFEST_FILE_MISSING")
-        if row.bytes not in (None, size) or (row.sha256 is None and row.bytes is None):
-            return Readiness(False, "INCOMPLETE")  # half, or the manifest can't tell whole from half
-    summed = [row for row in listed if row.sha256 is not None]
-    read = sum(there[row.path] for row in summed)
-    if read > may_read:
-        return Readiness(False, "INCOMPLETE")
-    is_whole = all(_sha256(delivery.path / row.path, there[row.path]) == row.sha256 for row in summed)
-    return Readiness(True, bytes_read=read) if is_whole else Readiness(False, "INCOMPLETE", read)
-
-
-def find(landing: Path, project: str, drop_id: str, drops: pd.DataFrame) -> Delivery:
-    """The delivery that is a drop.
-
-    Raises:
-        LookupError: when landing holds it no longer, or another content has taken its name.
-    """
-    first = re.sub(r"-r\d+$", "", drop_id)
-    known = drops[drops["drop_id"].isin({first, drop_id})]
-    owners = set(zip(known["vendor"], known["name"], strict=True))  # they stay the owners, however ids are made
-    for delivery in list_deliveries(landing, project):
-        if (delivery.vendor, delivery.name) not in owners if owners else drop_id_of(delivery.vendor, delivery.name) != first:
-            continue
-        now = identify(delivery, drops).drop_id
-        if now != drop_id:
-            raise LookupError(
-                f"drop {drop_id}: {delivery.vendor}/{delivery.name} was delivered again with other content ({now}); "
-                "its released version stays in use"
-            )
-        return delivery
-    raise LookupError(f"drop {drop_id} no longer lies in {landing / project}; its released version stays in use")
-
-
 def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
     """Copy a folder or an archive into landing under its own name, whole or not at all.
 
     Raises:
-        ValueError: when it is neither.
+        ValueError: when it is neither, or its name says that it is unfinished.
     """
-    source = source.absolute()
+    source = Path(os.path.abspath(source))  # `..` has a name too
     is_archive = source.is_file() and source.name.lower().endswith(ARCHIVES)
     if source.is_symlink() or not (is_archive or source.is_dir()):
         raise ValueError(f"it is neither a folder nor an archive ({' '.join(ARCHIVES)})")
+    if is_passed_over(source.name):
+        raise ValueError(f"names that start with a dot or end in {' '.join(UNFINISHED)} are left alone in landing; rename it")
     target = landing / project / vendor / source.name
     given = Delivery(project, vendor, source.name, source, is_archive)
     placed = Delivery(project, vendor, text_of(source.name), target, is_archive)
@@ -435,14 +290,6 @@ def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
     return placed
 
 
-def _whole_zip_bytes(path: Path, limits: IntakeLimits) -> int:
-    """How much of a zip was read to see that it is whole; 0 when it isn't seen. A tar can't tell cheaply and must rest."""
-    if not path.name.lower().endswith(".zip"):
-        return 0
-    with open_plain(path) as file:
-        return zips.whole_bytes(file, os.fstat(file.fileno()).st_size, limits)
-
-
 def open_plain(path: Path | str) -> IO[bytes]:
     """A regular file. It may have become a link since it was listed, or a pipe on which an ordinary open waits for ever.
 
@@ -456,7 +303,7 @@ def open_plain(path: Path | str) -> IO[bytes]:
     return os.fdopen(handle, "rb", buffering=0)
 
 
-def _pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
+def pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
     """A file's first `size` bytes, by default as many as it has now: one that somebody goes on writing to has no end."""
     with open_plain(path) as file:
         left = os.fstat(file.fileno()).st_size if size is None else size
@@ -465,8 +312,14 @@ def _pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
             yield piece
 
 
-def _sha256(path: Path | str, size: int | None = None) -> str:
+def size_bytes(source: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    entries = walk(source) if source.is_dir() else ()
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in entries) or source.stat().st_size
+
+
+def sha256_of(path: Path | str, size: int | None = None) -> str:
     sha = hashlib.sha256()
-    for piece in _pieces(path, size):
+    for piece in pieces(path, size):
         sha.update(piece)
     return sha.hexdigest()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from dataops_assets.blobs import Blobs
-from dataops_assets.intake import landing, urls
+from dataops_assets.intake import landing, readiness, urls
 from dataops_assets.intake.delivery_manifest import ManifestError
 from dataops_assets.intake.journal import Journal
 from dataops_assets.intake.members import Member, Refused, TooLarge
@@ -579,7 +579,7 @@ def test_a_list_of_addresses_is_the_manifest_that_is_required(
     (tmp_path / "drop" / "urls.csv").write_text(f"url,path\nhttps://{HOST}/1,1.png\n")
     (tmp_path / "drop" / "own.png").write_bytes(b"listed nowhere")
     delivery = landing.Delivery("garments", "acme", "drop", tmp_path / "drop", False)
-    assert landing.readiness(delivery, spec, None, 0).reason == "INCOMPLETE"
+    assert readiness.of(delivery, spec, None, 0).reason == "INCOMPLETE"
     with monkeypatch.context() as here:
         here.setattr(raw_images, "_describe", lambda *_: None)
         receipt = raw_images.receive(delivery, "d", spec, Blobs(str(tmp_path / "store")), Journal(tmp_path / "store" / "journal"))

@@ -25,7 +25,7 @@ from dataops_assets.contracts import ISSUES
 from dataops_assets.drops import enter_drop
 from dataops_assets.flow import images
 from dataops_assets.home import Home
-from dataops_assets.intake.landing import drop_id_of
+from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
 from dataops_assets.reports import delivery, shown, status
