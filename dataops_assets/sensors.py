@@ -6,6 +6,7 @@ where people see it. A gate's no is an answer, not a failure: it isn't tried aga
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,7 @@ from dataops_assets.room import Room
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
-MAX_RUNS_A_TICK = 50
+MAX_RUNS_A_TICK = 50  # and in the queue: what comes later doesn't wait behind thousands
 MAX_ATTEMPTS = 5
 PARKED_A_TICK = 20  # each costs a look into its last run's log, up to 0.1 s
 FIRST_PAUSE_S = 30.0
@@ -194,30 +195,34 @@ def requests(
 ) -> list[dg.RunRequest]:
     """A request for each thing that no run works on and nobody else asked for.
 
-    What was never tried goes first, here and in the queue, then what failed least and longest ago. One whose runs keep failing waits,
-    and after five is parked; one that there is no room for is held and costs no attempt.
+    What was never tried goes first, here and in the queue, vendors in turn; then what failed least and longest ago. One whose runs keep
+    failing waits, and after five is parked; one that there is no room for is held and costs no attempt.
     """
     held = claims.Claims(store.home, spec.name, kind)
     works = {work_of(spec.name, item): item for item in found.ready}
     runs = runs_of(context.instance, works)
     room = Room(store)
-    due: list[tuple[int, float, str]] = []  # attempts so far, the last one's end, work
+    due: list[tuple[int, float, int, str]] = []  # attempts so far, the last one's end, which of its vendor's it is, work
     spent: list[Spent] = []
+    busy, turns = 0, Counter[str]()
     for work, item in works.items():
         records = runs.get(work, [])
         if any(record.dagster_run.status not in ENDED for record in records):
             held.renew(work, len(records), now)
             room.take(item.bytes or 0)
+            busy += 1
             continue
         tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
         ended = max((_end(record) for record in tried), default=0.0)
         if len(tried) >= MAX_ATTEMPTS:
             spent.append((work, tried))
         elif not tried or now - ended >= min(FIRST_PAUSE_S * 2 ** (len(tried) - 1), LONGEST_PAUSE_S):
-            due.append((len(tried), ended, work))
+            vendor = item.name.partition("/")[0]
+            turns[vendor] += 1
+            due.append((len(tried), ended, turns[vendor], work))
     wanted: list[dg.RunRequest] = []
-    for attempts, _, work in sorted(due, key=lambda one: one[:2]):
-        if len(wanted) == MAX_RUNS_A_TICK:
+    for attempts, _, _, work in sorted(due, key=lambda one: one[:3]):
+        if len(wanted) + busy >= MAX_RUNS_A_TICK:
             break
         item = works[work]
         lack = room.lack(item.bytes) if item.bytes is not None else ""
