@@ -19,12 +19,13 @@ class Disk:
 
     place: Path
     free: float
+    device: int = -1
 
     @classmethod
     def of(cls, place: Path) -> Disk:
         while not place.exists():
             place = place.parent
-        return cls(place, shutil.disk_usage(place).free)
+        return cls(place, shutil.disk_usage(place).free, place.stat().st_dev)
 
 
 class Room:
@@ -33,7 +34,7 @@ class Room:
     def __init__(self, store: Store) -> None:
         self._home = Disk.of(store.home.root)
         self._store = Disk.of(Path(store.blobs.root)) if store.blobs.is_local else Disk(store.home.root, math.inf)
-        if store.blobs.is_local and self._home.place.stat().st_dev == self._store.place.stat().st_dev:
+        if self._store.device == self._home.device:
             self._store = self._home
 
     def take(self, size: int) -> None:

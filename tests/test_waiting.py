@@ -393,6 +393,15 @@ class TestLeftLanding:
         drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
         assert self.asked(store, dresses) == []
 
+    def test_a_parked_one_is_tried_again_when_a_person_says_so(self, store: Store, dresses: ProjectSpec) -> None:
+        shutil.rmtree(deliver_and_enter(store, "parked", raw_images="pass"))
+        item = waiting.rescreens(store, dresses)[0]
+        drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
+        assert drops.retry(store, dresses, item.partition) == "atelier/parked"
+        again = waiting.rescreens(store, dresses)
+        assert [one.partition for one in again] == [item.partition]
+        assert again[0].since > item.since == 0  # what failed before doesn't count
+
     def test_one_that_is_corrected_waits_for_what_comes_of_the_correction(self, store: Store, dresses: ProjectSpec) -> None:
         folder = deliver_and_enter(store, "lot", raw_images="pass")
         first = identity.drop_id_of("atelier", "lot")
