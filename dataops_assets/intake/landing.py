@@ -296,11 +296,16 @@ def open_plain(path: Path | str) -> IO[bytes]:
     Raises:
         OSError: ELOOP for a link, ENXIO for what else is no regular file.
     """
+    return os.fdopen(open_handle(path), "rb", buffering=0)
+
+
+def open_handle(path: Path | str) -> int:
+    """The same as a descriptor, which costs less where a hundred thousand small files are read."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.ENXIO, "no regular file", os.fspath(path))
-    return os.fdopen(handle, "rb", buffering=0)
+    return handle
 
 
 def pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
