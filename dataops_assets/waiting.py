@@ -222,7 +222,8 @@ class _DropsLook:
             log.warning("%s can't be looked at", label, exc_info=not isinstance(error, OSError))
         self.found.looks[label] = first
         if self.is_settled or _has_rested(first, seen.fingerprint, self.now, self.spec):
-            self._hold(delivery, seen, past, "UNREADABLE")
+            reason, status = ("TOO_MANY_MEMBERS", "rejected") if isinstance(error, landing.TooMany) else ("UNREADABLE", "held")
+            self._hold(delivery, seen, past, reason, status)
 
     def _hold(self, delivery: landing.Delivery, seen: landing.Look, past: list[dict[str, Any]], reason: str, status: str = "held") -> None:
         """Enter why something waits, or can't be taken at all; what was taken under its name before stands as it is."""

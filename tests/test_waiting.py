@@ -149,6 +149,30 @@ def test_whatever_one_delivery_holds_the_others_go_on(store: Store, dresses: Pro
     assert names(waiting.drops(store, dresses, looks, 90.0)) == ["bad", "good"]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_one_with_millions_of_files_does_not_take_the_others_time(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(landing, "MOST_ENTRIES", 3)
+    deliver(store, "good")
+    many = deliver(store, "many")
+    for number in range(2):
+        if kind == "file":
+            (many / f"{number}.jpg").touch()
+        else:
+            (many / f"{number}").mkdir()
+    looks: waiting.Looks = {}
+    for at in (0.0, 60.0, 75.0):
+        found = waiting.drops(store, dresses, looks, at)
+        looks = found.looks
+        assert (names(found), found.held) == (["good"], {"atelier/many": "can't be read: more than 3 files and folders"})
+    rows = store.drops.rows()
+    assert list(zip(rows["name"], rows["status"], rows["reason"], strict=True)) == [("many", "rejected", "TOO_MANY_MEMBERS")]
+    shutil.rmtree(many)
+    deliver(store, "many")
+    assert names(waiting.drops(store, dresses, looks, 90.0)) == ["good", "many"]
+
+
 def test_what_is_no_delivery_is_said_and_entered_once_it_has_rested(store: Store, dresses: ProjectSpec) -> None:
     vendor = store.home.landing("dresses") / "atelier"
     vendor.mkdir(parents=True)

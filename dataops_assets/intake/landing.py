@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO
@@ -31,6 +32,7 @@ STRAYS = {
     "UNSUPPORTED_ARCHIVE": f"use a folder, or one of {' '.join(ARCHIVES)}",
     "LOOSE_FILE": "lies on its own; put it into a folder together with the others of its delivery",
 }
+MOST_ENTRIES = 500_000  # files and folders of one delivery, which take three seconds to look at
 MAX_STRAYS = 100  # of one vendor, each with a row in the ledger; a thousand loose pictures are one mistake
 ITSELF = "(folder)"  # the name by which a vendor's own folder stands in the ledger
 UNFINISHED = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
@@ -148,11 +150,23 @@ def text_of(name: str) -> str:
     return readable(name)[0]
 
 
+class TooMany(OSError):
+    """A folder holds more than anybody may deliver: to look at all of it would hold up everything else."""
+
+
 def walk(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    """Every entry below a folder that isn't a folder, in order of path; links are given, not followed."""
+    """Every entry below a folder that isn't a folder, in order of path; links are given, not followed.
+
+    Raises:
+        TooMany: when there are more than MOST_ENTRIES files and folders.
+    """
+    left = MOST_ENTRIES
     open_ = [iter(_entries(folder))]  # no recursion: folders may be nested deeper than Python's stack
     while open_:
         for entry in open_[-1]:
+            left -= 1
+            if left < 0:
+                raise TooMany(errno.EFBIG, f"more than {MOST_ENTRIES:,} files and folders", os.fspath(folder))
             if entry.is_dir(follow_symlinks=False):
                 open_.append(iter(_entries(entry.path)))
                 break
@@ -186,7 +200,7 @@ def look(delivery: Delivery) -> Look:
     """Look at a delivery once, reading no content.
 
     Raises:
-        OSError: when something in it vanished meanwhile or can't be listed.
+        OSError: when something in it vanished meanwhile, can't be listed, or is too much.
     """
     facts: list[tuple[str, os.stat_result, str]]
     if delivery.is_archive:
@@ -227,8 +241,9 @@ VANISHED = Look(_digest("vanished"), "", 0)  # somebody is at work in there, or 
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What lies directly in a folder, by name; of too many, one more than may be."""
     with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+        return sorted(islice(entries, MOST_ENTRIES + 1), key=lambda entry: entry.name)
 
 
 def content_sha256(delivery: Delivery) -> str:
