@@ -202,19 +202,33 @@ def look(delivery: Delivery) -> Look:
     Raises:
         OSError: when something in it vanished meanwhile, can't be listed, or is too much.
     """
-    facts: list[tuple[str, os.stat_result, str]]
-    if delivery.is_archive:
-        facts = [(delivery.path.name, delivery.path.lstat(), delivery.path.name)]
-    else:
-        above = len(os.fspath(delivery.path.parent)) + 1
-        facts = [(entry.path[above:], entry.stat(follow_symlinks=False), entry.name) for entry in walk(delivery.path)]
-    times = "".join(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\n" for path, stat, _ in facts)
     inside = len(delivery.path.name) + 1
-    sizes = "".join(f"{path}\0{stat.st_size}\n" for path, stat, _ in facts if path[inside:] not in MARKERS)
-    files = frozenset(path[inside:] for path, stat, name in facts if len(path) == inside + len(name) and S_ISREG(stat.st_mode))
-    marked = max((stat.st_ctime_ns for path, stat, _ in facts if path[inside:] in MARKERS and S_ISREG(stat.st_mode)), default=-1)
-    is_marked = marked >= 0 and all(stat.st_ctime_ns <= marked for _, stat, _ in facts)
-    return Look(_digest(times), _digest(sizes), sum(stat.st_size for _, stat, _ in facts), len(facts), files, is_marked)
+    times, sizes = hashlib.sha256(), hashlib.sha256()
+    files = set()
+    size = count = 0
+    marked = newest = -1
+    for path, stat, name in _facts(delivery):  # nothing is kept of each: there may be half a million
+        told = f"{path}\0{stat.st_size}".encode("utf-8", "surrogateescape")
+        times.update(b"%b\0%d\0%d\n" % (told, stat.st_mtime_ns, stat.st_ctime_ns))
+        size, count, newest = size + stat.st_size, count + 1, max(newest, stat.st_ctime_ns)
+        is_file = S_ISREG(stat.st_mode)
+        if path[inside:] not in MARKERS:
+            sizes.update(told + b"\n")
+        elif is_file:
+            marked = max(marked, stat.st_ctime_ns)
+        if is_file and len(path) == inside + len(name):
+            files.add(name)
+    return Look(_short(times), _short(sizes), size, count, frozenset(files), marked >= newest >= 0)
+
+
+def _facts(delivery: Delivery) -> Iterator[tuple[str, os.stat_result, str]]:
+    """Each file's path, beginning with the delivery's name, what the disk says of it, and its own name."""
+    if delivery.is_archive:
+        yield delivery.path.name, delivery.path.lstat(), delivery.path.name
+        return
+    above = len(os.fspath(delivery.path.parent)) + 1
+    for entry in walk(delivery.path):
+        yield entry.path[above:], entry.stat(follow_symlinks=False), entry.name
 
 
 def fingerprint(delivery: Delivery) -> str:
@@ -233,11 +247,13 @@ def listing(delivery: Delivery) -> str | None:
         return None
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+def _short(sha: hashlib._Hash) -> str:
+    return sha.hexdigest()[:16]
 
 
-VANISHED = Look(_digest("vanished"), "", 0)  # somebody is at work in there, or it can't be looked at: any other look differs
+VANISHED = Look(
+    _short(hashlib.sha256(b"vanished")), "", 0
+)  # somebody is at work in there, or it can't be looked at: any other look differs
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
