@@ -13,12 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import atomic, drops, gates, planning, runs, waiting
+from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
 from dataops_assets.flow import gating, images
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
+from dataops_assets.manifest import records
 from dataops_assets.reports import delivery as reports
 from dataops_assets.reports import screening
+from dataops_assets.room import Room
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -79,16 +81,21 @@ class Operations:
         if not is_slug(vendor):
             raise Refused(f"{vendor!r} can't be a vendor's folder name: use lower-case letters, digits, - and _.")
         try:
+            size = landing.size_bytes(path)
+            lack = Room(self.store).lack(size, at_home=size)
+            if lack:
+                raise ValueError(lack)
             delivery = landing.place(path, self.store.home.root / "landing", project, vendor)
         except (OSError, ValueError) as error:
             raise Refused(f"{path} can't be taken in: {error}") from error
         self._setup(spec, done)
         found = waiting.drops(self.store, spec, {}, time.time(), is_settled=True)
-        mine = [item for item in found.ready if item.name == f"{delivery.vendor}/{delivery.name}"]
+        name = f"{delivery.vendor}/{delivery.name}"
+        mine = [item for item in found.ready if item.name == name]
         for item in mine:
             self._drop(spec, item, done)
         if not mine:
-            done.notes.append(f"{vendor}/{delivery.name} was delivered before, with the same content: nothing to do.")
+            self._not_taken(spec, delivery, found.held.get(name), done)
         return done
 
     def run(self, project: str | None = None) -> Done:
@@ -253,14 +260,32 @@ class Operations:
         if waiting.setup(self.store, spec):
             done.add(f"{spec.name}: brief and guidelines", runs.run(self.instance, spec.name, "setup"))
 
+    def _not_taken(self, spec: ProjectSpec, delivery: landing.Delivery, held: str | None, done: Done) -> None:
+        """Why a delivery that lies in landing doesn't wait to be taken in."""
+        name = f"{delivery.vendor}/{delivery.name}"
+        rows = self.store.drops.rows()
+        rows = rows[(rows["project"] == spec.name) & (rows["vendor"] == delivery.vendor) & (rows["name"] == delivery.name)]
+        last = records(rows.tail(1))[0] if len(rows) else {}
+        if held is not None:
+            done.add(name, runs.Result(False, held))
+        elif last.get("status") == "parked":
+            again = f"mend what is wrong, then: dataops retry {spec.name} {last['drop_id']}"
+            done.add(name, runs.Result(False, f"parked, it isn't tried any more: {last['reason']}; {again}"))
+        else:
+            done.notes.append(f"{name} was delivered before, with the same content: nothing to do.")
+
     def _drop(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:
+        lack = Room(self.store).lack(item.bytes or 0)
+        if lack:
+            done.add(f"{item.name} ({item.partition})", runs.Result(False, lack))
+            return
         result = self._run(spec, "drop", item)
         stages = {"files": "raw_images", "screened": "cleaned_set", "images with variants": "augmented_set"}
         facts = {name: self._rows(asset, spec.name, item.partition) for name, asset in stages.items()}
         done.add(f"{item.name} ({item.partition})", result, **facts)
 
     def _tasks(self, spec: ProjectSpec, batch: str, done: Done) -> None:
-        result = runs.run(self.instance, spec.name, "tasks", batch)
+        result = self._run(spec, "tasks", waiting.Waiting(batch, "planned", batch))
         folder = self.store.home.requests(spec.name) / batch
         done.add(f"request {batch}", result, tasks=self._rows("label_tasks", spec.name, batch), folder=str(folder))
 
@@ -273,8 +298,11 @@ class Operations:
         done.add(f"labels of {item.partition}", result, **decisions)
 
     def _run(self, spec: ProjectSpec, job: str, item: waiting.Waiting) -> runs.Result:
-        tags = {"dataops/work": f"{spec.name}/{item.partition}/{item.fingerprint}", "dataops/name": item.name[:120]}
-        return runs.run(self.instance, spec.name, job, item.partition, tags=tags)
+        work = f"{spec.name}/{item.partition}/{item.fingerprint}"
+        tags = {"dataops/work": work, "dataops/name": item.name[:120]}
+        result = runs.run(self.instance, spec.name, job, item.partition, tags=tags)
+        claims.forget(self.store.home, spec.name, work)
+        return result
 
     def _rows(self, asset: str, project: str, partition: str) -> int:
         version = self.store.released(asset, project).get(partition)

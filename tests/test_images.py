@@ -11,7 +11,7 @@ from dataops_assets import gates, waiting
 from dataops_assets.flow import images
 from dataops_assets.imaging.decode import encode
 from dataops_assets.imaging.relevance import ReferencesError
-from dataops_assets.intake.landing import drop_id_of
+from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.spec import ENV_DEFS, ProjectSpec
 from dataops_assets.store import Store
 from tests.conftest import changed

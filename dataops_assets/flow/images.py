@@ -24,7 +24,7 @@ INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wa
 
 def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = quiet_steps) -> Manifest:
     """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
-    from dataops_assets.intake import landing
+    from dataops_assets.intake import identity, landing
     from dataops_assets.intake.journal import Journal
     from dataops_assets.stages import raw_images as stage
 
@@ -32,9 +32,9 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
         store.blobs.sweep()
         atomic.sweep(store.home.tmp)
         known = rows_of(store.drops.rows(), spec.name)
-        delivery = landing.find(store.home.root / "landing", spec.name, drop_id, known)
-        identity = landing.identify(delivery, known)
-        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{identity.fingerprint}.jsonl")
+        delivery = identity.find(store.home.root / "landing", spec.name, drop_id, known)
+        which = identity.identify(delivery, known)
+        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
         receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress)
         inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
         made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
@@ -48,8 +48,8 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             "reason": receipt.reason or None,
             "files_seen": receipt.files_seen,
             "bytes_seen": receipt.bytes_seen,
-            "supersedes": identity.supersedes,
-            "fingerprint": identity.fingerprint,
+            "supersedes": which.supersedes,
+            "fingerprint": which.fingerprint,
             "listing": landing.listing(delivery),
             "content_sha256": receipt.content_sha256,
         }

@@ -25,7 +25,7 @@ from dataops_assets.contracts import ISSUES
 from dataops_assets.drops import enter_drop
 from dataops_assets.flow import images
 from dataops_assets.home import Home
-from dataops_assets.intake.landing import drop_id_of
+from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
 from dataops_assets.reports import delivery, shown, status
@@ -357,7 +357,7 @@ class TestSafeToSend:
         desk.store.write(made)
         gates.enter(desk.store, made, gates.Verdict("pass"), run_id="", until=None)
         enter_drop(desk.store, {"project": "garments", "vendor": "acme", "drop_id": "acme-big", "name": "big", "status": "partial"})
-        start = time.process_time()
+        start = time.process_time()  # a busy machine is no failure
         delivery.write(desk.store, desk.spec, "acme-big")
         assert time.process_time() - start < 5
         assert len(desk.html("acme-big").encode()) < delivery.MAX_BYTES
