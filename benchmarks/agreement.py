@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,19 +23,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+from drops import PHOTOS, table
 
 from dataops_assets import manifest
 from dataops_assets.apart import Apart
 from dataops_assets.blobs import Blobs
-from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.contact_sheet import contact_sheet
 from dataops_assets.imaging.decode import MAX_PIXELS, Pixels, decode, encode
 from dataops_assets.imaging.duplicates import near_duplicates
 from dataops_assets.spec import Cleaning, PersonalData
 from dataops_assets.stages.cleaned_set import limits, screen
 
-REPO = Path(__file__).resolve().parents[1]
-PHOTOS = Path(os.environ.get("DATAOPS_SHARED", REPO.parent / "shared")) / "data" / "clothing"
+RARE = 0.01  # of good photos that a threshold may flag
 SHOWN = 40  # pictures a contact sheet
 QUALITY = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale")
 ISSUES = (*QUALITY, "exact_duplicates", "near_duplicates")
@@ -198,9 +196,7 @@ def ours(pictures: list[Picture], home: Path) -> pd.DataFrame:
     spec = Cleaning(personal_data=PersonalData(look_for=()))
     apart = Apart(Blobs(str(home)), "bench")
     shas = [apart.put(picture.data) for picture in pictures]
-    different = list(dict.fromkeys(shas))
-    raw = pd.DataFrame({"image_id": different, "sha256": different, "path": different, "drop_id": "d", "status": "accepted"})
-    raw = manifest.conform(raw, CONTRACTS["raw_images"])
+    raw = table(list(dict.fromkeys(shas)))
     frame = screen(raw, manifest.empty("cleaned_set"), spec, MAX_PIXELS, apart)
     grids = [bytes.fromhex(grid) for grid in frame["colour_grid"]]
     hashes = np.array([int(text, 16) for text in frame["phash"]], dtype=np.uint64)
@@ -259,17 +255,23 @@ def kappa(both: int, first: int, second: int, neither: int) -> str:
 
 def show_truth(pictures: list[Picture], left: pd.DataFrame, right: pd.DataFrame) -> None:
     done = np.array([picture.done for picture in pictures])
-    rows = []
-    for name in (*SPOILS, *COPIES):
-        issue = (SPOILS | COPIES)[name][1]
+    clean, thresholds = done == "", limits(Cleaning())
+    rows, tuned = [], []
+    for name, (_, issue) in (SPOILS | COPIES).items():
         at = done == name
         # a copy of the same pixels is a duplicate, whatever kind of duplicate it is called
         columns = [f"is_{issue}"] if name in SPOILS else ["is_exact_duplicates", "is_near_duplicates"]
         rows.append([name, issue, int(at.sum()), *(f"{frame.loc[at, columns].any(axis=1).mean():.2f}" for frame in (left, right))])
+        if name in SPOILS:
+            scores = left[f"{issue}_score"]
+            rare = scores[clean].quantile(RARE)
+            shares = [float((scores[at] < limit).mean()) for limit in (thresholds[issue], rare)]
+            tuned.append([name, thresholds[issue], *(f"{value:.2f}" for value in (shares[0], scores[clean].min(), rare, shares[1]))])
     show("Recall: what was done, and the share of it that is flagged", ["", "issue", "pictures", "ours", "CleanVision"], rows)
-    clean = done == ""
     alarms = [[issue, *(int(frame.loc[clean, f"is_{issue}"].astype(bool).sum()) for frame in (left, right))] for issue in ISSUES]
     show(f"Flags on the {clean.sum()} photos left as they are", ["", "ours", "CleanVision"], alarms)
+    head = ["", "threshold", "recall", "lowest score left as it was", f"{100 * RARE:.0f} % are below", "recall there"]
+    show("Our thresholds: could one be higher?", head, tuned)
 
 
 def draw(path: Path, issue: str, places: Any, pictures: list[Picture], left: pd.DataFrame, right: pd.DataFrame) -> None:
@@ -285,7 +287,8 @@ def draw(path: Path, issue: str, places: Any, pictures: list[Picture], left: pd.
         if issue == "near_duplicates" and one["twin"] >= 0:
             shown.append((pictures[one["twin"]].data, f"near {place}  {pictures[one['twin']].done}"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(contact_sheet(shown, columns=6, width_px=1200, max_bytes=600_000))
+    columns = min(6, len(shown))
+    path.write_bytes(contact_sheet(shown, columns, 200 * columns, max_bytes=600_000))
 
 
 def show(title: str, head: Row, rows: list[Row]) -> None:
