@@ -24,7 +24,7 @@ import numpy as np
 
 from dataops_assets.imaging.decode import decode, encode, shrink
 from dataops_assets.imaging.duplicates import calc_colour_grid, calc_phash, find_leaders, near_duplicates
-from dataops_assets.imaging.measures import calc_gray
+from dataops_assets.imaging.view import calc_gray
 
 WORKING_SIDE_PX = 256
 SECONDS = 60

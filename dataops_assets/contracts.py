@@ -47,7 +47,8 @@ class Contract:
         return pa.schema([pa.field(name, ARROW[kind]) for name, kind in self.columns.items()])
 
 
-QUALITY_ISSUES = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale")
+COMPOSITION_ISSUES = ("blocky", "bordered", "collage", "screenshot", "overlaid_text")
+QUALITY_ISSUES = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale", *COMPOSITION_ISSUES)
 RELEVANCE_ISSUES = ("irrelevant", "outlier", "mislabelled")
 ISSUES = (*QUALITY_ISSUES, *RELEVANCE_ISSUES)
 _BOX: dict[str, Type] = {"object_id": "string", "x": "float64", "y": "float64", "w": "float64", "h": "float64"}

@@ -29,7 +29,8 @@ Money = Annotated[float, Field(ge=0)]
 Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
 FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 Issue = Literal[
-    "dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale", "irrelevant", "outlier", "mislabelled"
+    "dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale",
+    "blocky", "bordered", "collage", "screenshot", "overlaid_text", "irrelevant", "outlier", "mislabelled",
 ]  # fmt: skip
 ENV_DEFS = "DATAOPS_DEFS"
 COMPONENT_TYPE = "dataops_assets.project.LabelingProject"
@@ -191,10 +192,10 @@ class Cleaning(Section):
     """What counts as a usable picture. Scores lie in [0, 1], 1 is good; below the threshold is an issue."""
 
     thresholds: dict[Issue, Share] = Field(
-        default_factory=dict, description="Score below which an issue is raised; see imaging/measures.py for defaults."
+        default_factory=dict, description="Score below which an issue is raised; see docs/screening.md for defaults."
     )
     reject: tuple[Issue, ...] = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio")
-    review: tuple[Issue, ...] = ("odd_size",)
+    review: tuple[Issue, ...] = ("odd_size", "bordered", "collage", "screenshot")
     near_duplicate_bits: int = Field(7, ge=0, le=16, description="Hamming distance of 64-bit hashes that still counts.")
     near_duplicate_turns: bool = Field(False, description="Mirrored and turned copies count too; the search takes eight times as long.")
     personal_data: PersonalData = PersonalData()

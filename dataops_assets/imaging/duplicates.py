@@ -21,7 +21,7 @@ Pairs = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 FREQUENCIES = 8
 NO_WAVE = 0.001  # of 255: an even picture has up to 0.00003 by rounding
 GRID = 4
-GRID_SAMPLES_PX = 64
+GRID_SAMPLES_PX = 48
 COLOUR_STEPS = 20  # of 255 in a* or b*; a warm filter moves a cell by 12, another colour of the same dress by 60 and more
 # What mirroring left-right, top-down and both does to a hash: it changes the sign of odd frequencies across, down, of either.
 MIRRORS = np.array([0, 0x5555555555555555, 0x00FF00FF00FF00FF, 0x55AA55AA55AA55AA], dtype=np.uint64)

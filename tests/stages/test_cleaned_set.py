@@ -26,9 +26,10 @@ PIXELS = 50_000_000
 
 
 def photo(seed: int, width: int = 240, height: int = 320) -> Image.Image:
-    """Coloured patches with sharp edges and some grain."""
+    """Slanted patches of colour with sharp edges and some grain."""
     rng = np.random.default_rng(seed)
-    patches = Image.fromarray(rng.integers(0, 256, (8, 6, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+    patches = Image.fromarray(rng.integers(0, 256, (8, 6, 3), dtype=np.uint8)).resize((2 * width, 2 * height), Image.Resampling.NEAREST)
+    patches = patches.rotate(20).crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
     grain = rng.normal(0, 8, (height, width, 3))
     return Image.fromarray(np.clip(np.asarray(patches) + grain, 0, 255).astype(np.uint8))
 
