@@ -32,7 +32,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import simplejpeg
-from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 from drops import CUT_BYTES, ENLARGED, PHOTOS, Drop, cut, drop_of, enlarge, read_photos, spread, table
 from PIL import Image, ImageCms, ImageOps  # noqa: F401  # what workers import is there before they are forked
 
@@ -49,6 +48,7 @@ from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.imaging.personal_data.metadata import metadata
 from dataops_assets.imaging.personal_data.plates import plates
 from dataops_assets.imaging.screening import Measured
+from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 from dataops_assets.spec import Cleaning, PersonalData, Relevance
 from dataops_assets.stages.cleaned_set import screen
 
@@ -281,8 +281,8 @@ def take_steps(reads: Sequence[Callable[[], bytes]], model: Model) -> dict[str, 
     files = take("read from the store", lambda read: read(), reads)
     decoded = take("decode small", partial(decode, enough_px=WORKING_SIDE_PX), files)
     views = take("working view", View.of, decoded)
-    take("all scores", measures.calc_scores, [views])
-    take("  of these, composition", composition.calc_scores, [views])
+    take("all scores", measures.calc_scores, views)
+    take("  of these, composition", composition.calc_scores, views)
     take("hash", lambda view: calc_phash(view.half), views)
     take("colour grid", lambda view: calc_colour_grid(view.samples), views)
     pixels = take("decode in full", lambda data: decode(data).pixels, files)
