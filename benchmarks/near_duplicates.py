@@ -22,11 +22,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dataops_assets.imaging.decode import decode, encode, shrink
+from dataops_assets.imaging.decode import Decoded, decode, encode
 from dataops_assets.imaging.duplicates import calc_colour_grid, calc_phash, find_leaders, near_duplicates
-from dataops_assets.imaging.view import calc_gray
+from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 
-WORKING_SIDE_PX = 256
 SECONDS = 60
 MILLION = 1_000_000
 CASES = ["leaders", "with colours", "equal clump", "near clump", "all near", "new 1000", "new 10000", "new 100000", "turned"]
@@ -122,11 +121,11 @@ def measure_accuracy(folder: Path, edited_photos: int, oracle: str | None) -> No
             pixels = decode(path.read_bytes()).pixels
             for place, make in enumerate(EDITS.values() if number % every == 0 else [EDITS["as is"]]):
                 data = make(pixels)
-                small = shrink(decode(data).pixels, WORKING_SIDE_PX)
+                view = View.of(decode(data, enough_px=WORKING_SIDE_PX))
                 photos.append(number)
                 edits.append(place)
-                hashes.append(calc_phash(calc_gray(small)))
-                grids.append(calc_colour_grid(small))
+                hashes.append(calc_phash(view.half))
+                grids.append(calc_colour_grid(view.samples))
                 if oracle:
                     (Path(kept) / f"{len(hashes):08}.jpg").write_bytes(data)
         if oracle:
@@ -224,9 +223,8 @@ def child(name: str, count: int) -> dict[str, Any]:
 
 def hashing() -> dict[str, Any]:
     """Microseconds a picture, without its decoding."""
-    pixels = np.random.default_rng(0).integers(0, 256, (256, 187, 3), dtype=np.uint8)
-    gray = calc_gray(pixels)
-    calls: dict[str, Callable[[], Any]] = {"hash": lambda: calc_phash(gray), "colour grid": lambda: calc_colour_grid(pixels)}
+    view = View.of(Decoded(np.random.default_rng(0).integers(0, 256, (267, 200, 3), dtype=np.uint8)))
+    calls: dict[str, Callable[[], Any]] = {"hash": lambda: calc_phash(view.half), "colour grid": lambda: calc_colour_grid(view.samples)}
     return {name: np.median([timed(call) for _ in range(2000)]) * 1e6 for name, call in calls.items()}
 
 
@@ -238,7 +236,7 @@ def timed(call: Callable[[], Any]) -> float:
 
 def measure_speed() -> None:
     took = child("hashing", 0)
-    print(f"Of a picture of 256 x 187 px, the hash takes {took['hash']:.0f} us, the colour grid {took['colour grid']:.0f} us")
+    print(f"Of the view of a photo, the hash takes {took['hash']:.0f} us, the colour grid {took['colour grid']:.0f} us")
     cases = [("pairs", MILLION // 100), ("pairs", MILLION // 10), ("pairs", MILLION), *((name, MILLION) for name in CASES)]
     rows = []
     for name, count in cases:
