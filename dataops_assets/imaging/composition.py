@@ -18,7 +18,7 @@ THRESHOLDS: dict[str, float] = {
     "blocky": 0.6,  # saved at a JPEG quality of about 15 or less, or blocks of such a quality can be seen
     "bordered": 0.96,  # bars of 3 % above and below
     "collage": 0.25,
-    "screenshot": 0.85,
+    "screenshot": 0.8,
     "overlaid_text": 0.5,
 }
 SMALLEST_PX = 32  # of the half view; below, there is no telling
