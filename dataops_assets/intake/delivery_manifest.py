@@ -151,6 +151,7 @@ def read_row(row: dict[str, Any], number: int) -> Listed:
     path = row.get("path")
     if not isinstance(path, str) or not path:
         raise ManifestError("MANIFEST_SCHEMA", f"entry {number} has no path")
+    path = path.removeprefix("./")  # as the names in archives
     if not is_text(path):
         raise ManifestError("MANIFEST_SCHEMA", f"entry {number} has a path that is no valid text")
     if not is_safe_path(path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dataops_assets import claims
 from dataops_assets.manifest import records
+from dataops_assets.reports.reasons import REASONS
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
 
@@ -16,7 +18,9 @@ STAGES = (
     "vendor_feedback", "approved_labels", "training_export", "model_feedback", "investigation",
 )  # fmt: skip
 DROP_STAGES = ("raw_images", "cleaned_set", "augmented_set")
+DROP_STATUSES = ("accepted", "partial", "held", "rejected", "parked")
 REPLACED = "replaced"
+SHOWN = 50  # lines of a kind; what is newest tells most
 
 
 @dataclass(frozen=True)
@@ -37,38 +41,74 @@ class Status:
         return dict(vars(self))
 
     def lines(self) -> list[str]:
-        shown = [f"{self.project}: spent or committed {self.spent:,.2f} of {self.budget:,.2f} {self.currency}"]
-        shown += [
+        return [
+            f"{self.project}: spent or committed {self.spent:,.2f} of {self.budget:,.2f} {self.currency}",
+            *self._some("parked", self._parked()),
+            *(
+                f"  {row['stage']:<16} {row['released']:>4} released {row['rows']:>8,} rows"
+                + (f"  {row['held']} held back" if row["held"] else "")
+                for row in self.stages
+                if row["partitions"]
+            ),
+            *self._some("drops", [self._drop(row) for row in self.drops]),
+            *self._told(),
+            *self._some("gates", [f"  {row['outcome'].upper()} {row['asset']} {row['partition']}: {row['why']}" for row in self.held]),
+            *self._wanted(),
+        ]
+
+    def _some(self, what: str, lines: list[str]) -> list[str]:
+        """The last of many lines, and how many there are."""
+        more = len(lines) - SHOWN
+        told = [f"  {more:,} more {what} before these; all of them: dataops status {self.project} --json"] if more > 0 else []
+        return told + lines[-SHOWN:]
+
+    def _parked(self) -> list[str]:
+        drops = [
             f"  PARKED {row['drop_id']} ({row['vendor']}/{row['name']}): {row['reason']}\n"
             f"    It isn't tried any more. Mend what is wrong, then: dataops retry {self.project} {row['drop_id']}"
             for row in self.drops
             if row["status"] == "parked"
         ]
-        shown += [
+        return drops + [
             f"  PARKED {row['kind']} of {row['partition']}: {row['why']}\n"
             f"    It isn't tried any more until it changes. Mend what is wrong, then: dataops run {self.project}"
             for row in self.parked
         ]
-        shown += [
-            f"  {row['stage']:<16} {row['released']:>4} released {row['rows']:>8,} rows"
-            + (f"  {row['held']} held back" if row["held"] else "")
-            for row in self.stages
-            if row["partitions"]
-        ]
-        shown += [
+
+    def _drop(self, row: dict[str, Any]) -> str:
+        return (
             f"  drop {row['drop_id']} ({row['vendor']}/{row['name']}): {row['status']}"
             + (f", {row['reason']}" if row["reason"] and row["status"] != "parked" else "")
             + (f", replaces {row['supersedes']}" if row["supersedes"] else "")
             + (f", replaced by {row['superseded_by']}" if row["superseded_by"] else "")
             + (f", delivered again as {row['again']} ({row['again_is']})" if row["again"] else "")
+        )
+
+    def _told(self) -> list[str]:
+        """What arrived in a line, and what each vendor should hear about what is not taken; its reports tell of each file."""
+        if not self.drops:
+            return []
+        tally = Counter(row["status"] for row in self.drops)
+        listed = ", ".join(f"{tally[status]:,} {status}" for status in DROP_STATUSES if tally[status])
+        shown = [f"  {len(self.drops):,} drops: {listed}; what to send the vendors is in reports/{self.project}/deliveries/"]
+        to_tell = Counter(
+            (row["vendor"], code)
             for row in self.drops
-        ]
-        shown += [f"  {row['outcome'].upper()} {row['asset']} {row['partition']}: {row['why']}" for row in self.held]
-        short = [row for row in self.classes if row["missing"]]
-        if short and any(row["have"] for row in self.classes):
-            listed = ", ".join(f"{row['missing']} {row['attribute']} {row['value']}" for row in short[:12])
-            shown.append(f"  still wanted by the brief: {listed}" + (f" and {len(short) - 12} more" if len(short) > 12 else ""))
+            if row["status"] in ("held", "rejected") and not (row["superseded_by"] or row["again"])
+            for code in (row["reason"] or "").split("|")
+            if code in REASONS
+        )
+        for (vendor, code), count in sorted(to_tell.items()):
+            reason = REASONS[code]
+            shown.append(f"  tell {vendor}: {count:,} drop{'s' if count > 1 else ''} {code}. {reason.means} {reason.do}")
         return shown
+
+    def _wanted(self) -> list[str]:
+        short = [row for row in self.classes if row["missing"]]
+        if not short or not any(row["have"] for row in self.classes):
+            return []
+        listed = ", ".join(f"{row['missing']} {row['attribute']} {row['value']}" for row in short[:12])
+        return [f"  still wanted by the brief: {listed}" + (f" and {len(short) - 12} more" if len(short) > 12 else "")]
 
 
 def of(store: Store, spec: ProjectSpec) -> Status:

@@ -52,3 +52,15 @@ def test_a_list_at_the_limit_is_read_whatever_its_names_hold() -> None:
     assert len(delivery_manifest.parse("manifest.json", b'{"files": [' + rows + b"]}", limit=10).files) == 10
     told = delivery_manifest.parse("manifest.csv", b"\npath,price\n\na.jpg,\nb.jpg,2\n", limit=2)
     assert told.files == (Listed("a.jpg"), Listed("b.jpg", price=2.0))
+
+
+def test_a_name_from_here_on_is_the_same_name() -> None:
+    assert delivery_manifest.parse("manifest.csv", b"path\n./a/b.jpg\n").files == (Listed("a/b.jpg"),)
+    for text, code in (
+        (b"path\n./a.jpg\na.jpg\n", "MANIFEST_SCHEMA"),
+        (b"path\n./../a.jpg\n", "UNSAFE_PATH"),
+        (b"path\n././a\n", "UNSAFE_PATH"),
+    ):
+        with pytest.raises(ManifestError) as caught:
+            delivery_manifest.parse("manifest.csv", text)
+        assert caught.value.code == code
