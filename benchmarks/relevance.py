@@ -1,6 +1,7 @@
-"""How well relevance is judged, and what it costs: python benchmarks/relevance.py CLASSES [FOREIGN ...] [--rows N]
+"""How well relevance is judged, and what it costs: python benchmarks/relevance.py [CLASSES [FOREIGN ...]] [--rows N]
 
-CLASSES holds a folder of JPEGs a class; FOREIGN are folders of any pictures that show none of them. Charts, screens and
+CLASSES holds a folder of JPEGs a class; FOREIGN are folders of any pictures that show none of them. By default both are those of the
+shared test data; where it is absent this says so and ends. Charts, screens and
 textures are drawn. The built-in model stands beside a colour histogram (HSV, 8 x 4 x 4 bins), judged by the same functions.
 Figures are means over seeds; references are drawn at random and never judged themselves. `recall` is the share of foreign
 pictures found at the threshold that sends 5 % of good ones to review; `at .05` is what the score's own threshold gives:
@@ -25,6 +26,7 @@ from dataops_assets.imaging.decode import Pixels, decode
 from dataops_assets.imaging.embedding import Embedder, built_in
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, refer, score
 
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SEEDS = 10
 SMALLEST_PX = 100
 REFERENCES = (5, 10, 20)
@@ -41,6 +43,8 @@ print(f"{peak()} MB, of which {before} MB before the model")
 
 def main() -> None:
     arguments = parsed()
+    if not arguments.classes.is_dir():
+        sys.exit(f"no pictures at {arguments.classes}: name a folder with a folder of JPEGs a class")
     cv2.setNumThreads(1)
     labels, photos = [], []
     for path in sorted(arguments.classes.glob("*/*.jpg")):
@@ -239,8 +243,8 @@ def texture(seed: int) -> Pixels:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("classes", type=Path)
-    parser.add_argument("foreign", type=Path, nargs="*")
+    parser.add_argument("classes", type=Path, nargs="?", default=SHARED / "clothing")
+    parser.add_argument("foreign", type=Path, nargs="*", default=[SHARED / name for name in ("pii", "near_duplicates", "images_hostile")])
     parser.add_argument("--rows", type=int, default=20_000, help="size of the drop whose cost is measured")
     return parser.parse_args()
 

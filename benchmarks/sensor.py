@@ -20,7 +20,7 @@ from deltalake import write_deltalake
 from dataops_assets import assets, manifest, runs, sensors, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.home import Home
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity, landing
 from dataops_assets.spec import ProjectSpec, defs_root, load_project
 from dataops_assets.store import Store, now
 
@@ -42,7 +42,7 @@ def enter(store: Store, deliveries: list[landing.Delivery]) -> None:
     """The ledgers as many runs would have left them: written at once, so their chains hold no hashes."""
     drops, gates = [], []
     for given in deliveries:
-        drop, seen = landing.drop_id_of(given.vendor, given.name), landing.look(given)
+        drop, seen = identity.drop_id_of(given.vendor, given.name), landing.look(given)
         place = {"project": given.project, "drop_id": drop, "vendor": given.vendor, "name": given.name, "received_at": now()}
         drops.append({**place, "status": "accepted", "fingerprint": seen.fingerprint, "listing": seen.listing, "content_sha256": "0" * 64})
         gates += [

@@ -43,7 +43,7 @@ class Apart(Blobs):
         except FileNotFoundError:
             place = self._place(sha256)
             if place is None:
-                if self.fs.exists(self.apart(sha256) + PURGED):
+                if self.fs.glob(self._anywhere(sha256) + PURGED):
                     raise BlobPurged(f"blob {sha256} was deleted: its retention period has passed") from None
                 raise
             file: IO[bytes] = self.fs.open(place, "rb")
@@ -75,6 +75,7 @@ class Apart(Blobs):
         if self._place(sha256) is None:
             if self.is_local:
                 atomic.write(self.apart(sha256), data, self.tmp)
+                os.chmod(self.apart(sha256), 0o400)
             else:
                 self.fs.pipe_file(self.apart(sha256), data)
         return sha256
@@ -90,9 +91,10 @@ class Apart(Blobs):
         return gone
 
     def purged(self) -> set[str]:
-        """What was deleted because its retention period had passed."""
-        marks = self.fs.glob(f"{self.root}/apart/{self.project}/*/*/*{PURGED}")
-        return {str(path).rsplit("/", 1)[1].removesuffix(PURGED) for path in marks}
+        """What was deleted because a project's retention period had passed, and was not delivered again since."""
+        marks = self.fs.glob(f"{self.root}/apart/*/*/*/*{PURGED}")
+        names = {str(path).rsplit("/", 1)[1].removesuffix(PURGED) for path in marks}
+        return {name for name in names if not self.has(name)}
 
     def _held(self) -> Iterator[tuple[str, float]]:
         found = self.fs.find(f"{self.root}/apart/{self.project}", detail=True)
@@ -105,5 +107,9 @@ class Apart(Blobs):
         """Where it lies apart: with this project, or with another that set it apart."""
         if self.fs.exists(self.apart(sha256)):
             return self.apart(sha256)
-        others = self.fs.glob(f"{self.root}/apart/*/{sha256[:2]}/{sha256[2:4]}/{sha256}")
+        others = self.fs.glob(self._anywhere(sha256))
         return str(others[0]) if others else None
+
+    def _anywhere(self, sha256: str) -> str:
+        """A pattern for where it lies apart, whichever project set it apart."""
+        return f"{self.root}/apart/*/{sha256[:2]}/{sha256[2:4]}/{sha256}"

@@ -55,10 +55,10 @@ def create(path: str, mode: int = 0o644) -> int:
 
 def write_all(descriptor: int, data: bytes, path: str) -> None:
     """Write all of it, or raise an OSError that names the file: the system's own doesn't say which disk is full."""
-    rest = memoryview(data)
     try:
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        written = os.write(descriptor, data)  # all of it, as a rule
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
 
@@ -68,7 +68,11 @@ def rename(temporary: str, path: str) -> None:
     try:
         os.replace(temporary, path)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        folder = os.path.dirname(path)
+        try:
+            os.mkdir(folder)  # as a rule the one above is there; makedirs costs five times as much
+        except OSError:
+            os.makedirs(folder, exist_ok=True)
         os.replace(temporary, path)
 
 

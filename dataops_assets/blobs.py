@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dataops_assets import atomic
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
 BATCH_FILES = 512
 BATCH_BYTES = 64 << 20
 
@@ -35,7 +36,7 @@ class Blobs:
         self.is_local = isinstance(self.fs, LocalFileSystem)
 
     def path(self, sha256: str) -> str:
-        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        if not SHA256.fullmatch(sha256):
             raise ValueError(f"not a sha256: {sha256!r}")
         return f"{self.root}/blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 

@@ -1,6 +1,6 @@
-"""What the sensors of one home tell each other through small files in scratch: who looks now, what was asked for, what hasn't settled.
+"""What the sensors of one home tell each other through small files in scratch: who looks now, what was asked for, what is given up.
 
-Losing these files costs a rest of `settle_s`, nothing else: what is done is told by the ledgers.
+Losing these files costs a rest of `settle_s`, nothing else: what is done is told by the ledgers, what failed by Dagster's runs.
 """
 
 from __future__ import annotations
@@ -75,6 +75,39 @@ class Claims:
 
     def _path(self, work: str) -> Path:
         return self.folder / hashlib.sha256(work.encode()).hexdigest()[:32]
+
+
+def parked(home: Home, project: str, kind: str) -> dict[str, dict[str, Any]]:
+    """Work of a kind whose runs failed too often, deliveries apart: `kind, partition, name, why, attempts, error` by its tag."""
+    return {work: told for work, told in read(_parked(home, project, kind)).items() if isinstance(told, dict)}
+
+
+def all_parked(home: Home, project: str) -> list[dict[str, Any]]:
+    """The same of every kind."""
+    kinds = sorted(path.name.split(".")[1] for path in (home.scratch / "parked").glob(f"{project}.*.json"))
+    return [told for kind in kinds for _, told in sorted(parked(home, project, kind).items())]
+
+
+def park(home: Home, project: str, kind: str, works: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep what is parked now, in place of what was."""
+    path = _parked(home, project, kind)
+    if works:
+        write(path, works, home.tmp)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def forget(home: Home, project: str, work: str) -> None:
+    """Take work off the lists of what is parked: it was tried after all. If it failed again, the next look puts it back."""
+    for path in (home.scratch / "parked").glob(f"{project}.*.json"):
+        kind = path.name.split(".")[1]
+        left = parked(home, project, kind)
+        if left.pop(work, None) is not None:
+            park(home, project, kind, left)
+
+
+def _parked(home: Home, project: str, kind: str) -> Path:
+    return home.scratch / "parked" / f"{project}.{kind}.json"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity, landing
+from dataops_assets.intake.identity import Identity
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -39,11 +40,11 @@ def enter_drops(store: Store, rows: Sequence[Mapping[str, Any]], run_id: str = "
     store.drops.append(build)
 
 
-def held(spec: ProjectSpec, delivery: landing.Delivery, identity: landing.Identity, reason: str) -> dict[str, Any]:
+def held(spec: ProjectSpec, delivery: landing.Delivery, which: Identity, reason: str) -> dict[str, Any]:
     """The row of a delivery that isn't complete yet; it stands once for each reason: a copy in progress must not fill the ledger."""
     return {
-        "project": spec.name, "vendor": delivery.vendor, "drop_id": identity.drop_id, "name": delivery.name, "status": "held",
-        "reason": reason, "supersedes": identity.supersedes, "fingerprint": None, "content_sha256": None, "attempt": 0,
+        "project": spec.name, "vendor": delivery.vendor, "drop_id": which.drop_id, "name": delivery.name, "status": "held",
+        "reason": reason, "supersedes": which.supersedes, "fingerprint": None, "content_sha256": None, "attempt": 0,
     }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
     """Have a parked drop tried again; its attempts start over. Returns what to call it.
 
     Raises:
-        LookupError: when there is no such drop, it isn't parked, or it no longer lies in landing as it was.
+        LookupError: when there is no such drop, it isn't parked, or it was never taken and no longer lies in landing as it was.
     """
     rows = store.drops.rows()
     rows = rows[rows["project"] == spec.name]
@@ -81,10 +82,17 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
     last = mine[0]
     if last["status"] != "parked":
         raise LookupError(f"Drop {drop_id} is not parked but {last['status']}: there is nothing to try again.")
-    landing.find(store.home.root / "landing", spec.name, drop_id, rows)
+    if drop_id not in store.released("raw_images", spec.name):  # what comes after that doesn't need landing
+        identity.find(store.home.root / "landing", spec.name, drop_id, rows)
     row = {name: value for name, value in last.items() if name not in OF_ONE_ROW}
     enter_drop(store, row | {"status": "held", "reason": RETRY, "fingerprint": None, "listing": None, "attempt": 0})
     return f"{last['vendor']}/{last['name']}"
+
+
+def retried(ledger: pd.DataFrame) -> dict[str, float]:
+    """Drop -> when a person last had it tried again, UNIX seconds: runs before don't count as attempts."""
+    again = ledger[ledger["reason"] == RETRY]
+    return {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
 
 
 def stands(past: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> bool:

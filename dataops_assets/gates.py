@@ -21,7 +21,7 @@ import pandas as pd
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
-from dataops_assets.reports import delivery, pages, panels, screening
+from dataops_assets.reports import delivery, pages, panels, pictures, screened, screening
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -315,7 +315,7 @@ def evaluations(
         parts: dict[str, Any] = {**common, "failed_rows": sum(f.failed_rows for f in findings)}
         parts["expectations"] = panels.Table([_line(finding) for finding in findings])
         for finding in (f for f in findings if f.outcome != "pass"):
-            parts |= _evidence(store, asset, verdict.frame, finding)
+            parts |= _evidence(store, spec, asset, verdict.frame, finding)
         result.append(
             dg.AssetCheckEvaluation(
                 asset_key=key,
@@ -354,14 +354,18 @@ def _line(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _evidence(store: Store, asset: str, frame: pd.DataFrame, finding: Finding) -> dict[str, Any]:
+def _evidence(store: Store, spec: ProjectSpec, asset: str, frame: pd.DataFrame, finding: Finding) -> dict[str, Any]:
     """The rows an expectation found wanting, and their pictures."""
     rows = frame.iloc[[row for row in finding.rows if row < len(frame)]]
     if rows.empty:
         return {}
     columns = [*CONTRACTS[asset].key, *(name for name in ("status", "reason", "label", "split", "gold_lower") if name in rows)]
     parts: dict[str, Any] = {f"{finding.name}: rows": panels.table_of(rows[columns].head(SHOWN_ROWS))}
-    sheet = panels.sheet(store.blobs, rows.head(SHOWN_PICTURES), is_screened=asset not in ("raw_images", "cleaned_set"))
+    shown = rows.head(SHOWN_PICTURES)
+    if asset == "cleaned_set":
+        sheet = screened.evidence(shown, pictures.drawn(store, spec, shown))
+    else:
+        sheet = panels.sheet(store.blobs, shown, is_screened=asset != "raw_images")
     return parts | ({f"{finding.name}: pictures": sheet} if sheet else {})
 
 

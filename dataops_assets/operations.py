@@ -13,11 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import atomic, drops, gates, planning, runs, waiting
+from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
 from dataops_assets.flow import gating, images
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
+from dataops_assets.manifest import records
 from dataops_assets.reports import delivery as reports
+from dataops_assets.reports import screening
+from dataops_assets.room import Room
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -78,16 +81,21 @@ class Operations:
         if not is_slug(vendor):
             raise Refused(f"{vendor!r} can't be a vendor's folder name: use lower-case letters, digits, - and _.")
         try:
+            size = landing.size_bytes(path)
+            lack = Room(self.store).lack(size, at_home=size)
+            if lack:
+                raise ValueError(lack)
             delivery = landing.place(path, self.store.home.root / "landing", project, vendor)
         except (OSError, ValueError) as error:
             raise Refused(f"{path} can't be taken in: {error}") from error
         self._setup(spec, done)
         found = waiting.drops(self.store, spec, {}, time.time(), is_settled=True)
-        mine = [item for item in found.ready if item.name == f"{delivery.vendor}/{delivery.name}"]
+        name = f"{delivery.vendor}/{delivery.name}"
+        mine = [item for item in found.ready if item.name == name]
         for item in mine:
             self._drop(spec, item, done)
         if not mine:
-            done.notes.append(f"{vendor}/{delivery.name} was delivered before, with the same content: nothing to do.")
+            self._not_taken(spec, delivery, found.held.get(name), done)
         return done
 
     def run(self, project: str | None = None) -> Done:
@@ -185,12 +193,16 @@ class Operations:
                 raise Refused(f"{project} has no released image {image!r}.")
         row = {"project": project, "drop_id": drop, "image_id": image, "reason": reason, "by": by, "at": now()}
         self.store.withdrawals.append(lambda rows: [row])
-        holding = self._holding(project, drop, image)
+        holding, sent = self._holding(project, drop, image), self._sent(project, drop, image)
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
         spec = self.specs[project]
         told = [drop] if drop is not None else reports.showing(self.store, spec, str(image))
         failed = reports.rewrite(self.store, spec, told)  # pages that lie ready to be sent
+        screening.rewrite(self.store, spec, told)
         done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in failed]
+        done.notes += [
+            f"Batch {name} was sent to {vendor} with {count} of its pictures: have them deleted." for name, vendor, count in sent
+        ]
         done.notes += [f"Release {name} was delivered with {count} of its rows: tell the technical team." for name, count in holding]
         return done
 
@@ -200,6 +212,8 @@ class Operations:
         for spec in self.specs.values() if project is None else [self.specs[project]]:
             gone, days = images.purge(self.store, spec, time.time()), spec.cleaning.personal_data.retention_days
             done.notes.append(f"{spec.name}: {len(gone)} pictures with personal data deleted, set apart more than {days} days ago.")
+            for path, count in images.left_in_landing(self.store, spec).items():
+                done.notes.append(f"{path} still holds {count} of the pictures deleted: clear it away, it was taken long ago.")
         return done
 
     def retry(self, project: str, drop: str) -> Done:
@@ -246,14 +260,32 @@ class Operations:
         if waiting.setup(self.store, spec):
             done.add(f"{spec.name}: brief and guidelines", runs.run(self.instance, spec.name, "setup"))
 
+    def _not_taken(self, spec: ProjectSpec, delivery: landing.Delivery, held: str | None, done: Done) -> None:
+        """Why a delivery that lies in landing doesn't wait to be taken in."""
+        name = f"{delivery.vendor}/{delivery.name}"
+        rows = self.store.drops.rows()
+        rows = rows[(rows["project"] == spec.name) & (rows["vendor"] == delivery.vendor) & (rows["name"] == delivery.name)]
+        last = records(rows.tail(1))[0] if len(rows) else {}
+        if held is not None:
+            done.add(name, runs.Result(False, held))
+        elif last.get("status") == "parked":
+            again = f"mend what is wrong, then: dataops retry {spec.name} {last['drop_id']}"
+            done.add(name, runs.Result(False, f"parked, it isn't tried any more: {last['reason']}; {again}"))
+        else:
+            done.notes.append(f"{name} was delivered before, with the same content: nothing to do.")
+
     def _drop(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:
+        lack = Room(self.store).lack(item.bytes or 0)
+        if lack:
+            done.add(f"{item.name} ({item.partition})", runs.Result(False, lack))
+            return
         result = self._run(spec, "drop", item)
         stages = {"files": "raw_images", "screened": "cleaned_set", "images with variants": "augmented_set"}
         facts = {name: self._rows(asset, spec.name, item.partition) for name, asset in stages.items()}
         done.add(f"{item.name} ({item.partition})", result, **facts)
 
     def _tasks(self, spec: ProjectSpec, batch: str, done: Done) -> None:
-        result = runs.run(self.instance, spec.name, "tasks", batch)
+        result = self._run(spec, "tasks", waiting.Waiting(batch, "planned", batch))
         folder = self.store.home.requests(spec.name) / batch
         done.add(f"request {batch}", result, tasks=self._rows("label_tasks", spec.name, batch), folder=str(folder))
 
@@ -266,8 +298,11 @@ class Operations:
         done.add(f"labels of {item.partition}", result, **decisions)
 
     def _run(self, spec: ProjectSpec, job: str, item: waiting.Waiting) -> runs.Result:
-        tags = {"dataops/work": f"{spec.name}/{item.partition}/{item.fingerprint}", "dataops/name": item.name[:120]}
-        return runs.run(self.instance, spec.name, job, item.partition, tags=tags)
+        work = f"{spec.name}/{item.partition}/{item.fingerprint}"
+        tags = {"dataops/work": work, "dataops/name": item.name[:120]}
+        result = runs.run(self.instance, spec.name, job, item.partition, tags=tags)
+        claims.forget(self.store.home, spec.name, work)
+        return result
 
     def _rows(self, asset: str, project: str, partition: str) -> int:
         version = self.store.released(asset, project).get(partition)
@@ -278,6 +313,14 @@ class Operations:
         released = self.store.released("training_export", project)
         numbers = [int(name[1:]) for name in released if re.fullmatch(r"r\d+", name)]
         return f"r{max(numbers, default=0) + 1:03d}"
+
+    def _sent(self, project: str, drop: str | None, image: str | None) -> list[tuple[str, str, int]]:
+        """Batches that show something withdrawn: name, vendor and how many of the pictures."""
+        tasks, _ = self.store.load_all("label_tasks", project)
+        rows, _ = self.store.load_all("raw_images", project, {drop} if drop is not None else set())
+        shown = tasks[tasks["image_id"].isin({image, *rows["image_id"]})]
+        counted = shown.groupby(["batch_id", "vendor"], as_index=False).size()
+        return list(zip(counted["batch_id"], counted["vendor"], counted["size"], strict=True))
 
     def _holding(self, project: str, drop: str | None, image: str | None) -> list[tuple[str, int]]:
         export, _ = self.store.load_all("training_export", project)

@@ -5,8 +5,8 @@ where people see it. A gate's no is an answer, not a failure: it isn't tried aga
 """
 
 import json
-import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,23 +16,31 @@ from deltalake.exceptions import DeltaError
 
 from dataops_assets import claims, drops, waiting
 from dataops_assets.assets import Keys
+from dataops_assets.room import Room
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
-MAX_RUNS_A_TICK = 50
+MAX_RUNS_A_TICK = 50  # and in the queue: what comes later doesn't wait behind thousands
 MAX_ATTEMPTS = 5
 PARKED_A_TICK = 20  # each costs a look into its last run's log, up to 0.1 s
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 1800.0
-FREE_BYTES = 256 << 20  # to be left on the home's file system, beside twice the delivery: its blobs and what is made of them
 TAGS_A_QUERY = 200
 SHOWN = 10  # held deliveries named in a skip message
 WORK_TAG = "dataops/work"  # project/partition/fingerprint: what a run works on, whoever started it
+PRIORITY_TAG = "dagster/priority"  # of the queue: what never failed goes first, however many tries of what did wait there
+MADE = {
+    "drops": "raw_images",
+    "returns": "labeled_batches",
+    "predictions": "model_feedback",
+    "tasks": "label_tasks",
+    "rescreens": "cleaned_set",
+}
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 Tick = dg.SensorResult | dg.SkipReason
-Parked = tuple[waiting.Waiting, str, int, str]  # what, why in one sentence, attempts, and the last error
+Spent = tuple[str, list[dg.RunRecord]]  # work, and its runs, all of which failed
 
 
 def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.SensorDefinition]:
@@ -49,7 +57,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
             return waiting.drops(store, spec, looks, now, is_alone=is_alone)
 
-        return tick(context, store, spec, "drops", keys.drops, look, lambda parked: park_drops(context, store, spec, parked))
+        return calmly(context, f"{spec.name}'s drops", lambda: tick(context, store, spec, "drops", keys.drops, look))
 
     @dg.sensor(
         name=f"{spec.name}_label_return_sensor",
@@ -62,7 +70,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
             return waiting.returns(store, spec, looks, now)
 
-        return tick(context, store, spec, "returns", keys.batches, look)
+        return calmly(context, f"{spec.name}'s returns", lambda: tick(context, store, spec, "returns", keys.batches, look))
 
     @dg.sensor(
         name=f"{spec.name}_model_feedback_sensor",
@@ -75,7 +83,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
             return waiting.predictions(store, spec, looks, now)
 
-        return tick(context, store, spec, "predictions", keys.releases, look)
+        return calmly(context, f"{spec.name}'s predictions", lambda: tick(context, store, spec, "predictions", keys.releases, look))
 
     @dg.sensor(
         name=f"{spec.name}_plan_sensor",
@@ -86,19 +94,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         "the request folder of each planned batch.",
     )
     def plan(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        changed = waiting.setup(store, spec)
-        if changed:  # tasks need the guidelines
-            tags = {"dataops/project": spec.name}
-            return dg.SensorResult(run_requests=[dg.RunRequest(job_name=f"{spec.name}_setup", run_key=f"setup:{changed}", tags=tags)])
-        batches = waiting.batches(store, spec)
-        found = waiting.Found(ready=[waiting.Waiting(batch, "planned", batch) for batch in batches])
-        result = alone(context, store, spec, "tasks", found)
-        runs = [request._replace(job_name=f"{spec.name}_tasks") for request in result]
-        runs += [
-            dg.RunRequest(job_name=f"{spec.name}_plan_batches", run_key=f"plan:{images}", tags={"dataops/project": spec.name})
-            for images in waiting.plannable(store, spec)
-        ]
-        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[keys.batches.build_add_request(batches)] if batches else [])
+        return calmly(context, f"{spec.name}'s plans", lambda: planned(context, store, spec, keys))
 
     @dg.sensor(
         name=f"{spec.name}_screening_decision_sensor",
@@ -108,8 +104,11 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         description="Asks for a drop again when people have decided about its doubtful pictures.",
     )
     def screening_decision(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        found = waiting.Found(ready=waiting.rescreens(store, spec))
-        return dg.SensorResult(run_requests=alone(context, store, spec, "rescreens", found))
+        def look() -> Tick:
+            found = waiting.Found(ready=waiting.rescreens(store, spec))
+            return dg.SensorResult(run_requests=alone(context, store, spec, "rescreens", found))
+
+        return calmly(context, f"{spec.name}'s screenings", look)
 
     @dg.run_status_sensor(
         name=f"{spec.name}_release_sensor",
@@ -125,6 +124,22 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
     return [vendor_drop, label_return, model_feedback, plan, screening_decision, release]
 
 
+def planned(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, keys: Keys) -> Tick:
+    """Runs that follow from the YAML and from what is released: brief and guidelines, batches to cut, tasks of those cut."""
+    changed = waiting.setup(store, spec)
+    tags = {"dataops/project": spec.name}
+    if changed:  # tasks need the guidelines
+        return dg.SensorResult(run_requests=[dg.RunRequest(job_name=f"{spec.name}_setup", run_key=f"setup:{changed}", tags=tags)])
+    batches = waiting.batches(store, spec)
+    found = waiting.Found(ready=[waiting.Waiting(batch, "planned", batch) for batch in batches])
+    runs = [request._replace(job_name=f"{spec.name}_tasks") for request in alone(context, store, spec, "tasks", found)]
+    runs += [
+        dg.RunRequest(job_name=f"{spec.name}_plan_batches", run_key=f"plan:{images}", tags=tags)
+        for images in waiting.plannable(store, spec)
+    ]
+    return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[keys.batches.build_add_request(batches)] if batches else [])
+
+
 def tick(
     context: dg.SensorEvaluationContext,
     store: Store,
@@ -132,25 +147,21 @@ def tick(
     kind: str,
     partitions: dg.DynamicPartitionsDefinition,
     look: Callable[..., waiting.Found],
-    park: Callable[[Sequence[Parked]], None] = lambda parked: None,
 ) -> Tick:
     """One look at a folder: requests for what is complete. What hasn't settled is remembered in scratch, not in the cursor."""
     now = time.time()
     memory = store.home.scratch / "looks" / f"{spec.name}.{kind}.json"
-    try:
-        with claims.alone(store.home, f"{spec.name}.{kind}.sensor") as is_alone:
-            if not is_alone:
-                return dg.SkipReason(f"Another daemon looks at {spec.name}'s {kind} at this moment.")
-            looks = _looks(claims.read(memory))
-            found = look(looks, now)
-            wanted = requests(context, store, spec, kind, found, now, park)
-            if found.is_unread and not wanted:  # nothing else to ask for: time to read a large one
-                found = look(_looks(found.looks), now, is_alone=True)
-                wanted = requests(context, store, spec, kind, found, now, park)
-            if found.looks != looks:
-                claims.write(memory, found.looks, store.home.tmp)
-    except (OSError, DeltaError) as error:
-        return dg.SkipReason(f"Can't look at {spec.name}'s {kind} now, the next look tries again: {_text(str(error), 300)}")
+    with claims.alone(store.home, f"{spec.name}.{kind}.sensor") as is_alone:
+        if not is_alone:
+            return dg.SkipReason(f"Another daemon looks at {spec.name}'s {kind} at this moment.")
+        looks = _looks(claims.read(memory))
+        found = look(looks, now)
+        wanted = requests(context, store, spec, kind, found, now)
+        if found.is_unread and not wanted:  # nothing else to ask for: time to read a large one
+            found = look(_looks(found.looks), now, is_alone=True)
+            wanted = requests(context, store, spec, kind, found, now)
+        if found.looks != looks:
+            claims.write(memory, found.looks, store.home.tmp)
     held = "; ".join(f"{_text(name, 80)}: {_text(reason, 160)}" for name, reason in sorted(found.held.items())[:SHOWN])
     held += f"; and {len(found.held) - SHOWN} more" if len(found.held) > SHOWN else ""
     cursor = json.dumps({"held": len(found.held), "asked": len(wanted)})
@@ -163,6 +174,16 @@ def tick(
     return dg.SensorResult(run_requests=wanted, dynamic_partitions_requests=[partitions.build_add_request(names)], cursor=cursor)
 
 
+def calmly(context: dg.SensorEvaluationContext, what: str, look: Callable[[], Tick]) -> Tick:
+    """What a look gives; one that fails, for whatever reason, is told and tried again, and its trace is in the sensor's log."""
+    try:
+        return look()
+    except Exception as error:
+        context.log.exception(f"Can't look at {what} now.")
+        why = str(error) if isinstance(error, (OSError, DeltaError)) else f"{type(error).__name__}: {error}"
+        return dg.SkipReason(f"Can't look at {what} now, the next look tries again: {_text(why, 300)}")
+
+
 def alone(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, kind: str, found: waiting.Found) -> list[dg.RunRequest]:
     """Requests for what was found, unless another daemon makes them at this moment."""
     with claims.alone(store.home, f"{spec.name}.{kind}.sensor") as is_alone:
@@ -170,56 +191,51 @@ def alone(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, 
 
 
 def requests(
-    context: dg.SensorEvaluationContext,
-    store: Store,
-    spec: ProjectSpec,
-    kind: str,
-    found: waiting.Found,
-    now: float,
-    park: Callable[[Sequence[Parked]], None] = lambda parked: None,
+    context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, kind: str, found: waiting.Found, now: float
 ) -> list[dg.RunRequest]:
     """A request for each thing that no run works on and nobody else asked for.
 
-    What was never tried goes first, then what failed least and longest ago. One whose runs keep failing waits, and after five is
-    parked; one that there is no room for is held and costs no attempt.
+    What was never tried goes first, here and in the queue, vendors in turn; then what failed least and longest ago. One whose runs keep
+    failing waits, and after five is parked; one that there is no room for is held and costs no attempt.
     """
     held = claims.Claims(store.home, spec.name, kind)
     works = {work_of(spec.name, item): item for item in found.ready}
     runs = runs_of(context.instance, works)
-    free = shutil.disk_usage(store.home.root).free - FREE_BYTES
-    due: list[tuple[int, float, str]] = []  # attempts so far, the last one's end, work
-    spent: list[tuple[str, list[dg.RunRecord]]] = []
+    room = Room(store)
+    due: list[tuple[int, float, int, str]] = []  # attempts so far, the last one's end, which of its vendor's it is, work
+    spent: list[Spent] = []
+    busy, turns = 0, Counter[str]()
     for work, item in works.items():
         records = runs.get(work, [])
         if any(record.dagster_run.status not in ENDED for record in records):
             held.renew(work, len(records), now)
-            free -= 2 * (item.bytes or 0)
+            room.take(item.bytes or 0)
+            busy += 1
             continue
         tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
         ended = max((_end(record) for record in tried), default=0.0)
         if len(tried) >= MAX_ATTEMPTS:
             spent.append((work, tried))
         elif not tried or now - ended >= min(FIRST_PAUSE_S * 2 ** (len(tried) - 1), LONGEST_PAUSE_S):
-            due.append((len(tried), ended, work))
+            vendor = item.name.partition("/")[0]
+            turns[vendor] += 1
+            due.append((len(tried), ended, turns[vendor], work))
     wanted: list[dg.RunRequest] = []
-    for _, _, work in sorted(due, key=lambda one: one[:2]):
-        if len(wanted) == MAX_RUNS_A_TICK:
+    for attempts, _, _, work in sorted(due, key=lambda one: one[:3]):
+        if len(wanted) + busy >= MAX_RUNS_A_TICK:
             break
         item = works[work]
-        if item.bytes is not None and 2 * item.bytes > free:
-            found.held[item.name] = f"NO_SPACE: {2 * item.bytes + FREE_BYTES >> 20} MiB must be free; it goes on by itself when they are"
+        lack = room.lack(item.bytes) if item.bytes is not None else ""
+        if lack:
+            found.held[item.name] = lack
             continue
         number = len(runs.get(work, [])) + 1  # over all runs, those before a retry too: a run_key counts once
         if not held.take(work, number, now):
             continue
-        free -= 2 * (item.bytes or 0)
-        tags = {WORK_TAG: work, "dataops/project": spec.name, "dataops/name": item.name[:120]}
+        room.take(item.bytes or 0)
+        tags = {WORK_TAG: work, PRIORITY_TAG: str(-attempts), "dataops/project": spec.name, "dataops/name": item.name[:120]}
         wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
-    parked = [_parked(context.instance, works[work], tried) for work, tried in spent[:PARKED_A_TICK]]
-    for item, why, _, _ in parked:
-        found.held[item.name] = f"parked: {why}"
-    if parked:
-        park(parked)
+    park(context, store, spec, kind, found, works, spent)
     held.tidy(works, now)
     return wanted
 
@@ -234,21 +250,46 @@ def runs_of(instance: dg.DagsterInstance, works: Iterable[str]) -> dict[str, lis
     return found
 
 
-def park_drops(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, parked: Sequence[Parked]) -> None:
-    """Enter drops that failed too often into the ledger, and show each in the UI."""
-    drops.park(store, spec, [{**item.facts, "reason": why} for item, why, _, _ in parked])
-    for item, why, attempts, error in parked:
+def park(
+    context: dg.SensorEvaluationContext,
+    store: Store,
+    spec: ProjectSpec,
+    kind: str,
+    found: waiting.Found,
+    works: Mapping[str, waiting.Waiting],
+    spent: Sequence[Spent],
+) -> None:
+    """Stop trying what failed too often, and say so where people look: `dataops status`, and the asset that would have been made.
+
+    A delivery is parked in the `drops` ledger until a person has it tried again; anything else while it waits and nothing about it
+    changes, in a list that is written anew at each look.
+    """
+    known = claims.parked(store.home, spec.name, kind)
+    kept = {work: known[work] for work, _ in spent if work in known}
+    new = {
+        work: {"kind": kind, "partition": works[work].partition, "name": works[work].name, **_failures(context.instance, tried)}
+        for work, tried in [one for one in spent if one[0] not in known][:PARKED_A_TICK]
+    }
+    drops.park(store, spec, [{**works[work].facts, "reason": told["why"]} for work, told in new.items() if works[work].facts])
+    kept |= {work: told for work, told in new.items() if not works[work].facts}
+    if kept != known:
+        claims.park(store.home, spec.name, kind, kept)
+    for told in (*kept.values(), *new.values()):
+        found.held[told["name"]] = f"parked: {told['why']}"
+    for work, told in new.items():
+        again = f"dataops retry {spec.name} {told['partition']}" if works[work].facts else f"dataops run {spec.name}"
         metadata = {
-            "reason": dg.MetadataValue.text(why),
-            "attempts": dg.MetadataValue.int(attempts),
-            "last_error": dg.MetadataValue.text(error or "unknown"),
-            "what to do": dg.MetadataValue.text(f"mend what is wrong, then: dataops retry {spec.name} {item.partition}"),
+            "reason": dg.MetadataValue.text(told["why"]),
+            "attempts": dg.MetadataValue.int(told["attempts"]),
+            "last_error": dg.MetadataValue.text(told["error"] or "unknown"),
+            "what to do": dg.MetadataValue.text(f"mend what is wrong, then: {again}"),
         }
-        observation = dg.AssetObservation(asset_key=[spec.name, "raw_images"], partition=item.partition, metadata=metadata)
+        observation = dg.AssetObservation(asset_key=[spec.name, MADE[kind]], partition=told["partition"], metadata=metadata)
         context.instance.report_runless_asset_event(observation)
 
 
-def _parked(instance: dg.DagsterInstance, item: waiting.Waiting, tried: Sequence[dg.RunRecord]) -> Parked:
+def _failures(instance: dg.DagsterInstance, tried: Sequence[dg.RunRecord]) -> dict[str, Any]:
+    """How often and why something failed, from the log of its last run."""
     last = max(tried, key=_end)
     error = ""
     for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
@@ -257,7 +298,7 @@ def _parked(instance: dg.DagsterInstance, item: waiting.Waiting, tried: Sequence
         if event is not None and not error:
             error = _reason(event) if event.is_step_failure else event.message or ""
     error = _text(error, 500)
-    return item, f"{len(tried)} runs failed" + (f": {error}" if error else ""), len(tried), error
+    return {"why": f"{len(tried)} runs failed" + (f": {error}" if error else ""), "attempts": len(tried), "error": error}
 
 
 def _end(record: dg.RunRecord) -> float:

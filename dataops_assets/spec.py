@@ -76,7 +76,7 @@ class IntakeLimits(Section):
 
     member_bytes: int = Field(512 * 2**20, gt=0)
     total_bytes: int = Field(20 * 2**30, gt=0)
-    members: int = Field(200_000, gt=0)
+    members: int = Field(200_000, gt=0, le=500_000, description="Of a folder, its folders count too.")
     ratio: int = Field(100, gt=0, description="Real to packed bytes, after the first MiB.")
     pixels: int = Field(50_000_000, gt=0)
 
@@ -137,6 +137,7 @@ PersonalKind = Literal[
     "gps", "owner_name", "artist", "contact", "person_shown", "copyright", "serial_number",
 ]  # fmt: skip
 PersonalAction = Literal["reject", "review", "redact", "keep"]
+FOUND_BY: dict[str, tuple[PersonalKind, ...]] = {"face": ("face",), "text": ("e_mail", "phone", "iban", "card"), "plate": ("plate",)}
 PERSONAL_ACTIONS: dict[PersonalKind, PersonalAction] = {
     "face": "redact",
     "e_mail": "review",
@@ -169,6 +170,14 @@ class PersonalData(Section):
     )
     retention_days: int = Field(30, ge=1, description="Originals with personal data are deleted after so many days.")
 
+    @model_validator(mode="after")
+    def _searched(self) -> PersonalData:
+        for kind, action in self.policy.items():
+            search = next((search for search, kinds in FOUND_BY.items() if kind in kinds), "metadata")
+            if action != "keep" and search not in self.look_for:
+                raise ValueError(f"the policy says {action} for {kind}, which nothing looks for: add {search} to look_for")
+        return self
+
     @property
     def actions(self) -> dict[str, str]:
         """What becomes of each kind."""
@@ -178,7 +187,9 @@ class PersonalData(Section):
 class Relevance(Section):
     """Whether pictures are what the project asked for, by their likeness to a few reference pictures. Off unless it is there."""
 
-    references: Path = Field(description="Folder of reference pictures, <class>/*.jpg; ten or more of each class, of different products.")
+    references: Path = Field(
+        description="Folder of reference pictures, <class>/*.jpg, ten or more of each class; a relative path begins at the project's."
+    )
     wanted: tuple[str, ...] = Field((), description="Classes asked for; the others show what is not wanted. Empty: all.")
     model: Path | None = Field(None, description="An ONNX model that turns pictures into vectors; default: the built-in one.")
     mean_rgb: tuple[float, ...] = Field(
@@ -293,12 +304,19 @@ class Labeling(Section):
         return next((vendor for vendor in self.vendors if not vendor.internal), self.internal)
 
 
+Undecodable = Literal["CORRUPT", "MULTI_FRAME", "TOO_LARGE", "TYPE_MISMATCH", "ZERO_BYTE", "PURGED"]
+LeftOut = Literal[Issue, PersonalKind, "exact_duplicate", "near_duplicate", Undecodable]  # reasons of `cleaned_set`
+
+
 class Gates(Section):
     """Thresholds of the gates. Suites in quality_suites/ turn them into expectations."""
 
     min_accepted_file_share: Share = Field(0.9, description="raw_images: delivered files that were accepted.")
-    min_keep_share: Share = Field(0.5, description="cleaned_set: accepted images that are kept.")
+    min_keep_share: Share = Field(0.5, description="cleaned_set: accepted images that are kept, or wait for a person.")
     max_review_share: Share = Field(0.2, description="cleaned_set: images waiting for a person (a warning).")
+    max_reason_share: dict[LeftOut, Share] = Field(
+        default_factory=dict, description="cleaned_set: reason -> images that may be left out or wait for it, e.g. {blurry: 0.1}."
+    )
     min_accepted_row_share: Share = Field(0.95, description="labeled_batches: returned rows that were accepted.")
     min_coverage: Share = Field(1.0, description="labeled_batches: tasks that got all the answers asked for.")
     min_gold_accuracy: Share = Field(0.7, description="label_quality: lower Wilson bound of a batch's gold accuracy.")
@@ -348,6 +366,9 @@ class ProjectSpec(Section):
         for recipe in self.augmentation.recipes:
             for name in set(recipe.breaks) - known.keys():
                 raise ValueError(f"augmentation recipe {recipe.name!r} breaks {name!r}, which the ontology lacks")
+        for issue in () if self.cleaning.relevance else ("irrelevant", "outlier", "mislabelled"):
+            if issue in (*self.cleaning.reject, *self.cleaning.review):
+                raise ValueError(f"cleaning decides on {issue!r}, which is judged only where cleaning.relevance names references")
         if self.export.folder_attribute and self.export.folder_attribute not in known:
             raise ValueError(f"export.folder_attribute {self.export.folder_attribute!r} is not in the ontology")
         return self
@@ -387,7 +408,7 @@ def load_project(path: Path) -> ProjectSpec:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            place = ".".join(str(part) for part in problem["loc"]) or "project"
+            place = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "project"
             line = _line(root, ("attributes", *problem["loc"]))
             message = "unknown key; check the spelling" if problem["type"] == "extra_forbidden" else problem["msg"]
             lines.append(f"{path}:{line}: {place}: {message}")

@@ -17,7 +17,8 @@ from dataops_assets import drops as drops_
 from dataops_assets import planning
 from dataops_assets.flow import images, labels, shared
 from dataops_assets.home import is_slug
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity, landing, readiness
+from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -71,133 +72,171 @@ def drops(
     A redelivery of the same bytes is entered into the ledger and not taken again. `is_settled` takes what lies there as
     complete and reads whatever it must: a person who runs a command says so. `is_alone` reads one delivery of more than READ_BYTES.
     """
-    found = Found()
-    ledger = store.drops.rows()
-    ledger = ledger[ledger["project"] == spec.name]
-    known: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in records(ledger.drop(columns=list(drops_.OF_ONE_ROW))):
-        known.setdefault((row["vendor"], row["name"]), []).append(row)
-    again = ledger[ledger["reason"] == drops_.RETRY]
-    since = {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
-    outcomes = last_outcomes(store, spec.name, DROP_CHAIN)
-    withdrawn, _ = store.withdrawn(spec.name)
-    entered: list[dict[str, Any]] = []
-    doubtful: list[tuple[landing.Delivery, landing.Look]] = []
-    may_read = READ_BYTES
+    look = _DropsLook(store, spec, looks, now, limit, is_settled, is_alone)
     landed = landing.scan(store.home.root / "landing", spec.name)
-    found.held = landed.faults
-    owners = {row["drop_id"]: name for name, rows in known.items() for row in rows}
-
-    def take(delivery: landing.Delivery, seen: landing.Look, identity: landing.Identity) -> None:
-        facts = {"vendor": delivery.vendor, "name": delivery.name, "drop_id": identity.drop_id, "supersedes": identity.supersedes}
-        facts |= {"fingerprint": seen.fingerprint, "listing": seen.listing}
-        label = f"{delivery.vendor}/{delivery.name}"
-        begun = since.get(identity.drop_id, 0.0)
-        found.ready.append(Waiting(identity.drop_id, seen.fingerprint, label, seen.bytes, begun, facts))
-
-    def unread(delivery: landing.Delivery, seen: landing.Look, past: list[dict[str, Any]], error: Exception) -> None:
-        label = f"{delivery.vendor}/{delivery.name}"
-        why = error.strerror if isinstance(error, OSError) else type(error).__name__
-        found.held[label] = f"can't be read: {why}"
-        first = looks.get(label)
-        is_known = first is not None and first[0] == seen.fingerprint
-        if first is None or not is_known:
-            first = (seen.fingerprint, now)
-            log.warning("%s can't be looked at", label, exc_info=not isinstance(error, OSError))
-        found.looks[label] = first
-        if not past or past[-1]["status"] == "held":
-            identity = landing.identity(delivery, seen, past)
-            has_rested = now - first[1] >= spec.sources.settle_s  # what somebody is moving away at this moment is no fault
-            entered.extend([drops_.held(spec, delivery, identity, "UNREADABLE")] if identity and (is_settled or has_rested) else [])
-
+    look.found.held = landed.faults
     for stray in landed.strays:
-        past = known.get((stray.vendor, stray.name), [])
-        label = f"{stray.vendor}/{stray.name}"
-        print_ = landing.fingerprint(stray)
-        first = looks.get(label)
-        found.looks[label] = first = first if first is not None and first[0] == print_ else (print_, now)
-        if (is_settled or _has_rested(first, print_, now, spec)) and (not past or past[-1]["status"] == "held"):
-            identity = landing.identity(stray, landing.VANISHED, past)
-            status = "held" if stray.fault in MENDABLE else "rejected"
-            entered += [{**drops_.held(spec, stray, identity, stray.fault), "status": status}] if identity else []
-
+        look.pass_by(stray)
     for delivery in landed.deliveries:
-        if limit is not None and len(found.ready) >= limit:
+        if look.is_full:
             break
-        label = f"{delivery.vendor}/{delivery.name}"
-        past = known.get((delivery.vendor, delivery.name), [])
+        look.at(delivery)
+    for delivery, seen in sorted(look.doubtful, key=lambda held: held[1].bytes):
+        look.into(delivery, seen)
+    drops_.enter_drops(store, [row for row in look.entered if not drops_.stands(look.past(row["vendor"], row["name"]), row)])
+    return look.found
+
+
+class _DropsLook:
+    """One look at the landing folder: what it knew before, and what it finds.
+
+    Attributes:
+        entered: Rows for the `drops` ledger.
+        doubtful: Deliveries that were delivered before with the same names and sizes: only their content tells whether they changed.
+    """
+
+    def __init__(
+        self, store: Store, spec: ProjectSpec, looks: Looks, now: float, limit: int | None, is_settled: bool, is_alone: bool
+    ) -> None:
+        self.spec, self.looks, self.now, self.limit, self.is_settled, self.is_alone = spec, looks, now, limit, is_settled, is_alone
+        ledger = shared.rows_of(store.drops.rows(), spec.name)
+        self.known: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in records(ledger.drop(columns=list(drops_.OF_ONE_ROW))):
+            self.known.setdefault((row["vendor"], row["name"]), []).append(row)
+        self.owners = {row["drop_id"]: name for name, rows in self.known.items() for row in rows}
+        self.since = drops_.retried(ledger)
+        self.outcomes = last_outcomes(store, spec.name, DROP_CHAIN)
+        self.withdrawn, _ = store.withdrawn(spec.name)
+        self.may_read = READ_BYTES
+        self.found = Found()
+        self.entered: list[dict[str, Any]] = []
+        self.doubtful: list[tuple[landing.Delivery, landing.Look]] = []
+
+    @property
+    def is_full(self) -> bool:
+        return self.limit is not None and len(self.found.ready) >= self.limit
+
+    def past(self, vendor: str, name: str) -> list[dict[str, Any]]:
+        """The ledger's rows of a name."""
+        return self.known.get((vendor, name), [])
+
+    def pass_by(self, stray: landing.Delivery) -> None:
+        """Enter what is no delivery, once it has rested."""
+        past, label, print_ = self.past(stray.vendor, stray.name), _label(stray), landing.fingerprint(stray)
+        first = self.looks.get(label)
+        self.found.looks[label] = first = first if first is not None and first[0] == print_ else (print_, self.now)
+        if self.is_settled or _has_rested(first, print_, self.now, self.spec):
+            self._hold(stray, landing.VANISHED, past, stray.fault, "held" if stray.fault in MENDABLE else "rejected")
+
+    def at(self, delivery: landing.Delivery) -> None:
+        """See whether a delivery is new, complete, or through; whatever is wrong with it, the next look sees it again."""
+        past, label, seen = self.past(delivery.vendor, delivery.name), _label(delivery), landing.VANISHED
         last = past[-1] if past else None
         if last is None:
-            drop_id = landing.drop_id_of(delivery.vendor, delivery.name)
-            owner = owners.setdefault(drop_id, (delivery.vendor, delivery.name))
+            drop_id = identity.drop_id_of(delivery.vendor, delivery.name)
+            owner = self.owners.setdefault(drop_id, (delivery.vendor, delivery.name))
             if owner != (delivery.vendor, delivery.name):
-                found.held[label] = f"its id {drop_id} is that of {'/'.join(owner)}: rename it"
-                continue
-        seen = landing.VANISHED
+                self.found.held[label] = f"its id {drop_id} is that of {'/'.join(owner)}: rename it"
+                return
         try:
             seen = landing.look(delivery)
             is_taken = last is not None and last["fingerprint"] == seen.fingerprint
-            if last is not None and is_taken:
-                drop_id = last["drop_id"]
-                if last["status"] == "parked" or drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, drop_id):
-                    continue
-            first = looks.get(label)
+            if last is not None and is_taken and self._is_through(last):
+                return
+            first = self.looks.get(label)
             if first is not None and first[0] == seen.fingerprint:
-                found.looks[label] = first
-            if not (is_settled or (last is not None and is_taken and last["status"] != "held")):
-                readiness = landing.readiness(delivery, spec, first, now, seen, may_read)
-                may_read -= readiness.bytes_read
-                if not readiness.is_ready:
-                    found.held[label] = readiness.reason
-                    found.looks.setdefault(label, (seen.fingerprint, now))
-                    if last is None or last["status"] == "held":
-                        identity = landing.identity(delivery, seen, past)
-                        entered += [drops_.held(spec, delivery, identity, readiness.reason)] if identity else []
-                    continue
-                if readiness.bytes_read:
-                    found.looks[label] = (seen.fingerprint, WHOLE)
-            identity = landing.identity(delivery, seen, past)
-            if identity is None:
-                doubtful.append((delivery, seen))
-            else:
-                take(delivery, seen, identity)
-        except Exception as error:  # whatever is wrong with it, the others go on, and the next look sees it again
-            unread(delivery, seen, past, error)
+                self.found.looks[label] = first
+            is_due = self.is_settled or (last is not None and is_taken and last["status"] != "held")
+            if is_due or self._is_complete(delivery, seen, first, past):
+                which = identity.of(delivery, seen, past)
+                if which is None:
+                    self.doubtful.append((delivery, seen))
+                else:
+                    self._take(delivery, seen, which)
+        except Exception as error:
+            self._unread(delivery, seen, past, error)
 
-    for delivery, seen in sorted(doubtful, key=lambda held: held[1].bytes):  # delivered before, with files of the same names and sizes
-        label = f"{delivery.vendor}/{delivery.name}"
-        past = known[delivery.vendor, delivery.name]
-        first = found.looks.get(label, (seen.fingerprint, now))
+    def into(self, delivery: landing.Delivery, seen: landing.Look) -> None:
+        """Read a doubtful delivery, unless it was read before or there is too much to read at this look."""
+        past, label = self.past(delivery.vendor, delivery.name), _label(delivery)
+        first = self.found.looks.get(label, (seen.fingerprint, self.now))
         try:
             content = first[2] if len(first) == 3 else None
             if content is None:
                 is_large = seen.bytes > READ_BYTES
-                if not is_settled and (not is_alone if is_large else seen.bytes > may_read):
-                    found.held[label] = f"waits to be read ({seen.bytes} bytes): delivered before with the same names and sizes"
-                    found.looks[label] = first
-                    found.is_unread = found.is_unread or is_large
-                    continue
+                if not self.is_settled and (not self.is_alone if is_large else seen.bytes > self.may_read):
+                    self.found.held[label] = f"waits to be read ({seen.bytes} bytes): delivered before with the same names and sizes"
+                    self.found.looks[label] = first
+                    self.found.is_unread = self.found.is_unread or is_large
+                    return
                 content = landing.content_sha256(delivery)
-                may_read -= seen.bytes
-                is_alone = is_alone and not is_large
+                self.may_read -= seen.bytes
+                self.is_alone = self.is_alone and not is_large
                 if landing.look(delivery).fingerprint != seen.fingerprint:
-                    found.held[label] = "INCOMPLETE"  # it changed while it was read
-                    continue
-            identity = landing.identity(delivery, seen, past, content)
-            if identity is None:
-                continue
-            if identity.is_redelivery:
-                entered.append({**past[-1], "fingerprint": seen.fingerprint, "listing": seen.listing})
-                if past[-1]["status"] == "parked" or identity.drop_id in withdrawn or is_concluded(outcomes, DROP_CHAIN, identity.drop_id):
-                    continue
-            found.looks[label] = (first[0], first[1], content)
-            if limit is None or len(found.ready) < limit:
-                take(delivery, seen, identity)
+                    self.found.held[label] = "INCOMPLETE"  # it changed while it was read
+                    return
+            which = identity.of(delivery, seen, past, content)
+            if which is None:
+                return
+            if which.is_redelivery:
+                self.entered.append({**past[-1], "fingerprint": seen.fingerprint, "listing": seen.listing})
+                if self._is_through(past[-1]):
+                    return
+            self.found.looks[label] = (first[0], first[1], content)
+            if not self.is_full:
+                self._take(delivery, seen, which)
         except Exception as error:
-            unread(delivery, seen, past, error)
-    fresh = [row for row in entered if not drops_.stands(known.get((row["vendor"], row["name"]), []), row)]
-    drops_.enter_drops(store, fresh)
-    return found
+            self._unread(delivery, seen, past, error)
+
+    def _is_through(self, last: Mapping[str, Any]) -> bool:
+        """Whether nothing is to be done about a drop, as its newest row says."""
+        drop_id = last["drop_id"]
+        return last["status"] == "parked" or drop_id in self.withdrawn or is_concluded(self.outcomes, DROP_CHAIN, drop_id)
+
+    def _is_complete(self, delivery: landing.Delivery, seen: landing.Look, first: Seen | None, past: list[dict[str, Any]]) -> bool:
+        """Whether a delivery has all its files; one that hasn't is held."""
+        told = readiness.of(delivery, self.spec, first, self.now, seen, self.may_read)
+        self.may_read -= told.bytes_read
+        if told.is_ready:
+            if told.bytes_read:
+                self.found.looks[_label(delivery)] = (seen.fingerprint, WHOLE)
+            return True
+        self.found.held[_label(delivery)] = told.reason
+        self.found.looks.setdefault(_label(delivery), (seen.fingerprint, self.now))
+        self._hold(delivery, seen, past, told.reason)
+        return False
+
+    def _take(self, delivery: landing.Delivery, seen: landing.Look, which: identity.Identity) -> None:
+        facts = {"vendor": delivery.vendor, "name": delivery.name, "drop_id": which.drop_id, "supersedes": which.supersedes}
+        facts |= {"fingerprint": seen.fingerprint, "listing": seen.listing}
+        since = self.since.get(which.drop_id, 0.0)
+        self.found.ready.append(Waiting(which.drop_id, seen.fingerprint, _label(delivery), seen.bytes, since, facts))
+
+    def _unread(self, delivery: landing.Delivery, seen: landing.Look, past: list[dict[str, Any]], error: Exception) -> None:
+        """Hold what can't be looked at, and enter it once that has lasted: what somebody moves away at this moment is no fault."""
+        label = _label(delivery)
+        why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        self.found.held[label] = f"can't be read: {why}"
+        first = self.looks.get(label)
+        if first is None or first[0] != seen.fingerprint:
+            first = (seen.fingerprint, self.now)
+            log.warning("%s can't be looked at", label, exc_info=not isinstance(error, OSError))
+        self.found.looks[label] = first
+        if self.is_settled or _has_rested(first, seen.fingerprint, self.now, self.spec):
+            reason, status = ("TOO_MANY_MEMBERS", "rejected") if isinstance(error, landing.TooMany) else ("UNREADABLE", "held")
+            self._hold(delivery, seen, past, reason, status)
+
+    def _hold(self, delivery: landing.Delivery, seen: landing.Look, past: list[dict[str, Any]], reason: str, status: str = "held") -> None:
+        """Enter why something waits, or can't be taken at all; what was taken under its name before stands as it is."""
+        if past and past[-1]["status"] != "held":
+            return
+        which = identity.of(delivery, seen, past)
+        if which is not None:
+            self.entered.append({**drops_.held(self.spec, delivery, which, reason), "status": status})
+
+
+def _label(delivery: landing.Delivery) -> str:
+    return f"{delivery.vendor}/{delivery.name}"
 
 
 def setup(store: Store, spec: ProjectSpec) -> str | None:
@@ -287,7 +326,7 @@ def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     landing before its chain was through.
     """
     approved, _ = store.load_all("approved_labels", spec.name)
-    decided = set(approved.loc[approved["kind"] == "screening", "image_id"])
+    decided = set(approved.loc[approved["attribute"] == SCREENING.name, "image_id"])
     cleaned, _ = store.load_all("cleaned_set", spec.name)
     open_ = cleaned[(cleaned["status"] == "review") & cleaned["image_id"].isin(decided)]
     why = {str(drop): sorted(rows["image_id"]) for drop, rows in open_.groupby("drop_id", sort=True)}
@@ -312,11 +351,15 @@ def _stranded(store: Store, spec: ProjectSpec) -> list[Waiting]:
     waits = {old for new in open_ for old in store.replaced_by(spec.name, new)}
     rows = {row["drop_id"]: row for row in records(ledger[ledger["drop_id"].isin(open_ - here - waits)])}
     known = ("vendor", "name", "drop_id", "supersedes", "fingerprint", "listing")
+    since = drops_.retried(ledger)
     return [
-        Waiting(drop, shared.digest_of([taken[drop]]), f"{row['vendor']}/{row['name']}", facts={name: row[name] for name in known})
+        Waiting(
+            drop, shared.digest_of([taken[drop]]), f"{row['vendor']}/{row['name']}", since=since.get(drop, 0.0),
+            facts={name: row[name] for name in known},
+        )
         for drop, row in sorted(rows.items())
         if row["status"] != "parked"
-    ]
+    ]  # fmt: skip
 
 
 def last_outcomes(store: Store, project: str, assets: tuple[str, ...]) -> dict[tuple[str, str], str]:

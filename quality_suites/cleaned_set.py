@@ -1,4 +1,4 @@
-"""Gate of `cleaned_set`: enough is kept, nothing kept is unusable or a duplicate, nothing is lost."""
+"""Gate of `cleaned_set`: enough is kept, reasons are within bounds, nothing kept is unusable or a duplicate, nothing is lost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.reports.reasons import spoken
 from dataops_assets.spec import ProjectSpec
 from quality_suites.expectations import WARNING, among, as_many_rows, blank, filled, free_of, matching, not_empty, suite_of, true
 
@@ -14,12 +15,16 @@ KEPT = 'status == "kept"'
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `is_alone`: no other kept row is in this row's group of near duplicates, and none shows the same pixels."""
+    """Adds `is_alone` and `reasons`.
+
+    A row is alone when no other kept row is in its group of near duplicates, and none shows the same pixels. `reasons` is `reason`
+    with an empty text for null: a share of all pictures counts those without a reason too.
+    """
     kept = frame["status"] == "kept"
     in_group = frame[kept & frame["near_duplicate_group"].notna()].groupby("near_duplicate_group")["image_id"].transform("size")
     same = frame[kept & frame["clean_sha256"].notna()].groupby("clean_sha256")["image_id"].transform("size")
     alone = (in_group.reindex(frame.index).fillna(1) == 1) & (same.reindex(frame.index).fillna(1) == 1)
-    return frame.assign(is_alone=alone)
+    return frame.assign(is_alone=alone, reasons=frame["reason"].fillna(""))
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -41,12 +46,16 @@ def suite(spec: ProjectSpec) -> Any:
         flags.append(filled("faces", "faces_looked_for", "Every kept picture must have been searched for faces", where=KEPT))
     if "text" in personal.look_for:
         flags.append(filled("text_regions", "text_looked_for", "Every kept picture must have been searched for text", where=KEPT))
+    for reason, most in spec.gates.max_reason_share.items():
+        sentence = f"At most {most:.0%} of the pictures may be left out or wait for: {_list([reason])}"
+        flags.append(free_of("reasons", [reason], f"share_of_{reason}", sentence, mostly=round(1 - most, 9)))
     return suite_of(
         "cleaned_set",
         not_empty("cleaned_set", "picture"),
         as_many_rows("Every accepted file must be kept, rejected or up for review"),
         among("status", ("kept", "rejected", "review"), "status_known", "A picture is kept, rejected or up for review"),
-        among("status", ("kept",), "keep_share", f"At least {keep:.0%} of the pictures must be usable", mostly=keep),
+        # what waits for a person counts: only a released version can be asked about, and what they decide is judged again
+        among("status", ("kept", "review"), "keep_share", f"At least {keep:.0%} of the pictures must be usable, or may be", mostly=keep),
         among(
             "status", ("kept", "rejected"), "review_share", f"At most {review:.0%} of the pictures should wait for a person",
             mostly=1 - review, severity=WARNING,
@@ -61,10 +70,10 @@ def suite(spec: ProjectSpec) -> Any:
 
 
 def _list(kinds: Sequence[str]) -> str:
-    return ", ".join(kind.replace("_", " ") for kind in kinds)
+    return ", ".join(map(spoken, kinds))
 
 
 def flag_down(issue: str) -> Any:
     """No kept picture has an issue that rejects, unless a person kept it all the same."""
-    sentence = f"No kept picture may be {issue.replace('_', ' ')}"
+    sentence = f"No kept picture may be {spoken(issue)}"
     return among(f"is_{issue}", [False], f"no_kept_{issue}", sentence, where='status == "kept" and decided_by.isnull()')

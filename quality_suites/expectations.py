@@ -83,9 +83,10 @@ def matching(column: str, pattern: str, name: str, sentence: str, *, where: str 
     return expect(made, name, sentence)
 
 
-def free_of(column: str, words: Iterable[str], name: str, sentence: str, *, where: str | None = None) -> Any:
-    """A column of `a|b` lists, null where empty, that names none of some words."""
-    made = gxe.ExpectColumnValuesToNotMatchRegex(column=column, regex=rf"(?:^|\|)(?:{'|'.join(sorted(words))})(?:\||$)", **_where(where))
+def free_of(column: str, words: Iterable[str], name: str, sentence: str, *, where: str | None = None, mostly: float = 1.0) -> Any:
+    """A column of `a|b` lists, null where empty, that names none of some words; in a share of the rows that aren't null."""
+    regex = rf"(?:^|\|)(?:{'|'.join(sorted(words))})(?:\||$)"
+    made = gxe.ExpectColumnValuesToNotMatchRegex(column=column, regex=regex, mostly=mostly, **_where(where))
     return expect(made, name, sentence, nullable=True)
 
 

@@ -41,8 +41,8 @@ from tests.breaking.sitecustomize import COUNT, FAULT, break_operations
 # Functions of the product between which a process may die: module, owner within it, name.
 STEPS = {
     "sweep": ("dataops_assets.atomic", "", "sweep"),
-    "find the delivery": ("dataops_assets.intake.landing", "", "find"),
-    "identify it": ("dataops_assets.intake.landing", "", "identify"),
+    "find the delivery": ("dataops_assets.intake.identity", "", "find"),
+    "identify it": ("dataops_assets.intake.identity", "", "identify"),
     "write a member": ("dataops_assets.blobs", "", "_spool"),
     "sync a batch": ("dataops_assets.atomic", "", "sync"),
     "name a file": ("dataops_assets.atomic", "", "rename"),
@@ -189,14 +189,14 @@ def forked(task: Callable[[], Any], seconds: float = 120.0, kill_after_s: float 
 
 def run(case: dict[str, Any], place: Path, delivery: Path, spec: ProjectSpec, whole: dict[str, Any] | None) -> dict[str, Any]:
     """One case from an empty home to the end."""
-    from dataops_assets.intake import landing
+    from dataops_assets.intake import identity
 
     root = place / "home"
     shutil.rmtree(root, ignore_errors=True)
     landed = root / "landing" / spec.name / "atelier" / "lot"
     shutil.copytree(delivery, landed)
     (root / "scratch").mkdir()
-    drop_id = landing.drop_id_of("atelier", "lot")
+    drop_id = identity.drop_id_of("atelier", "lot")
     counter = place / "count"
     counter.unlink(missing_ok=True)
     os.environ[COUNT] = str(counter)

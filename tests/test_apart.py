@@ -58,3 +58,33 @@ def test_only_what_has_lain_long_enough_is_deleted(tmp_path: Path) -> None:
         apart.read(old)
     assert apart.put(b"old") == old  # delivered anew, it is there again
     assert apart.read(old) == b"old"
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_what_is_kept_apart_is_read_by_nobody_else_and_counts_as_purged_only_while_it_is_gone(tmp_path: Path, where: str) -> None:
+    blobs, apart = stores(tmp_path, where)
+    doubtful = apart.put_apart(b"doubtful")
+    assert apart.put_apart(b"doubtful") == doubtful
+    assert apart.read(doubtful) == b"doubtful" and not blobs.has(doubtful)
+    if where == "local":
+        assert os.stat(apart.apart(doubtful)).st_mode & 0o777 == 0o400
+    assert apart.purged() == set()
+    assert apart.purge(time.time() + 60) == [doubtful]
+    assert apart.purged() == {doubtful}
+    assert apart.put_apart(b"doubtful") == doubtful  # found once more
+    assert apart.purged() == set()
+    assert apart.purge(time.time() + 60) == [doubtful] and apart.purged() == {doubtful}
+
+
+def test_what_one_project_purged_another_hears_of(tmp_path: Path) -> None:
+    blobs, apart = stores(tmp_path, "local")
+    face = blobs.put(b"face")
+    apart.set_apart([face])
+    apart.purge(time.time() + 60)
+    other = Apart(blobs, "garments")
+    assert other.purged() == {face}
+    with pytest.raises(BlobPurged):
+        other.read(face)
+    with pytest.raises(BlobMissing) as caught:
+        other.read("0" * 64)
+    assert not isinstance(caught.value, BlobPurged)

@@ -19,7 +19,7 @@ import pytest
 from dataops_assets import lineage, runs, waiting
 from dataops_assets.flow import images
 from dataops_assets.home import Home
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity
 from dataops_assets.io import manifest_io_manager
 from dataops_assets.operations import Operations
 from dataops_assets.project import project_defs
@@ -223,7 +223,7 @@ def test_a_drop_is_taken_once_and_a_redelivery_of_other_bytes_supersedes(home: H
         assert list(drops["name"].unique()) == ["lot"]
         first, second = drops["drop_id"].unique()
         assert drops.loc[drops["drop_id"] == second, "supersedes"].iloc[-1] == first
-        assert landing.find(home.root / "landing", "dresses", second, drops).name == "lot"
+        assert identity.find(home.root / "landing", "dresses", second, drops).name == "lot"
 
         (home.root / "b" / "lot").rename(home.root / "b" / "same-again")
         assert not work.ingest("dresses", "atelier", home.root / "b" / "same-again").is_success  # nothing new: the gate says no

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from dataops_assets import gates, waiting
 from dataops_assets.flow import images
-from dataops_assets.intake.landing import drop_id_of
-from dataops_assets.spec import ProjectSpec
+from dataops_assets.imaging.decode import encode
+from dataops_assets.imaging.relevance import ReferencesError
+from dataops_assets.intake.identity import drop_id_of
+from dataops_assets.spec import ENV_DEFS, ProjectSpec
 from dataops_assets.store import Store
+from tests.conftest import changed
+from tests.imaging.personal_data.made import scene
 from tests.reports.test_delivery import Desk, photo, terms
 
 D1, RENAMED = drop_id_of("acme", "d1"), drop_id_of("acme", "d1-renamed")
@@ -25,6 +30,39 @@ def paid(desk: Desk) -> dict[str, tuple[float, float]]:
     """Drop -> pictures paid with it, and the amount."""
     costs = desk.store.costs.rows()
     return {ref: (quantity, amount) for ref, quantity, amount in zip(costs["ref"], costs["quantity"], costs["amount"], strict=True)}
+
+
+class TestRelevance:
+    """What nobody asked for, by a folder of reference pictures beside the project's YAML."""
+
+    @pytest.fixture
+    def judged(self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+        monkeypatch.setenv(ENV_DEFS, str(tmp_path / "defs"))
+        for kind, seeds in (("room", range(6)), ("noise", range(6))):
+            folder = tmp_path / "defs" / "garments" / "references" / kind
+            folder.mkdir(parents=True)
+            for seed in seeds:
+                (folder / f"{seed}.png").write_bytes(photo(100 + seed) if kind == "noise" else encode(scene(seed)))
+        desk.spec = changed(
+            desk.spec, cleaning={"relevance": {"references": "references", "wanted": ["room"]}, "review": ["irrelevant"], "reject": []}
+        )
+        return desk
+
+    def test_it_is_judged_whoever_runs_it_from_where(self, judged: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.chdir(tmp_path)
+        raw = images.raw_images(judged.store, judged.spec, judged.put({"room.jpg": encode(scene(20)), "noise.png": photo(1)}))
+        made = images.cleaned_set(judged.store, judged.spec, raw)
+        rows = made.frame.set_index("path")
+        assert dict(rows["nearest_category"]) == {"room.jpg": "room", "noise.png": "noise"}
+        assert (rows.loc["noise.png", "status"], rows.loc["noise.png", "reason"]) == ("review", "irrelevant")
+        assert rows.loc["room.jpg", "irrelevant_score"] > rows.loc["noise.png", "irrelevant_score"]
+        assert made.inputs["references"].keys() == {"garments"}
+
+    def test_a_folder_that_is_not_there_is_named(self, judged: Desk, tmp_path: Path) -> None:
+        shutil.rmtree(tmp_path / "defs")
+        raw = images.raw_images(judged.store, judged.spec, judged.put({"a.png": photo(1)}))
+        with pytest.raises(ReferencesError, match="garments/references holds no reference pictures"):
+            images.cleaned_set(judged.store, judged.spec, raw)
 
 
 class TestCosts:

@@ -15,11 +15,13 @@ import pandas as pd
 import pytest
 
 from benchmarks import sensor as crowd
-from dataops_assets import assets, claims, drops, gates, runs, sensors
+from dataops_assets import assets, claims, drops, gates, runs, sensors, waiting
 from dataops_assets.flow import labels
 from dataops_assets.home import Home
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity, landing
 from dataops_assets.manifest import Manifest
+from dataops_assets.reports import status
+from dataops_assets.room import SPARE_BYTES
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -41,8 +43,8 @@ def tick(
     return result
 
 
-def deliver(home: Home, name: str, marked: bool = True) -> None:
-    folder = home.landing("dresses") / "atelier" / name
+def deliver(home: Home, name: str, marked: bool = True, vendor: str = "atelier") -> None:
+    folder = home.landing("dresses") / vendor / name
     folder.mkdir(parents=True)
     (folder / "a.jpg").write_bytes(name.encode())
     if marked:
@@ -137,7 +139,7 @@ def test_nothing_to_do_is_no_error_in_any_sensor(home: Home, instance: dg.Dagste
 def fail(instance: dg.DagsterInstance, name: str, times: int) -> None:
     """Runs of a drop that failed just now."""
     given = landing.Delivery("dresses", "atelier", name, Home.at().landing("dresses") / "atelier" / name, False)
-    work = f"dresses/{landing.drop_id_of('atelier', name)}/{landing.fingerprint(given)}"
+    work = f"dresses/{identity.drop_id_of('atelier', name)}/{landing.fingerprint(given)}"
     for _ in range(times):
         end(instance, dg.RunRequest(tags={sensors.WORK_TAG: work}), dg.DagsterRunStatus.FAILURE)
 
@@ -190,13 +192,72 @@ def test_failing_drops_do_not_delay_a_good_one(
     assert wanted[6:] == [f"bad-{number:02d}" for number in range(44)]
 
 
+def test_in_the_queue_too_what_never_failed_goes_first(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+    monkeypatch.setattr(sensors, "FIRST_PAUSE_S", 0.0)
+    for name, times in (("a-bad", 3), ("b-bad", 1), ("good", 0)):
+        deliver(home, name)
+        fail(instance, name, times)
+    for request in reversed(requests(tick(dresses, instance, Store(home), "vendor_drop"))):  # queued in the other order
+        end(instance, request, dg.DagsterRunStatus.STARTED)
+    queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]), ascending=True)
+    taken = QueuedRunCoordinatorDaemon(1)._priority_sort(queued)
+    assert [run.tags["dataops/name"] for run in taken] == ["atelier/good", "atelier/b-bad", "atelier/a-bad"]
+
+
+def test_a_vendor_with_many_drops_does_not_hold_up_another(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
+    for number in range(70):
+        deliver(home, f"{number:02d}")
+    first = requests(tick(dresses, instance, Store(home), "vendor_drop"))
+    for request in first[:45]:
+        end(instance, request, dg.DagsterRunStatus.STARTED)
+    for request in first[45:]:
+        end(instance, request, dg.DagsterRunStatus.SUCCESS)
+    deliver(home, "late", vendor="bazaar")
+    wanted = requests(tick(dresses, instance, Store(home), "vendor_drop"))
+    assert len(wanted) == sensors.MAX_RUNS_A_TICK - 45  # no more than so many are in the queue
+    assert "bazaar/late" in [request.tags["dataops/name"] for request in wanted[:2]]
+
+
+def test_what_is_no_delivery_is_parked_while_it_stays_as_it_is(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, lies = Store(home), {"fingerprint": "one"}
+
+    def returns(*_: Any, **__: Any) -> waiting.Found:
+        return waiting.Found(ready=[waiting.Waiting("production-001", lies["fingerprint"], "production-001")])
+
+    monkeypatch.setattr(waiting, "returns", returns)
+    for _ in range(sensors.MAX_ATTEMPTS):
+        end(instance, dg.RunRequest(tags={sensors.WORK_TAG: "dresses/production-001/one"}), dg.DagsterRunStatus.FAILURE)
+    for _ in range(2):
+        result = tick(dresses, instance, store, "label_return")
+        assert isinstance(result, dg.SkipReason)
+        assert result.skip_message == "Held: production-001: parked: 5 runs failed"
+    shown = "\n".join(status.of(store, dresses).lines())
+    assert "PARKED returns of production-001: 5 runs failed" in shown
+    assert "dataops run dresses" in shown
+    seen = instance.fetch_observations(dg.AssetKey(["dresses", "labeled_batches"]), limit=5).records
+    assert [record.partition_key for record in seen] == ["production-001"]  # once, not at each look
+    claims.forget(home, "dresses", "dresses/production-001/one")  # a command tried it
+    assert status.of(store, dresses).parked == []
+    assert requests(tick(dresses, instance, store, "label_return")) == []
+    assert len(status.of(store, dresses).parked) == 1
+    lies["fingerprint"] = "two"
+    assert len(requests(tick(dresses, instance, store, "label_return"))) == 1
+    assert status.of(store, dresses).parked == []
+
+
 def test_a_parked_drop_is_shown_and_tried_again_when_a_person_says_so(
     home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sensors, "FIRST_PAUSE_S", 0.0)
     store = Store(home)
     deliver(home, "bad")
-    drop = landing.drop_id_of("atelier", "bad")
+    drop = identity.drop_id_of("atelier", "bad")
     with pytest.raises(LookupError, match="has no drop"):
         drops.retry(store, dresses, drop)
     fail(instance, "bad", 5)
@@ -246,14 +307,14 @@ def test_without_room_a_drop_is_held_at_no_cost_and_goes_on_by_itself(
     class Usage(NamedTuple):
         free: int
 
-    room = {"free": sensors.FREE_BYTES + 1}
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(room["free"]))
+    free = {"bytes": SPARE_BYTES + 1}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free["bytes"]))
     deliver(home, "large")
     result = tick(dresses, instance, Store(home), "vendor_drop")
     assert isinstance(result, dg.SkipReason)
     assert "atelier/large: NO_SPACE: 256 MiB must be free" in str(result.skip_message)
     assert len(Store(home).drops.rows()) == 0
-    room["free"] += 100
+    free["bytes"] += 100
     assert asked(tick(dresses, instance, Store(home), "vendor_drop")) == ["large"]
 
 
@@ -327,6 +388,23 @@ def test_whatever_lies_in_landing_nothing_escapes(
     if spoil == "not-utf-8":
         assert list(Store(home).drops.rows()["name"]) == ["slow-\\xfe"]
         json.dumps([dict(one.tags) for one in requests(result)], ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "asks"),
+    [("vendor_drop", "drops"), ("label_return", "returns"), ("model_feedback", "predictions"), ("plan", "setup"),
+     ("screening_decision", "rescreens")],
+)  # fmt: skip
+def test_no_sensor_raises_whatever_goes_wrong(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, name: str, asks: str
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(waiting, asks, broken)
+    result = tick(dresses, instance, Store(home), name)
+    assert isinstance(result, dg.SkipReason)
+    assert "the next look tries again: KeyError: 'nobody thought of this'" in str(result.skip_message)
 
 
 def test_a_ledger_that_cannot_be_read_now_is_no_exception(

@@ -41,6 +41,20 @@ def broken(tmp_path: Path, old: str, new: str) -> Path:
         ("breaks: [colour]", "breaks: [color]", "project", "color"),
         ("deadline: 2027-03-31", "deadline: 2020-03-31", "brief", "not after start"),
         ("internal: true, ", "", "labeling", "internal"),
+        (
+            "  gates:\n",
+            "  cleaning: {personal_data: {policy: {plate: reject}}}\n  gates:\n",
+            "cleaning.personal_data",
+            "add plate to look_for",
+        ),
+        (
+            "  gates:\n",
+            "  cleaning: {personal_data: {policy: {phone: keep, iban: review}}}\n  gates:\n",
+            "cleaning.personal_data",
+            "add text",
+        ),
+        ("  gates:\n", "  cleaning: {review: [irrelevant]}\n  gates:\n", "project", "cleaning.relevance names references"),
+        ("  gates:\n", "  gates:\n    max_reason_share: {blury: 0.1}\n", "gates.max_reason_share.blury", "'blurry'"),
     ],
 )
 def test_a_mistake_is_refused_with_file_line_and_place(tmp_path: Path, old: str, new: str, place: str, says: str) -> None:
@@ -51,7 +65,7 @@ def test_a_mistake_is_refused_with_file_line_and_place(tmp_path: Path, old: str,
     assert says in str(caught.value)
     line = int(str(caught.value).split(":")[1])
     if place.count("."):
-        assert new.split(":")[0] in path.read_text().splitlines()[line - 1]
+        assert place.split(".")[-1] in path.read_text().splitlines()[line - 1]
 
 
 def test_broken_yaml_names_the_line(tmp_path: Path) -> None:

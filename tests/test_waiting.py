@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dataops_assets import drops, waiting, warehouse
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity, landing, readiness
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -32,7 +32,7 @@ def deliver(store: Store, name: str, marked: bool = True) -> Path:
 def enter(store: Store, name: str, **outcomes: str) -> str:
     """Ledger rows as a run leaves them: the drop, and a gate for each asset named."""
     given = landing.Delivery("dresses", "atelier", name, store.home.landing("dresses") / "atelier" / name, False)
-    drop = landing.drop_id_of("atelier", name)
+    drop = identity.drop_id_of("atelier", name)
     row = {
         "project": "dresses", "vendor": "atelier", "drop_id": drop, "name": name, "status": "accepted", "attempt": 1, "received_at": now(),
         "fingerprint": landing.fingerprint(given), "content_sha256": landing.content_sha256(given), "listing": landing.listing(given),
@@ -115,14 +115,14 @@ def test_a_delivery_that_cannot_be_read_does_not_stop_the_others(
 ) -> None:
     for name in ("bad", "good"):
         deliver(store, name)
-    real = landing.readiness
+    real = readiness.of
 
-    def readiness(delivery: landing.Delivery, *rest: Any) -> landing.Readiness:
+    def of(delivery: landing.Delivery, *rest: Any) -> readiness.Readiness:
         if delivery.name == "bad":
             raise PermissionError(13, "Permission denied")
         return real(delivery, *rest)
 
-    monkeypatch.setattr(landing, "readiness", readiness)
+    monkeypatch.setattr(readiness, "of", of)
     found = waiting.drops(store, dresses, {}, 0)
     assert names(found) == ["good"]
     assert found.held == {"atelier/bad": "can't be read: Permission denied"}
@@ -147,6 +147,30 @@ def test_whatever_one_delivery_holds_the_others_go_on(store: Store, dresses: Pro
         assert list(store.drops.rows()["reason"]) == (["UNREADABLE"] if at >= 60 else [])
     monkeypatch.setattr(landing, "look", real)
     assert names(waiting.drops(store, dresses, looks, 90.0)) == ["bad", "good"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_one_with_millions_of_files_does_not_take_the_others_time(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(landing, "MOST_ENTRIES", 3)
+    deliver(store, "good")
+    many = deliver(store, "many")
+    for number in range(2):
+        if kind == "file":
+            (many / f"{number}.jpg").touch()
+        else:
+            (many / f"{number}").mkdir()
+    looks: waiting.Looks = {}
+    for at in (0.0, 60.0, 75.0):
+        found = waiting.drops(store, dresses, looks, at)
+        looks = found.looks
+        assert (names(found), found.held) == (["good"], {"atelier/many": "can't be read: more than 3 files and folders"})
+    rows = store.drops.rows()
+    assert list(zip(rows["name"], rows["status"], rows["reason"], strict=True)) == [("many", "rejected", "TOO_MANY_MEMBERS")]
+    shutil.rmtree(many)
+    deliver(store, "many")
+    assert names(waiting.drops(store, dresses, looks, 90.0)) == ["good", "many"]
 
 
 def test_what_is_no_delivery_is_said_and_entered_once_it_has_rested(store: Store, dresses: ProjectSpec) -> None:
@@ -176,7 +200,7 @@ def test_what_is_no_delivery_is_said_and_entered_once_it_has_rested(store: Store
 
 
 def test_two_names_with_one_id_are_never_taken_for_one_another(store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing, "drop_id_of", lambda vendor, name: f"{vendor}-1")
+    monkeypatch.setattr(identity, "drop_id_of", lambda vendor, name: f"{vendor}-1")
     deliver(store, "one")
     deliver(store, "two")
     found = waiting.drops(store, dresses, {}, 0)
@@ -184,7 +208,7 @@ def test_two_names_with_one_id_are_never_taken_for_one_another(store: Store, dre
     enter(store, "two", **TestRedelivery.THROUGH)  # now it is the one that the ledger knows
     found = waiting.drops(store, dresses, {}, 0)
     assert (names(found), found.held) == ([], {"atelier/one": "its id atelier-1 is that of atelier/two: rename it"})
-    assert landing.find(store.home.root / "landing", "dresses", "atelier-1", store.drops.rows()).name == "two"
+    assert identity.find(store.home.root / "landing", "dresses", "atelier-1", store.drops.rows()).name == "two"
 
 
 def test_a_whole_zip_is_looked_into_once(store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +259,7 @@ class TestRedelivery:
         self.redeliver(store, "lot", b"longer than it was")
         read.clear()
         found = waiting.drops(store, dresses, {}, 0)
-        first = landing.drop_id_of("atelier", "lot")
+        first = identity.drop_id_of("atelier", "lot")
         assert [(item.partition, item.facts["supersedes"]) for item in found.ready] == [(f"{first}-r2", first)]
         assert read == []
 
@@ -271,14 +295,14 @@ class TestRedelivery:
         known = rows[["vendor", "name", "drop_id", "status", "supersedes", "fingerprint", "content_sha256"]]
         (folder / "a.jpg").touch()
         given = landing.Delivery("dresses", "atelier", "old", folder, False)
-        assert landing.identify(given, known).is_redelivery
+        assert identity.identify(given, known).is_redelivery
 
     def test_what_replaced_what_is_shown_both_ways(self, store: Store, dresses: ProjectSpec) -> None:
         self.redeliver(store, "lot", b"longer than it was")
         item = waiting.drops(store, dresses, {}, 0).ready[0]
         row = {**item.facts, "project": "dresses", "status": "parked", "reason": "5 runs failed: no room"}
         store.drops.append(lambda rows: [row])
-        first, second = landing.drop_id_of("atelier", "lot"), item.partition
+        first, second = identity.drop_id_of("atelier", "lot"), item.partition
         asked = warehouse.query(store, "SELECT drop_id, supersedes, superseded_by FROM drops ORDER BY seq")
         assert [tuple(row.values()) for row in asked] == [(first, None, second), (second, first, None)]
         shown = "\n".join(status.of(store, dresses).lines())
@@ -299,7 +323,7 @@ def test_checksums_are_compared_once_and_only_within_the_budget(
     monkeypatch.setattr(waiting, "READ_BYTES", 6)
     found = waiting.drops(store, dresses, {}, 0)
     assert names(found) == ["listed"]
-    monkeypatch.setattr(landing, "_sha256", None)
+    monkeypatch.setattr(landing, "sha256_of", None)
     assert names(waiting.drops(store, dresses, found.looks, 1000)) == ["listed"]
 
 
@@ -336,16 +360,19 @@ class TestTriedAgain:
         return [(item.partition, item.facts["supersedes"]) for item in found.ready]
 
     def test_as_it_was_it_is_the_same_drop(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
-        drop = landing.drop_id_of("atelier", "lot")
+        drop = identity.drop_id_of("atelier", "lot")
         assert self.found(store, dresses) == [(drop, None)]
         os.utime(folder / "a.jpg", ns=(1, 1))
+        assert self.found(store, dresses) == []  # its marker is older than a file: somebody is at work in there
+        (folder / "_COMPLETE").touch()
         assert self.found(store, dresses) == [(drop, None)]
-        assert landing.find(store.home.root / "landing", "dresses", drop, store.drops.rows()).path == folder
+        assert identity.find(store.home.root / "landing", "dresses", drop, store.drops.rows()).path == folder
 
     @pytest.mark.parametrize("data", [b"LOT", b"longer than it was"])
     def test_other_content_is_a_delivery_of_its_own(self, store: Store, dresses: ProjectSpec, folder: Path, data: bytes) -> None:
-        drop = landing.drop_id_of("atelier", "lot")
+        drop = identity.drop_id_of("atelier", "lot")
         (folder / "a.jpg").write_bytes(data)
+        (folder / "_COMPLETE").touch()
         assert self.found(store, dresses) == [(f"{drop}-r2", drop)]
 
     def test_what_was_never_taken_may_be_mended(self, store: Store, dresses: ProjectSpec) -> None:
@@ -354,6 +381,7 @@ class TestTriedAgain:
         drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
         drops.retry(store, dresses, item.partition)
         (folder / "a.jpg").write_bytes(b"mended")
+        (folder / "_COMPLETE").touch()
         assert self.found(store, dresses) == [(item.partition, None)]
 
 
@@ -383,15 +411,24 @@ class TestLeftLanding:
     def test_a_parked_or_withdrawn_one_does_not(self, store: Store, dresses: ProjectSpec) -> None:
         for name in ("parked", "gone"):
             shutil.rmtree(deliver_and_enter(store, name, raw_images="pass"))
-        row = {"project": "dresses", "drop_id": landing.drop_id_of("atelier", "gone"), "reason": "r", "by": "b", "at": now()}
+        row = {"project": "dresses", "drop_id": identity.drop_id_of("atelier", "gone"), "reason": "r", "by": "b", "at": now()}
         store.withdrawals.append(lambda rows: [row])
         item = next(item for item in waiting.rescreens(store, dresses) if item.name == "atelier/parked")
         drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
         assert self.asked(store, dresses) == []
 
+    def test_a_parked_one_is_tried_again_when_a_person_says_so(self, store: Store, dresses: ProjectSpec) -> None:
+        shutil.rmtree(deliver_and_enter(store, "parked", raw_images="pass"))
+        item = waiting.rescreens(store, dresses)[0]
+        drops.park(store, dresses, [{**item.facts, "reason": "5 runs failed"}])
+        assert drops.retry(store, dresses, item.partition) == "atelier/parked"
+        again = waiting.rescreens(store, dresses)
+        assert [one.partition for one in again] == [item.partition]
+        assert again[0].since > item.since == 0  # what failed before doesn't count
+
     def test_one_that_is_corrected_waits_for_what_comes_of_the_correction(self, store: Store, dresses: ProjectSpec) -> None:
         folder = deliver_and_enter(store, "lot", raw_images="pass")
-        first = landing.drop_id_of("atelier", "lot")
+        first = identity.drop_id_of("atelier", "lot")
         (folder / "a.jpg").write_bytes(b"longer than it was")
         (folder / landing.MARKERS[0]).touch()
         assert self.asked(store, dresses) == []  # nobody has looked at the folder yet

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dataops_assets import atomic, drops
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
+from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Inputs, Manifest, empty
-from dataops_assets.spec import ProjectSpec
+from dataops_assets.spec import ProjectSpec, defs_root
 from dataops_assets.store import Store
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wa
 
 def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = quiet_steps) -> Manifest:
     """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
-    from dataops_assets.intake import landing
+    from dataops_assets.intake import identity, landing
     from dataops_assets.intake.journal import Journal
     from dataops_assets.stages import raw_images as stage
 
@@ -30,9 +32,9 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
         store.blobs.sweep()
         atomic.sweep(store.home.tmp)
         known = rows_of(store.drops.rows(), spec.name)
-        delivery = landing.find(store.home.root / "landing", spec.name, drop_id, known)
-        identity = landing.identify(delivery, known)
-        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{identity.fingerprint}.jsonl")
+        delivery = identity.find(store.home.root / "landing", spec.name, drop_id, known)
+        which = identity.identify(delivery, known)
+        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
         receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress)
         inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
         made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
@@ -46,8 +48,8 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             "reason": receipt.reason or None,
             "files_seen": receipt.files_seen,
             "bytes_seen": receipt.bytes_seen,
-            "supersedes": identity.supersedes,
-            "fingerprint": identity.fingerprint,
+            "supersedes": which.supersedes,
+            "fingerprint": which.fingerprint,
             "listing": landing.listing(delivery),
             "content_sha256": receipt.content_sha256,
         }
@@ -77,21 +79,22 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
         frame = stage.screen(raw.frame, earlier, spec.cleaning, pixels, apart, decided, lasting, likeness, progress, checkpoint)
         made = Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
         store.write(made)  # before what was found is forgotten
-        apart.set_apart(stage.confidential(frame, spec.cleaning))
+        apart.set_apart(stage.confidential(frame, earlier, spec.cleaning))
         checkpoint.discard()
     return made
 
 
 def _likeness(store: Store, spec: ProjectSpec) -> Compared | None:
-    """The reference pictures that a project names."""
+    """The reference pictures that a project names; a relative path begins at the project's own folder, whoever runs this from where."""
     asked = spec.cleaning.relevance
     if asked is None:
         return None
     from dataops_assets.imaging.likeness import Model, compare_with
 
-    path = str(asked.model.absolute()) if asked.model is not None else None
+    beside = defs_root() / spec.name
+    path = str(beside / asked.model) if asked.model is not None else None
     model = Model(str(store.home.scratch / "models"), path, asked.mean_rgb, asked.std_rgb, asked.output)
-    return compare_with(asked.references, asked.wanted, model)
+    return compare_with(beside / asked.references, asked.wanted, model)
 
 
 def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
@@ -176,18 +179,23 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
 def _lasting(
     store: Store, spec: ProjectSpec, raw: Manifest, purged: set[str], compared: Mapping[str, str]
 ) -> tuple[pd.DataFrame, Mapping[str, str]]:
-    """Released rows of pictures that can't be looked at again, their retention period has passed; and all versions looked at."""
+    """Released rows of pictures that can't be looked at again, their retention period has passed; and all versions looked at.
+
+    What waited for a person isn't among them: nobody can decide any more, so it is left out as purged.
+    """
     version = store.released("cleaned_set", spec.name).get(raw.partition) if purged & set(raw.frame["image_id"]) else None
     if version is None:
         return empty("cleaned_set"), compared
     rows = store.read("cleaned_set", spec.name, raw.partition, version).frame
-    return rows[rows["image_id"].isin(purged)], {**compared, raw.partition: version}
+    return rows[rows["image_id"].isin(purged) & (rows["status"] != "review")], {**compared, raw.partition: version}
 
 
 def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame | None, Inputs]:
-    """What people decided about this drop's doubtful pictures, from released screening batches."""
+    """What people decided about this drop's doubtful pictures, in screening batches and those that rework or adjudicate them."""
+    from dataops_assets.stages.approved_labels import current
+
     approved, inputs = store.load_all("approved_labels", spec.name)
-    approved = approved[approved["kind"] == "screening"]
+    approved = current(approved[approved["attribute"] == SCREENING.name])
     if approved.empty:
         return None, {}
     held = store.released("raw_images", spec.name).get(drop_id)
@@ -227,12 +235,29 @@ def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     drops, images = store.withdrawn(spec.name)
     cleaned, _ = store.load_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name))
     open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
+    open_ = open_[~open_["clean_sha256"].isin(store.apart(spec.name).purged())]  # nobody can look at these any more
     return open_ if kind == "screening" else pd.concat([usable, open_], ignore_index=True)
 
 
 def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
     """Delete originals and pictures with personal data whose retention period has passed; returns their sha256s.
 
-    A picture that waits for a person keeps waiting without its file: it counts as purged when the drop is screened again.
+    The copies in the request folders of screening batches go with them. A picture that waits for a person keeps waiting without its
+    file: it counts as purged when the drop is screened again.
     """
-    return store.apart(spec.name).purge(now_s - spec.cleaning.personal_data.retention_days * 86_400)
+    apart = store.apart(spec.name)
+    gone = apart.purge(now_s - spec.cleaning.personal_data.retention_days * 86_400)
+    tasks, _ = store.load_all("label_tasks", spec.name)
+    for batch_id, file in tasks.loc[tasks["sha256"].isin(apart.purged()), ["batch_id", "file"]].itertuples(index=False):
+        (store.home.requests(spec.name) / batch_id / file).unlink(missing_ok=True)
+    return gone
+
+
+def left_in_landing(store: Store, spec: ProjectSpec) -> dict[Path, int]:
+    """Deliveries in landing that still hold pictures which were purged, and how many: a vendor's files, which we don't delete."""
+    raw, _ = store.load_all("raw_images", spec.name)
+    purged = raw.loc[raw["image_id"].isin(store.apart(spec.name).purged()), "drop_id"].value_counts()
+    ledger = rows_of(store.drops.rows(), spec.name).drop_duplicates("drop_id", keep="last")
+    named = zip(ledger["drop_id"], ledger["vendor"], ledger["name"], strict=True)
+    folders = {drop: store.home.landing(spec.name) / vendor / name for drop, vendor, name in named}
+    return {folders[drop]: int(count) for drop, count in sorted(purged.items()) if drop in folders and folders[drop].exists()}

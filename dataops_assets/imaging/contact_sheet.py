@@ -21,15 +21,15 @@ QUALITIES = (85, 75, 65, 55, 45, 35, 25, 15, 8)
 INK, PAPER, EMPTY = (40, 40, 40), (255, 255, 255), (225, 225, 225)
 
 
-def contact_sheet(pictures: Sequence[tuple[bytes, str]], columns: int = 4, width_px: int = 440, max_bytes: int = 150_000) -> bytes:
+def contact_sheet(pictures: Sequence[tuple[bytes | None, str]], columns: int = 4, width_px: int = 440, max_bytes: int = 150_000) -> bytes:
     """A JPEG of thumbnails with a caption beneath each; quality, then size, give way until it fits `max_bytes`.
 
     The defaults are what the Dagster UI shows well: a dialog 440 px wide, and an event log that keeps about four times
     the bytes. Pass cleaned pictures where there are any: these are decoded in the calling process.
 
     Args:
-        pictures: (file bytes, caption); what can't be decoded becomes a tile with its reason code.
-        columns: Tiles in a row.
+        pictures: (file bytes, caption); what can't be decoded becomes a tile with its reason code. None leaves a place empty.
+        columns: Tiles in a row; fewer pictures share the width.
         width_px: Of the whole sheet.
         max_bytes: Of the JPEG.
     """
@@ -47,7 +47,7 @@ def contact_sheet(pictures: Sequence[tuple[bytes, str]], columns: int = 4, width
         sheet = sheet.resize((sheet.width // 2, sheet.height // 2))
 
 
-def _draw(pictures: Sequence[tuple[bytes, str]], columns: int, side: int, width_px: int) -> Image.Image:
+def _draw(pictures: Sequence[tuple[bytes | None, str]], columns: int, side: int, width_px: int) -> Image.Image:
     from PIL import Image, ImageDraw, ImageFont
 
     rows = max(1, -(-len(pictures) // columns))
@@ -58,8 +58,9 @@ def _draw(pictures: Sequence[tuple[bytes, str]], columns: int, side: int, width_
     for position, (data, caption) in enumerate(pictures):
         left = GAP_PX + position % columns * (side + GAP_PX)
         top = GAP_PX + position // columns * step
-        tile = _tile(data, side, font)
-        sheet.paste(tile, (left + (side - tile.width) // 2, top + (side - tile.height) // 2))
+        if data is not None:
+            tile = _tile(data, side, font)
+            sheet.paste(tile, (left + (side - tile.width) // 2, top + (side - tile.height) // 2))
         pen.text((left, top + side + 1), _fitting(caption, side, font), fill=INK, font=font)
     return sheet
 

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from dataops_assets.apart import Apart
 from dataops_assets.blobs import BlobMissing
 from dataops_assets.imaging.decode import MAX_PIXELS, Pixels, decode, shrink
-from dataops_assets.imaging.thumbnails import MEMORY_BYTES, QUALITY, SECONDS
+from dataops_assets.imaging.thumbnails import MEMORY_BYTES, SECONDS, as_jpeg, reduced
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
 
 SIDE_PX = 200
 OUTLINE = (214, 40, 40)
 
-Regions = Sequence[Sequence[Any]]  # kind, x, y, w, h, ... in px of the cleaned picture
+
+@dataclass(frozen=True)
+class Wanted:
+    """A picture to be drawn.
+
+    Attributes:
+        shas: Blobs that show it, the best first; the first that is there is drawn.
+        regions: What is personal in it: tuples of kind, x, y, w, h, ... in px of the cleaned picture. None: nobody has looked.
+    """
+
+    shas: tuple[str, ...]
+    regions: tuple[tuple[Any, ...], ...] | None
 
 
-def portraits(wanted: Sequence[tuple[str, Regions]], apart: Apart, max_side_px: int, max_pixels: int = MAX_PIXELS) -> list[bytes]:
-    """A JPEG for each picture, drawn in bounded child processes; empty where there is none to be drawn."""
+def portraits(wanted: Sequence[Wanted], apart: Apart, max_side_px: int, max_pixels: int = MAX_PIXELS) -> list[bytes]:
+    """A JPEG for each picture, drawn in a bounded child process; empty where there is none to be drawn."""
     task = partial(portrait, max_side_px=max_side_px, max_pixels=max_pixels)
     made = map_blobs(
         task, wanted, apart, workers=1, memory_bytes=MEMORY_BYTES, seconds=SECONDS, items_per_message=ITEMS_PER_MESSAGE
@@ -29,24 +39,29 @@ def portraits(wanted: Sequence[tuple[str, Regions]], apart: Apart, max_side_px: 
     return [result if isinstance(result, bytes) else b"" for _, result in made]
 
 
-def portrait(apart: Apart, wanted: tuple[str, Regions], max_side_px: int, max_pixels: int = MAX_PIXELS) -> bytes:
-    """A delivered picture as it is cleaned, with every region covered and outlined, at most 200 px a side."""
-    import simplejpeg
+def portrait(apart: Apart, wanted: Wanted, max_side_px: int, max_pixels: int = MAX_PIXELS) -> bytes:
+    """The picture as it is cleaned, at most 200 px a side, with every region covered and outlined.
 
-    sha256, regions = wanted
-    try:
-        pixels = decode(apart.read(sha256), max_pixels).pixels
-    except BlobMissing:
-        return b""
+    One in which nobody has looked for faces is a thumbnail of 96 px.
+    """
+    pixels = _first(apart, wanted.shas, max_pixels)
     if pixels is None:
         return b""
-    small = shrink(_marked(shrink(pixels, max_side_px), regions), SIDE_PX)
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(small), quality=QUALITY, colorspace="RGB", colorsubsampling="420"))
+    if wanted.regions is None:
+        return reduced(pixels)
+    return as_jpeg(shrink(_marked(shrink(pixels, max_side_px), wanted.regions), SIDE_PX))
 
 
-def _marked(pixels: Pixels, regions: Regions) -> Pixels:
-    if not regions:
-        return pixels
+def _first(apart: Apart, shas: Sequence[str], max_pixels: int) -> Pixels | None:
+    for sha256 in shas:
+        try:
+            return decode(apart.read(sha256), max_pixels).pixels
+        except BlobMissing:
+            continue
+    return None
+
+
+def _marked(pixels: Pixels, regions: Sequence[Sequence[Any]]) -> Pixels:
     import cv2
 
     from dataops_assets.imaging.personal_data.redact import redact

@@ -96,7 +96,8 @@ def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Mea
 def prepare(apart: Apart, item: tuple[str, str], how: Preparation) -> Prepared:
     """Make and keep the cleaned file of a blob, with what the policy says covered.
 
-    A picture that shows personal data on which a person must decide is kept apart from the others.
+    Where the policy rejects the picture there is no cleaned file, whatever a person decided under an earlier policy. One that shows
+    personal data which nobody has let pass is kept apart from the others.
 
     Args:
         apart: The store.
@@ -119,11 +120,10 @@ def prepare(apart: Apart, item: tuple[str, str], how: Preparation) -> Prepared:
     covered = [region for region in personal if "redact" in (decision, how.actions.get(region.kind))]
     found = sorted({region.kind for region in personal} | set(seen.metadata))
     still = sorted({region.kind for region in personal if region not in covered})
-    actions = {how.actions.get(kind) for kind in found}
     clean = ""
-    if decision or "reject" not in actions:
+    if not any(how.actions.get(kind) == "reject" for kind in found):
         encoded = encode(redact(pixels, covered, how.cover))
-        is_doubtful = not decision and any(how.actions.get(kind) == "review" for kind in still)
+        is_doubtful = decision not in ("keep", "redact") and any(how.actions.get(kind) == "review" for kind in still)
         clean = apart.put_apart(encoded) if is_doubtful else apart.common.put(encoded)
     return Prepared(
         clean_sha256=clean,

@@ -1,14 +1,17 @@
-"""A picture so small that it shows what it is of, and no face or text in it can be read."""
+"""A picture so small that it shows what it is of: of a face or a text only what fills it could be told, and faces are covered."""
 
 from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from dataops_assets.blobs import BlobMissing, Blobs
-from dataops_assets.imaging.decode import MAX_PIXELS, decode, shrink
+from dataops_assets.imaging.decode import MAX_PIXELS, Pixels, decode, shrink
 from dataops_assets.imaging.workers import map_blobs
 
 SIDE_PX = 96
+SEARCHED_SIDE_PX = 400  # a face that can't be found in it has four pixels in the thumbnail
 QUALITY = 75
 MEMORY_BYTES = 2**30
 SECONDS = 10.0
@@ -22,13 +25,25 @@ def thumbnails(shas: list[str], blobs: Blobs, max_pixels: int = MAX_PIXELS) -> d
 
 
 def thumbnail(blobs: Blobs, sha256: str, max_pixels: int = MAX_PIXELS) -> bytes:
-    """A JPEG of at most 96 px a side without metadata; empty where the blob is missing or is no picture."""
-    import simplejpeg
-
+    """A JPEG of at most 96 px a side without metadata, faces covered; empty where the blob is missing or is no picture."""
     try:
         pixels = decode(blobs.read(sha256), max_pixels).pixels
     except BlobMissing:
         return b""
-    if pixels is None:
-        return b""
-    return bytes(simplejpeg.encode_jpeg(shrink(pixels, SIDE_PX).copy(), quality=QUALITY, colorspace="RGB", colorsubsampling="420"))
+    return reduced(pixels) if pixels is not None else b""
+
+
+def reduced(pixels: Pixels) -> bytes:
+    """The thumbnail of a picture in which nobody has looked for faces."""
+    from dataops_assets.imaging.personal_data.faces import faces
+    from dataops_assets.imaging.personal_data.redact import redact
+
+    small = shrink(pixels, SEARCHED_SIDE_PX)
+    return as_jpeg(shrink(redact(small, faces(small), "blur"), SIDE_PX))
+
+
+def as_jpeg(pixels: Pixels) -> bytes:
+    """For looking at: half the colours' resolution, quality 75."""
+    import simplejpeg
+
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=QUALITY, colorspace="RGB", colorsubsampling="420"))

@@ -23,17 +23,31 @@ class Entry(NamedTuple):
     size_bytes: int
 
 
+UNFETCHED = Entry(-1, "", "", "", 0)  # stands for a run in which some addresses didn't answer
+
+
 class Journal:
-    """Entries of one delivery in one state, in `<project>.<drop>.<fingerprint>.jsonl`: another fingerprint is another journal."""
+    """Entries of one delivery in one state, in `<project>.<drop>.<fingerprint>.jsonl`: another fingerprint is another journal.
+
+    Attributes:
+        unfetched: Runs so far in which some addresses didn't answer.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held = {entry.position: entry for entry in _read(path)}
+        entries = list(_read(path))
+        self._held = {entry.position: entry for entry in entries}
+        self.unfetched = entries.count(UNFETCHED)
 
     def get(self, position: int, path: str, stamp: str) -> Entry | None:
         """The entry of a member, if it was read before and is still the same."""
         entry = self._held.get(position)
         return entry if entry is not None and (entry.path, entry.stamp) == (path, stamp) else None
+
+    def note_unfetched(self) -> None:
+        """Enter that some addresses didn't answer in this run."""
+        self.write([UNFETCHED])
+        self.unfetched += 1
 
     def write(self, entries: Iterable[Entry]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,30 +1,24 @@
-"""The landing folder: which deliveries lie there, whether they are complete, and which drop each one is.
+"""The landing folder: which deliveries lie there and what a look tells of each. Nothing here opens a picture or unpacks anything.
 
-Nothing here opens a picture or unpacks anything. Content is read where a manifest gives checksums, and where a name was delivered
-before with the same names and sizes inside.
+Whether a delivery is complete is told by `readiness.py`, which drop it is by `identity.py`.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import random
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, Any
+from typing import IO
 
-import pandas as pd
-
-from dataops_assets.intake import delivery_manifest, zips
 from dataops_assets.intake.bounds import CHUNK_BYTES, readable
-from dataops_assets.manifest import records
-from dataops_assets.spec import IntakeLimits, ProjectSpec
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 MARKERS = ("_COMPLETE", "_READY")
@@ -38,9 +32,9 @@ STRAYS = {
     "UNSUPPORTED_ARCHIVE": f"use a folder, or one of {' '.join(ARCHIVES)}",
     "LOOSE_FILE": "lies on its own; put it into a folder together with the others of its delivery",
 }
+MOST_ENTRIES = 500_000  # files and folders of one delivery, which take three seconds to look at
 MAX_STRAYS = 100  # of one vendor, each with a row in the ledger; a thousand loose pictures are one mistake
 ITSELF = "(folder)"  # the name by which a vendor's own folder stands in the ledger
-SMALL_MANIFEST = 1 << 20  # as much is parsed at a look, some 5,000 files; a delivery with a larger one needs a marker, or rests
 UNFINISHED = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
 
 
@@ -54,25 +48,6 @@ class Delivery:
     path: Path
     is_archive: bool
     fault: str = ""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which drop a delivery is."""
-
-    drop_id: str
-    supersedes: str | None
-    is_redelivery: bool
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Whether a delivery is complete; if not, the reason code to wait for."""
-
-    is_ready: bool
-    reason: str = ""
-    bytes_read: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +104,7 @@ def _scan_vendor(entries: Iterable[os.DirEntry[str]], project: str, vendor: str,
     known: set[str] = set()
     strays = 0
     for entry in entries:
-        if entry.name.startswith(".") or entry.name.endswith(UNFINISHED) or entry.name in PASSED_OVER:
+        if is_passed_over(entry.name):
             continue
         fault = _fault(entry)
         name = text_of(entry.name)
@@ -148,6 +123,11 @@ def _scan_vendor(entries: Iterable[os.DirEntry[str]], project: str, vendor: str,
             landed.strays.append(delivery)
     if strays > MAX_STRAYS:
         landed.faults[f"{vendor}/ (more)"] = f"{strays - MAX_STRAYS} more that are no deliveries"
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a name is that of something unfinished, a marker, or what systems leave behind."""
+    return name.startswith(".") or name.endswith(UNFINISHED) or name in PASSED_OVER
 
 
 def _fault(entry: os.DirEntry[str]) -> str:
@@ -170,11 +150,23 @@ def text_of(name: str) -> str:
     return readable(name)[0]
 
 
+class TooMany(OSError):
+    """A folder holds more than anybody may deliver: to look at all of it would hold up everything else."""
+
+
 def walk(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    """Every entry below a folder that isn't a folder, in order of path; links are given, not followed."""
+    """Every entry below a folder that isn't a folder, in order of path; links are given, not followed.
+
+    Raises:
+        TooMany: when there are more than MOST_ENTRIES files and folders.
+    """
+    left = MOST_ENTRIES
     open_ = [iter(_entries(folder))]  # no recursion: folders may be nested deeper than Python's stack
     while open_:
         for entry in open_[-1]:
+            left -= 1
+            if left < 0:
+                raise TooMany(errno.EFBIG, f"more than {MOST_ENTRIES:,} files and folders", os.fspath(folder))
             if entry.is_dir(follow_symlinks=False):
                 open_.append(iter(_entries(entry.path)))
                 break
@@ -208,21 +200,35 @@ def look(delivery: Delivery) -> Look:
     """Look at a delivery once, reading no content.
 
     Raises:
-        OSError: when something in it vanished meanwhile or can't be listed.
+        OSError: when something in it vanished meanwhile, can't be listed, or is too much.
     """
-    facts: list[tuple[str, os.stat_result, str]]
-    if delivery.is_archive:
-        facts = [(delivery.path.name, delivery.path.lstat(), delivery.path.name)]
-    else:
-        above = len(os.fspath(delivery.path.parent)) + 1
-        facts = [(entry.path[above:], entry.stat(follow_symlinks=False), entry.name) for entry in walk(delivery.path)]
-    times = "".join(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\n" for path, stat, _ in facts)
     inside = len(delivery.path.name) + 1
-    sizes = "".join(f"{path}\0{stat.st_size}\n" for path, stat, _ in facts if path[inside:] not in MARKERS)
-    files = frozenset(path[inside:] for path, stat, name in facts if len(path) == inside + len(name) and S_ISREG(stat.st_mode))
-    marked = max((stat.st_ctime_ns for path, stat, _ in facts if path[inside:] in MARKERS and S_ISREG(stat.st_mode)), default=-1)
-    is_marked = marked >= 0 and all(stat.st_ctime_ns <= marked for _, stat, _ in facts)
-    return Look(_digest(times), _digest(sizes), sum(stat.st_size for _, stat, _ in facts), len(facts), files, is_marked)
+    times, sizes = hashlib.sha256(), hashlib.sha256()
+    files = set()
+    size = count = 0
+    marked = newest = -1
+    for path, stat, name in _facts(delivery):  # nothing is kept of each: there may be half a million
+        told = f"{path}\0{stat.st_size}".encode("utf-8", "surrogateescape")
+        times.update(b"%b\0%d\0%d\n" % (told, stat.st_mtime_ns, stat.st_ctime_ns))
+        size, count, newest = size + stat.st_size, count + 1, max(newest, stat.st_ctime_ns)
+        is_file = S_ISREG(stat.st_mode)
+        if path[inside:] not in MARKERS:
+            sizes.update(told + b"\n")
+        elif is_file:
+            marked = max(marked, stat.st_ctime_ns)
+        if is_file and len(path) == inside + len(name):
+            files.add(name)
+    return Look(_short(times), _short(sizes), size, count, frozenset(files), marked >= newest >= 0)
+
+
+def _facts(delivery: Delivery) -> Iterator[tuple[str, os.stat_result, str]]:
+    """Each file's path, beginning with the delivery's name, what the disk says of it, and its own name."""
+    if delivery.is_archive:
+        yield delivery.path.name, delivery.path.lstat(), delivery.path.name
+        return
+    above = len(os.fspath(delivery.path.parent)) + 1
+    for entry in walk(delivery.path):
+        yield entry.path[above:], entry.stat(follow_symlinks=False), entry.name
 
 
 def fingerprint(delivery: Delivery) -> str:
@@ -241,29 +247,25 @@ def listing(delivery: Delivery) -> str | None:
         return None
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+def _short(sha: hashlib._Hash) -> str:
+    return sha.hexdigest()[:16]
 
 
-VANISHED = Look(_digest("vanished"), "", 0)  # somebody is at work in there, or it can't be looked at: any other look differs
+VANISHED = Look(
+    _short(hashlib.sha256(b"vanished")), "", 0
+)  # somebody is at work in there, or it can't be looked at: any other look differs
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What lies directly in a folder, by name; of too many, one more than may be."""
     with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
-
-
-def drop_id_of(vendor: str, name: str, generation: int = 1) -> str:
-    """Our own slug for a delivery: `<vendor>-<16 hex of vendor and name>`, with `-r2` for the second content under a name."""
-    head = re.sub(r"[^a-z0-9]+", "-", vendor.lower()).strip("-")[:40] or "vendor"
-    digits = hashlib.sha256(f"{vendor}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return f"{head}-{digits}" + (f"-r{generation}" if generation > 1 else "")
+        return sorted(islice(entries, MOST_ENTRIES + 1), key=lambda entry: entry.name)
 
 
 def content_sha256(delivery: Delivery) -> str:
     """Digest of a delivery's bytes: of the archive, or of each file's path and sha256. Links count by their target's name."""
     if delivery.is_archive:
-        return _sha256(delivery.path)
+        return sha256_of(delivery.path)
     files = []
     for entry in walk(delivery.path):
         name = readable(os.path.relpath(entry.path, delivery.path))[0]
@@ -271,7 +273,7 @@ def content_sha256(delivery: Delivery) -> str:
             continue
         is_file = entry.is_file(follow_symlinks=False)
         link = f"link:{os.readlink(entry.path)}" if entry.is_symlink() else "special"
-        files.append((name, _sha256(entry.path) if is_file else link))
+        files.append((name, sha256_of(entry.path) if is_file else link))
     return digest_of_files(files)
 
 
@@ -283,134 +285,18 @@ def digest_of_files(files: Iterable[tuple[str, str]]) -> str:
     return sha.hexdigest()
 
 
-def identify(delivery: Delivery, drops: pd.DataFrame) -> Identity:
-    """Which drop a delivery is, from the rows of the `drops` ledger of its project. Reads content where nothing else tells."""
-    mine = drops[(drops["vendor"] == delivery.vendor) & (drops["name"] == delivery.name)]
-    try:
-        seen = look(delivery)
-    except OSError:
-        seen = VANISHED
-    history = records(mine)
-    return identity(delivery, seen, history) or _told(delivery, seen, history)
-
-
-def _told(delivery: Delivery, seen: Look, history: Sequence[Mapping[str, Any]]) -> Identity:
-    told = identity(delivery, seen, history, content_sha256(delivery))
-    assert told is not None  # content tells in the end
-    return told
-
-
-def identity(delivery: Delivery, seen: Look, history: Sequence[Mapping[str, Any]], content: str | None = None) -> Identity | None:
-    """Which drop a delivery is, from the ledger's rows of its name; nothing where only its `content_sha256` could tell."""
-    if not history:
-        return Identity(drop_id_of(delivery.vendor, delivery.name), None, False, seen.fingerprint)
-    last = history[-1]
-    if last.get("reason") == "RETRY" and last["content_sha256"]:  # tried again is what was parked, and nothing put in its place
-        last = next(row for row in reversed(history) if row["status"] == "parked")
-    if last["fingerprint"] == seen.fingerprint or last["status"] == "held":
-        return Identity(last["drop_id"], last["supersedes"], False, seen.fingerprint)
-    is_other = not last["content_sha256"] or last.get("listing") not in (None, seen.listing)
-    if content is None and not is_other:
-        return None
-    if not is_other and content == last["content_sha256"]:
-        return Identity(last["drop_id"], None, True, seen.fingerprint)
-    generation = len({row["drop_id"] for row in history}) + 1
-    return Identity(f"{history[0]['drop_id']}-r{generation}", last["drop_id"], False, seen.fingerprint)  # ids once had 8 digits
-
-
-def readiness(
-    delivery: Delivery,
-    spec: ProjectSpec,
-    first_seen: tuple[str, float] | tuple[str, float, str] | None,
-    now: float,
-    seen: Look | None = None,
-    may_read: float = math.inf,
-) -> Readiness:
-    """Whether a delivery is complete: marked, as its manifest lists it, or unchanged for `settle_s` over two looks.
-
-    Checksums are compared where that reads no more than `may_read` bytes; else it has to rest.
-
-    Raises:
-        OSError: when it vanished or can't be read.
-    """
-    seen = seen or look(delivery)
-    has_rested = first_seen is not None and first_seen[0] == seen.fingerprint and now - first_seen[1] >= spec.sources.settle_s
-    if delivery.is_archive:
-        if has_rested or (first_seen is not None and first_seen[0] == seen.fingerprint):  # looked into once, as it is
-            return Readiness(has_rested, "" if has_rested else "INCOMPLETE")
-        read = _whole_zip_bytes(delivery.path, spec.sources.limits_for(delivery.vendor))
-        return Readiness(True, bytes_read=read) if read else Readiness(False, "INCOMPLETE")
-    vendor = spec.sources.vendor(delivery.vendor)
-    named = delivery_manifest.find(list(seen.files))
-    if named is None:
-        is_due = vendor is not None and vendor.manifest == "required" and delivery_manifest.ADDRESSES not in seen.files
-        if is_due and not seen.is_marked:
-            return Readiness(False, "MANIFEST_MISSING")
-        return Readiness(True) if seen.is_marked or has_rested else Readiness(False, "INCOMPLETE")
-    if seen.is_marked or has_rested:
-        return Readiness(True)
-    return _as_listed(delivery, named, spec, may_read)
-
-
-def _as_listed(delivery: Delivery, named: str, spec: ProjectSpec, may_read: float) -> Readiness:
-    """Whether every file is as the manifest says. A path in it is looked up among the files that lie there, and never followed."""
-    above = len(os.fspath(delivery.path)) + 1
-    there = {
-        entry.path[above:]: stat.st_size for entry in walk(delivery.path) if S_ISREG((stat := entry.stat(follow_symlinks=False)).st_mode)
-    }
-    if there.get(named, 0) > SMALL_MANIFEST:
-        return Readiness(False, "INCOMPLETE")
-    try:
-        data = b"".join(_pieces(delivery.path / named, SMALL_MANIFEST))
-        listed = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
-    except delivery_manifest.ManifestError:
-        return Readiness(False, "INCOMPLETE")  # perhaps half-copied; once it rests, the run says what is wrong with it
-    for row in listed:
-        size = there.get(row.path)
-        if size is None:
-            return Readiness(False, "MANIFEST_FILE_MISSING")
-        if row.bytes not in (None, size) or (row.sha256 is None and row.bytes is None):
-            return Readiness(False, "INCOMPLETE")  # half, or the manifest can't tell whole from half
-    summed = [row for row in listed if row.sha256 is not None]
-    read = sum(there[row.path] for row in summed)
-    if read > may_read:
-        return Readiness(False, "INCOMPLETE")
-    is_whole = all(_sha256(delivery.path / row.path, there[row.path]) == row.sha256 for row in summed)
-    return Readiness(True, bytes_read=read) if is_whole else Readiness(False, "INCOMPLETE", read)
-
-
-def find(landing: Path, project: str, drop_id: str, drops: pd.DataFrame) -> Delivery:
-    """The delivery that is a drop.
-
-    Raises:
-        LookupError: when landing holds it no longer, or another content has taken its name.
-    """
-    first = re.sub(r"-r\d+$", "", drop_id)
-    known = drops[drops["drop_id"].isin({first, drop_id})]
-    owners = set(zip(known["vendor"], known["name"], strict=True))  # they stay the owners, however ids are made
-    for delivery in list_deliveries(landing, project):
-        if (delivery.vendor, delivery.name) not in owners if owners else drop_id_of(delivery.vendor, delivery.name) != first:
-            continue
-        now = identify(delivery, drops).drop_id
-        if now != drop_id:
-            raise LookupError(
-                f"drop {drop_id}: {delivery.vendor}/{delivery.name} was delivered again with other content ({now}); "
-                "its released version stays in use"
-            )
-        return delivery
-    raise LookupError(f"drop {drop_id} no longer lies in {landing / project}; its released version stays in use")
-
-
 def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
     """Copy a folder or an archive into landing under its own name, whole or not at all.
 
     Raises:
-        ValueError: when it is neither.
+        ValueError: when it is neither, or its name says that it is unfinished.
     """
-    source = source.absolute()
+    source = Path(os.path.abspath(source))  # `..` has a name too
     is_archive = source.is_file() and source.name.lower().endswith(ARCHIVES)
     if source.is_symlink() or not (is_archive or source.is_dir()):
         raise ValueError(f"it is neither a folder nor an archive ({' '.join(ARCHIVES)})")
+    if is_passed_over(source.name):
+        raise ValueError(f"names that start with a dot or end in {' '.join(UNFINISHED)} are left alone in landing; rename it")
     target = landing / project / vendor / source.name
     given = Delivery(project, vendor, source.name, source, is_archive)
     placed = Delivery(project, vendor, text_of(source.name), target, is_archive)
@@ -435,28 +321,25 @@ def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
     return placed
 
 
-def _whole_zip_bytes(path: Path, limits: IntakeLimits) -> int:
-    """How much of a zip was read to see that it is whole; 0 when it isn't seen. A tar can't tell cheaply and must rest."""
-    if not path.name.lower().endswith(".zip"):
-        return 0
-    with open_plain(path) as file:
-        return zips.whole_bytes(file, os.fstat(file.fileno()).st_size, limits)
-
-
 def open_plain(path: Path | str) -> IO[bytes]:
     """A regular file. It may have become a link since it was listed, or a pipe on which an ordinary open waits for ever.
 
     Raises:
         OSError: ELOOP for a link, ENXIO for what else is no regular file.
     """
+    return os.fdopen(open_handle(path), "rb", buffering=0)
+
+
+def open_handle(path: Path | str) -> int:
+    """The same as a descriptor, which costs less where a hundred thousand small files are read."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.ENXIO, "no regular file", os.fspath(path))
-    return os.fdopen(handle, "rb", buffering=0)
+    return handle
 
 
-def _pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
+def pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
     """A file's first `size` bytes, by default as many as it has now: one that somebody goes on writing to has no end."""
     with open_plain(path) as file:
         left = os.fstat(file.fileno()).st_size if size is None else size
@@ -465,8 +348,14 @@ def _pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
             yield piece
 
 
-def _sha256(path: Path | str, size: int | None = None) -> str:
+def size_bytes(source: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    entries = walk(source) if source.is_dir() else ()
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in entries) or source.stat().st_size
+
+
+def sha256_of(path: Path | str, size: int | None = None) -> str:
     sha = hashlib.sha256()
-    for piece in _pieces(path, size):
+    for piece in pieces(path, size):
         sha.update(piece)
     return sha.hexdigest()

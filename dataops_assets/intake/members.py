@@ -12,11 +12,10 @@ import stat
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 from dataops_assets.intake import tars, zips
 from dataops_assets.intake.bounds import CHUNK_BYTES, Budget, Member, Refused, TooLarge, readable
-from dataops_assets.intake.landing import Delivery, open_plain, walk
+from dataops_assets.intake.landing import Delivery, open_handle, walk
 from dataops_assets.spec import IntakeLimits
 
 __all__ = ["Member", "Refused", "TooLarge", "members", "readable"]
@@ -54,30 +53,36 @@ def _name(entry: os.DirEntry[str], root: Path) -> str:
     return entry.path[len(os.fspath(root)) + 1 :]
 
 
+def _facts(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
+
+
 def _stamp(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _pieces(path: str, listed: os.stat_result, budget: Budget) -> Iterator[bytes]:
     try:
-        file = _open(path, budget)
+        handle = _open(path, budget)
     except FileNotFoundError as error:
         raise budget.refused("INCOMPLETE", f"{os.path.basename(path)!r} went away while the delivery was read") from error
-    with file:
+    try:
         asked = min(CHUNK_BYTES, listed.st_size + 1)  # a small file ends with the first read
-        while piece := file.read(asked):
+        while piece := os.read(handle, asked):
             yield piece
             if len(piece) < asked:
                 break
-        found = os.fstat(file.fileno())
-        if not os.path.samestat(found, listed) or _stamp(found) != _stamp(listed):
-            raise budget.refused("INCOMPLETE", f"{os.path.basename(path)!r} changed while the delivery was read")
+        found = os.fstat(handle)
+    finally:
+        os.close(handle)
+    if not os.path.samestat(found, listed) or _facts(found) != _facts(listed):
+        raise budget.refused("INCOMPLETE", f"{os.path.basename(path)!r} changed while the delivery was read")
 
 
-def _open(path: str | Path, budget: Budget) -> IO[bytes]:
-    """A regular file; what has become something else since it was listed is refused."""
+def _open(path: str | Path, budget: Budget) -> int:
+    """The descriptor of a regular file; what has become something else since it was listed is refused."""
     try:
-        return open_plain(path)
+        return open_handle(path)
     except OSError as error:
         code = {errno.ELOOP: "LINK_MEMBER", errno.ENXIO: "SPECIAL_MEMBER"}.get(error.errno or 0)
         if code is None:
@@ -86,7 +91,7 @@ def _open(path: str | Path, budget: Budget) -> IO[bytes]:
 
 
 def _archive(path: Path, budget: Budget) -> Iterator[Member]:
-    with _open(path, budget) as file:
+    with os.fdopen(_open(path, budget), "rb", buffering=0) as file:
         budget.packed = os.fstat(file.fileno()).st_size
         if budget.packed == 0:
             raise budget.refused("ARCHIVE_CORRUPT", "an empty file")

@@ -10,9 +10,9 @@ from typing import Any
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.intake import delivery_manifest, landing
+from dataops_assets.intake.fetching import Missing, Unreachable
 from dataops_assets.intake.journal import Entry, Journal
 from dataops_assets.intake.members import Member, Refused, TooLarge
-from dataops_assets.intake.urls import Missing, Unreachable
 
 JUNK = re.compile(r"(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*|\.[^/]+|__MACOSX/.*)$", re.IGNORECASE)
 PROGRESS_EVERY = 20

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ import pandas as pd
 from dataops_assets import manifest
 from dataops_assets.manifest import records
 from dataops_assets.reports import delivery_page, pages, status
-from dataops_assets.reports.delivery_page import SHOWN, by_reason, inert
+from dataops_assets.reports.delivery_page import SHOWN, Story, by_reason, inert
 from dataops_assets.reports.reasons import REASONS
-from dataops_assets.spec import ImageVendor, ProjectSpec
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
 
 __all__ = ["JUDGED", "MAX_BYTES", "REASONS", "rewrite", "showing", "write"]
@@ -37,45 +36,6 @@ SEEN_BEFORE = "a picture we already have"
 FROM_RAW = {"quarantined": "refused"}
 FROM_CLEANED = {"kept": "kept", "rejected": "left out", "review": "review"}
 FROM_CLEANED_HELD = FROM_CLEANED | {"kept": "in order"}
-
-
-@dataclass(frozen=True)
-class Story:
-    """All that is known of one delivery and may be told.
-
-    `files` has a row a file: path, status (a key of `WORDS`), reason, warnings, what it doubles, facts, and the blob to show.
-    `again` names the delivery that came later under its name, and how that stands.
-    """
-
-    spec: ProjectSpec
-    drop_id: str
-    vendor: str
-    drop: Mapping[str, Any]
-    files: pd.DataFrame
-    raw: Mapping[str, Any]
-    cleaned: Mapping[str, Any]
-    so_far: pd.DataFrame
-    received_at: Any = None
-    replaces: str | None = None
-    again: tuple[str, str] | None = None
-    is_withdrawn: bool = False
-    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
-
-    @property
-    def terms(self) -> ImageVendor | None:
-        return self.spec.sources.vendor(self.vendor)
-
-    @property
-    def is_taken(self) -> bool:
-        return self.raw.get("outcome") in RELEASING
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether its accepted files count for what was promised and for what is paid."""
-        return bool((self.so_far["drop_id"] == self.drop_id).any())
-
-    def count(self, *statuses: str) -> int:
-        return int(self.files["status"].isin(statuses).sum())
 
 
 def write(store: Store, spec: ProjectSpec, drop_id: str) -> Path:

@@ -1,4 +1,4 @@
-"""The words and the looks of a delivery report: its page without scripts, and its CSV. What it tells comes from `delivery.py`."""
+"""The words and the looks of a delivery report: its page without scripts, and its CSV. Both tell a `Story`, see `delivery.py`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import base64
 import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from dataops_assets.exports import sheets
 from dataops_assets.manifest import records
 from dataops_assets.reports.reasons import OF_DELIVERIES, explain
-
-if TYPE_CHECKING:
-    from dataops_assets.reports.delivery import Story
+from dataops_assets.spec import ImageVendor, ProjectSpec
+from dataops_assets.store import RELEASING
 
 NAMES, NAME_LETTERS, CATEGORIES = 10, 120, 20
 COLUMNS = ("path", "status", "reason", "what it means", "warnings", "sha256", "bytes", "width", "height", "category")
@@ -45,8 +45,48 @@ FAULTS = {
     "consent_given": "some files name no consent reference",
     "keep_share": "too many of its pictures fail the screening",
 }
+SHARE_OF = "share_of_"  # expectations of `max_reason_share`
 # how a later delivery under the same name stands that hasn't taken the place of this one
 AGAIN = {"refused": " and refused", "parked": "; we look into it", "held": "; it is not complete yet", "in work": "; we are checking it"}
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is known of one delivery and may be told.
+
+    `files` has a row a file: path, status (a key of `WORDS`), reason, warnings, what it doubles, facts, and the blob to show.
+    `again` names the delivery that came later under its name, and how that stands.
+    """
+
+    spec: ProjectSpec
+    drop_id: str
+    vendor: str
+    drop: Mapping[str, Any]
+    files: pd.DataFrame
+    raw: Mapping[str, Any]
+    cleaned: Mapping[str, Any]
+    so_far: pd.DataFrame
+    received_at: Any = None
+    replaces: str | None = None
+    again: tuple[str, str] | None = None
+    is_withdrawn: bool = False
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> ImageVendor | None:
+        return self.spec.sources.vendor(self.vendor)
+
+    @property
+    def is_taken(self) -> bool:
+        return self.raw.get("outcome") in RELEASING
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its accepted files count for what was promised and for what is paid."""
+        return bool((self.so_far["drop_id"] == self.drop_id).any())
+
+    def count(self, *statuses: str) -> int:
+        return int(self.files["status"].isin(statuses).sum())
 
 
 def inert(text: Any) -> str:
@@ -91,10 +131,18 @@ def verdict(story: Story) -> tuple[str, str]:
 
 
 def _failed(names: Sequence[str]) -> tuple[str, str]:
-    faults = list(dict.fromkeys(FAULTS[name] for name in (name.removesuffix("_filled") for name in names) if name in FAULTS))
+    faults = list(dict.fromkeys(filter(None, (_fault(name.removesuffix("_filled")) for name in names))))
     if not faults:
         return "Waiting for us", "One of our own checks did not pass. We look into it; you need not do anything."
     return "Refused", f"The delivery as a whole is not accepted: {'; '.join(faults)}. Correct it and deliver it again under the same name."
+
+
+def _fault(expectation: str) -> str | None:
+    """What a vendor hears of a failed expectation; None where it is no fault of the delivery."""
+    if expectation.startswith(SHARE_OF):
+        reason = expectation.removeprefix(SHARE_OF).replace("_", " ").lower()
+        return f"too many of its pictures are left out for one reason ({reason})"
+    return FAULTS.get(expectation)
 
 
 def _files_of(part: int, whole: int) -> str:

@@ -77,7 +77,8 @@ def _drawn(blobs: Blobs, named: tuple[tuple[str, str], ...], is_screened: bool) 
         pictures = [(_read(blobs, sha256), word) for sha256, word in named]
     else:
         small = thumbnails(list(dict.fromkeys(sha256 for sha256, _ in named)), blobs)
-        pictures = [(small.get(sha256, b"?"), word) for sha256, word in named]
+        # what is no picture gets a tile with its code; one that lies apart by now, none
+        pictures = [(small.get(sha256, b"?"), word) for sha256, word in named if sha256 in small or blobs.has(sha256)]
     found = [(data, word) for data, word in pictures if data is not None]
     return contact_sheet(found) if found else b""
 

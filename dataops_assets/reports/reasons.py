@@ -182,6 +182,11 @@ WARNINGS: dict[str, Reason] = {
 REASONS: dict[str, Reason] = {**OF_DELIVERIES, **OF_FILES, **OF_SCREENING, **WARNINGS}
 
 
+def spoken(code: str) -> str:
+    """A code or issue as a person says it."""
+    return code if code.isupper() else code.replace("e_mail", "e-mail").replace("_", " ")
+
+
 def explain(code: str) -> Reason:
     """A code's reason; for a code that has none yet, words that keep the reader going."""
     return REASONS.get(code) or Reason("We could not use it for the reason that the code names.", "Ask your contact what to change.")

@@ -6,104 +6,81 @@ Whatever is personal is covered and outlined in what is shown; pictures in which
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dataops_assets.contracts import ISSUES
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import pages, tuning
+from dataops_assets.reports import histograms, pages, pictures, tuning
 from dataops_assets.reports.delivery_page import by_reason, inert
+from dataops_assets.reports.pictures import Pictures
+from dataops_assets.reports.reasons import spoken
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
-
-A_REASON, GROUPS, IN_A_GROUP, PERSONAL = 12, 12, 6, 24
-BINS, WIDE, HIGH = 40, 320, 90
 
 STYLE = (
     pages.STYLE
     + """
 .sheet{display:flex;flex-wrap:wrap;gap:.5rem;margin:.4rem 0 1rem} figure{margin:0;max-width:202px;text-align:center}
 figure img{max-width:200px;max-height:200px} figcaption{font-size:.72rem;line-height:1.25;color:#5a6676;overflow-wrap:anywhere}
-.group{border:1px solid #d9dee6;border-radius:6px;padding:.5rem .8rem;margin:.5rem 0}
-.scores{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:1rem} .scores p{margin:0;font-size:.85rem;color:#5a6676}
+td:last-child{min-width:3rem} .groups{display:flex;flex-wrap:wrap;gap:.6rem} .group p{margin:0}
+.group{border:1px solid #d9dee6;border-radius:6px;padding:.5rem .8rem} .group .sheet{margin:.4rem 0 0}
+.scores{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:1.2rem} .scores svg{display:block;margin:.3rem 0}
+.scores p{margin:0;font-size:.85rem;color:#5a6676} .over{color:#c0392b;font-weight:600}
 """
 )
-
-Pictures = Mapping[str, bytes]  # by image_id
+TITLES = {"rejected": "Rejected", "review": "Waiting for a person"}
 
 
 def write(store: Store, spec: ProjectSpec, made: Manifest) -> Path:
     """Write the page of a `cleaned_set` manifest; returns its path."""
-    shown = _shown(made.frame)
-    pictures = _pictures(store, spec, made.frame[made.frame["image_id"].isin(shown)])
+    drawn = pictures.of_drop(store, spec, made)
     released, _ = store.load_all("cleaned_set", spec.name)
-    text = page(made, spec, pictures, tuning.precision_and_recall(released))
-    return pages.put(store.home.reports(spec.name) / "screening" / f"{made.partition}.html", text, store.home.tmp)
+    text = page(made, spec, drawn, tuning.precision_and_recall(released))
+    return pages.put(_path(store, spec, made.partition), text, store.home.tmp)
 
 
-def page(made: Manifest, spec: ProjectSpec, pictures: Pictures, tuned: pd.DataFrame) -> str:
+def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> None:
+    """Write the pages that there are anew, of the versions judged last: without pictures that were withdrawn since."""
+    gates = store.gates.rows()
+    gates = gates[(gates["project"] == spec.name) & (gates["asset"] == "cleaned_set")].drop_duplicates("partition", keep="last")
+    judged = dict(zip(gates["partition"], gates["version"], strict=True))
+    for drop_id in drop_ids:
+        if drop_id in judged and _path(store, spec, drop_id).exists():
+            write(store, spec, store.read("cleaned_set", spec.name, drop_id, judged[drop_id]))
+
+
+def _path(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
+    return store.home.reports(spec.name) / "screening" / f"{drop_id}.html"
+
+
+def page(made: Manifest, spec: ProjectSpec, drawn: Pictures, tuned: pd.DataFrame) -> str:
     """The page as self-contained HTML without scripts."""
     frame = made.frame
     tally = {name: int((frame["status"] == name).sum()) for name in ("kept", "rejected", "review")}
+    share = f"{tally['kept'] / len(frame):.0%}" if len(frame) else "-"
     boxes = "".join(f"<div>{name}<b>{count:,}</b></div>" for name, count in {"images": len(frame), **tally}.items())
+    links = {"the gate and its expectations": "cleaned_set", "the vendor's delivery report": "deliveries"}
+    see = " and ".join(f"<a href='../{folder}/{escape(made.partition)}.html'>{words}</a>" for words, folder in links.items())
     parts = [
-        f"<h1>Screening of {escape(made.partition)}</h1><p class='where'>{escape(spec.name)}, version {made.version}</p>",
-        f"<div class='numbers'>{boxes}</div>",
-        _reasons(frame, pictures),
-        _personal(frame, pictures),
-        _duplicates(frame, pictures),
+        f"<h1>Screening of {escape(made.partition)}</h1><p class='where'>{escape(spec.name)}, version {made.version}. See {see}.</p>",
+        f"<div class='numbers'>{boxes}<div>kept share<b>{share}</b></div></div>",
+        _shares(frame, spec),
+        _kept(frame, drawn),
+        _reasons(frame, drawn),
+        _personal(frame, drawn),
+        _duplicates(frame, drawn),
         _scores(frame, spec),
-        _decisions(frame, pictures),
+        _decisions(frame, drawn),
         _tuned(tuned),
     ]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Screening {escape(made.partition)}</title><style>{STYLE}</style>'
         f"{''.join(parts)}</html>\n"
     )
-
-
-# ---- what is shown
-
-
-def _shown(frame: pd.DataFrame) -> set[str]:
-    """Images that some part of the page shows."""
-    wanted: list[str] = []
-    for _, rows in by_reason(frame[frame["status"] != "kept"]):
-        wanted += list(rows["image_id"].head(A_REASON))
-    wanted += list(frame.loc[frame["personal_data"].notna(), "image_id"].head(PERSONAL))
-    for leader, rows in _groups(frame):
-        wanted += [leader, *rows["image_id"].head(IN_A_GROUP)]
-    wanted += list(frame.loc[frame["decided_by"].notna(), "image_id"].head(A_REASON))
-    return set(wanted)
-
-
-def _pictures(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> dict[str, bytes]:
-    """Drawings by image_id: with what is personal covered where that is known, else thumbnails in which nothing can be read."""
-    from dataops_assets.imaging.portraits import portraits
-    from dataops_assets.imaging.thumbnails import thumbnails
-
-    apart, pixels = store.apart(spec.name), spec.sources.limits.pixels
-    is_known = frame["clean_sha256"].notna() | frame["regions"].notna()
-    known, unknown = frame[is_known], list(frame.loc[~is_known, "image_id"])
-    wanted = [
-        (image_id, [region for region in json.loads(regions or "[]") if region[0] != "text"])
-        for image_id, regions in zip(known["image_id"], known["regions"], strict=True)
-    ]
-    drawn = dict(zip(known["image_id"], portraits(wanted, apart, spec.cleaning.max_side_px, pixels), strict=True))
-    return {**thumbnails(unknown, apart, pixels), **{name: jpeg for name, jpeg in drawn.items() if jpeg}}
-
-
-def _groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """(the picture that stays, its duplicates), largest groups first; the one that stays may be of an earlier drop."""
-    lost = frame[frame["duplicate_of"].notna()]
-    groups = [(str(leader), rows) for leader, rows in lost.groupby("duplicate_of", sort=True)]
-    return sorted(groups, key=lambda group: -len(group[1]))[:GROUPS]
 
 
 # ---- parts of the page
@@ -114,47 +91,75 @@ def _figure(jpeg: bytes | None, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(inert(caption))}</figcaption></figure>"
 
 
-def _sheet(rows: Iterable[Mapping[str, Any]], pictures: Pictures, caption: str) -> str:
-    figures = "".join(_figure(pictures.get(row["image_id"]), str(row.get(caption) or row["path"])) for row in rows)
+def _sheet(rows: Iterable[Mapping[str, Any]], drawn: Pictures, caption: str) -> str:
+    figures = "".join(_figure(drawn.get(row["image_id"]), str(row.get(caption) or row["path"])) for row in rows)
     return f"<div class='sheet'>{figures}</div>"
 
 
-def _reasons(frame: pd.DataFrame, pictures: Pictures) -> str:
+def _shares(frame: pd.DataFrame, spec: ProjectSpec) -> str:
+    """Every reason with its share of the drop, beside the most that the project lets pass."""
+    found = by_reason(frame[frame["status"] != "kept"])
+    rows = []
+    for code, some in found:
+        share, most = len(some) / len(frame), spec.gates.max_reason_share.get(code)  # type: ignore[call-overload]  # any code
+        bound = "" if most is None else f"<span class='over'>{most:.0%}</span>" if share > most else f"{most:.0%}"
+        counts = [f"<td class='number'>{int((some['status'] == status).sum()):,}</td>" for status in TITLES]
+        rows.append(f"<tr><td>{escape(spoken(code))}</td>{''.join(counts)}<td class='number'>{share:.1%}</td><td>{bound}</td></tr>")
+    head = "<tr><th>reason</th><th>rejected</th><th>waiting</th><th>of the drop</th><th>at most</th></tr>"
+    return f"<h2>Why pictures were left out</h2><table>{head}{''.join(rows)}</table>" if rows else "<h2>Nothing was left out</h2>"
+
+
+def _kept(frame: pd.DataFrame, drawn: Pictures) -> str:
+    rows = pictures.kept(frame)
+    return f"<h2>Kept: some of every category</h2>{_sheet(records(rows), drawn, 'category')}" if len(rows) else ""
+
+
+def _reasons(frame: pd.DataFrame, drawn: Pictures) -> str:
     parts = []
-    for status, title in (("rejected", "Rejected"), ("review", "Waiting for a person")):
+    for status, title in TITLES.items():
         for code, rows in by_reason(frame[frame["status"] == status]):
-            parts.append(f"<h2>{title}: {escape(code.replace('_', ' '))} ({len(rows):,})</h2>")
-            parts.append(_sheet(records(rows.head(A_REASON)), pictures, "path"))
-    return "".join(parts) or "<h2>Nothing was left out</h2>"
+            some = [{**row, "told": _told(row, code)} for row in records(rows.head(pictures.A_REASON))]
+            parts.append(f"<h2>{title}: {escape(spoken(code))} ({len(rows):,})</h2>{_sheet(some, drawn, 'told')}")
+    return "".join(parts)
 
 
-def _personal(frame: pd.DataFrame, pictures: Pictures) -> str:
+def _told(row: Mapping[str, Any], code: str) -> str:
+    """A picture's path, and for what a machine takes it where that is the reason."""
+    if code == "mislabelled" and row["suggested_category"]:
+        return f"{row['path']}: {row['category']}, or {row['suggested_category']}?"
+    if code == "irrelevant" and row["nearest_category"]:
+        return f"{row['path']}: most like {row['nearest_category']}"
+    return str(row["path"])
+
+
+def _personal(frame: pd.DataFrame, drawn: Pictures) -> str:
     rows = frame[frame["personal_data"].notna()]
     if rows.empty:
         return ""
     counts = "".join(
-        f"<tr><td>{escape(kind.replace('_', ' '))}</td><td class='number'>{len(some):,}</td>"
-        f"<td class='number'>{int((some['status'] == 'kept').sum()):,}</td></tr>"
+        f"<tr><td>{escape(spoken(kind))}</td><td class='number'>{len(some):,}</td>"
+        + "".join(f"<td class='number'>{int((some['status'] == status).sum()):,}</td>" for status in ("kept", *TITLES))
+        + "</tr>"
         for kind, some in by_reason(rows, "personal_data")
     )
+    some = [{**row, "kinds": spoken(row["personal_data"]).replace("|", ", ")} for row in records(rows.head(pictures.PERSONAL))]
     return (
         f"<h2>Personal data ({len(rows):,} pictures; covered here whatever the policy)</h2>"
-        f"<table><tr><th>kind</th><th>pictures</th><th>of them kept</th></tr>{counts}</table>"
-        f"{_sheet(records(rows.head(PERSONAL)), pictures, 'personal_data')}"
+        f"<table><tr><th>kind</th><th>pictures</th><th>kept</th><th>rejected</th><th>waiting</th></tr>{counts}</table>"
+        f"{_sheet(some, drawn, 'kinds')}"
     )
 
 
-def _duplicates(frame: pd.DataFrame, pictures: Pictures) -> str:
-    known = frame.set_index("image_id")
+def _duplicates(frame: pd.DataFrame, drawn: Pictures) -> str:
+    hashes = dict(zip(frame["image_id"], frame["phash"], strict=True))
     parts = []
-    for leader, rows in _groups(frame):
-        where = "kept" if leader in known.index else "kept in an earlier drop"
-        figures = [_figure(pictures.get(leader), where)] if leader in known.index else [f"<figure>{escape(leader[:16])}, {where}</figure>"]
-        for row in records(rows.head(IN_A_GROUP)):
-            bits = _distance(row["phash"], known.at[leader, "phash"]) if leader in known.index else None
-            figures.append(_figure(pictures.get(row["image_id"]), f"{row['path']}" + (f", {bits} bits apart" if bits is not None else "")))
-        parts.append(f"<div class='group'>{len(rows):,} of the same<div class='sheet'>{''.join(figures)}</div></div>")
-    return f"<h2>Duplicates, group by group</h2>{''.join(parts)}" if parts else ""
+    for group in pictures.groups(frame):
+        figures = [_figure(drawn.get(group.stays), "stays" if group.is_here else "kept in an earlier drop")]
+        for row in records(group.left_out.head(pictures.IN_A_GROUP)):
+            bits = _distance(row["phash"], hashes.get(group.stays)) if group.is_here else None
+            figures.append(_figure(drawn.get(row["image_id"]), row["path"] + (f", {bits} bits apart" if bits is not None else "")))
+        parts.append(f"<div class='group'><p>{len(group.left_out):,} left out</p><div class='sheet'>{''.join(figures)}</div></div>")
+    return f"<h2>Duplicates, group by group</h2><div class='groups'>{''.join(parts)}</div>" if parts else ""
 
 
 def _distance(one: Any, other: Any) -> int | None:
@@ -164,36 +169,15 @@ def _distance(one: Any, other: Any) -> int | None:
 
 
 def _scores(frame: pd.DataFrame, spec: ProjectSpec) -> str:
-    from dataops_assets.stages.cleaned_set import limits
-
-    plots = []
-    for issue in ISSUES:
-        scores = frame[f"{issue}_score"].dropna().to_numpy(dtype=np.float64)
-        if not len(scores):
-            continue
-        limit = limits(spec.cleaning)[issue]
-        acts = "rejects" if issue in spec.cleaning.reject else "asks a person" if issue in spec.cleaning.review else "only recorded"
-        below = int((scores < limit).sum())
-        plots.append(f"<div><b>{issue.replace('_', ' ')}</b>{histogram(scores, limit)}<p>{below:,} below {limit:g}: {acts}</p></div>")
-    return f"<h2>Scores and thresholds (0 bad, 1 good)</h2><div class='scores'>{''.join(plots)}</div>" if plots else ""
-
-
-def histogram(scores: np.ndarray, threshold: float) -> str:
-    """An SVG of a score's distribution, red below its threshold; heights are square roots, so that few bad pictures are seen."""
-    counts, _ = np.histogram(np.clip(scores, 0, 1), bins=BINS, range=(0, 1))
-    heights = np.sqrt(counts / max(1, counts.max())) * HIGH
-    step = WIDE / BINS
-    bars = "".join(
-        f'<rect x="{place * step:.1f}" y="{HIGH - height:.1f}" width="{step - 1:.1f}" height="{height:.1f}" '
-        f'fill="{"#c0392b" if (place + 0.5) / BINS < threshold else "#5b7fb0"}"/>'
-        for place, height in enumerate(heights)
-        if height > 0
+    plots = "".join(
+        f"<div><b>{spoken(shown.issue)}</b>{histograms.svg(shown)}"
+        f"<p>{shown.below:,} below {shown.threshold:g}: {shown.consequence}</p></div>"
+        for shown in histograms.distributions(frame, spec.cleaning)
     )
-    line = f'<line x1="{threshold * WIDE:.1f}" x2="{threshold * WIDE:.1f}" y1="0" y2="{HIGH}" stroke="#1c2430" stroke-dasharray="3 2"/>'
-    return f'<svg viewBox="0 0 {WIDE} {HIGH}" width="{WIDE}" height="{HIGH}" role="img">{bars}{line}</svg>'
+    return f"<h2>Scores and thresholds (0 bad, 1 good)</h2><div class='scores'>{plots}</div>" if plots else ""
 
 
-def _decisions(frame: pd.DataFrame, pictures: Pictures) -> str:
+def _decisions(frame: pd.DataFrame, drawn: Pictures) -> str:
     rows = frame[frame["decided_by"].notna()]
     if rows.empty:
         return ""
@@ -203,7 +187,7 @@ def _decisions(frame: pd.DataFrame, pictures: Pictures) -> str:
             for row in records(rows)
         ]
     )
-    return f"<h2>Decided by people ({len(rows):,})</h2>{_sheet(records(told.head(A_REASON)), pictures, 'said')}"
+    return f"<h2>Decided by people ({len(rows):,})</h2>{_sheet(records(told.head(pictures.DECIDED)), drawn, 'said')}"
 
 
 def _tuned(tuned: pd.DataFrame) -> str:
@@ -211,7 +195,7 @@ def _tuned(tuned: pd.DataFrame) -> str:
         return ""
     rows: Sequence[Mapping[str, Any]] = records(tuned)
     body = "".join(
-        f"<tr><td>{escape(row['issue'].replace('_', ' '))}</td>"
+        f"<tr><td>{escape(spoken(row['issue']))}</td>"
         + "".join(
             f"<td class='number'>{'' if row[name] is None else row[name]}</td>" for name in ("threshold", "flagged", "precision", "recall")
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import status
+from dataops_assets.reports import pictures, screened, status
 from dataops_assets.reports.panels import Page, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -53,17 +53,15 @@ def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
 
 def _cleaned_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     frame = made.frame
-    kept, rejected, review = (frame[frame["status"] == status] for status in ("kept", "rejected", "review"))
+    kept = frame[frame["status"] == "kept"]
     return {
         "images": len(frame),
         **_statuses(frame, ("kept", "rejected", "review")),
         "keep_share": _share(len(kept), len(frame)),
         "left out by reason": counts(frame[frame["status"] != "kept"], "status", "reason"),
         "kept by category": counts(kept, "category"),
-        "pictures kept": sheet(store.blobs, _spread(kept), "kept", caption="category"),
-        "pictures rejected": sheet(store.blobs, _spread(rejected, "reason"), "rejected", is_screened=False),
-        "pictures to review": sheet(store.blobs, review.head(PICTURES), "review", is_screened=False),
         "personal data": counts(frame[frame["personal_data"].notna()], "personal_data", "status"),
+        **screened.sheets(frame, spec, pictures.of_drop(store, spec, made)),
         "screening report": Page(f"{spec.name}/screening/{made.partition}.html"),
     }
 

@@ -1,4 +1,4 @@
-"""`dataops status`: where a project stands, from the ledgers alone."""
+"""`dataops status`: where a project stands, from the ledgers; and what the sensors have given up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dataops_assets import claims
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
@@ -26,6 +27,7 @@ class Status:
     drops: Sequence[dict[str, Any]]
     stages: Sequence[dict[str, Any]]
     held: Sequence[dict[str, Any]]
+    parked: Sequence[dict[str, Any]]
     classes: Sequence[dict[str, Any]]
     spent: float
     budget: float
@@ -41,6 +43,11 @@ class Status:
             f"    It isn't tried any more. Mend what is wrong, then: dataops retry {self.project} {row['drop_id']}"
             for row in self.drops
             if row["status"] == "parked"
+        ]
+        shown += [
+            f"  PARKED {row['kind']} of {row['partition']}: {row['why']}\n"
+            f"    It isn't tried any more until it changes. Mend what is wrong, then: dataops run {self.project}"
+            for row in self.parked
         ]
         shown += [
             f"  {row['stage']:<16} {row['released']:>4} released {row['rows']:>8,} rows"
@@ -89,7 +96,15 @@ def of(store: Store, spec: ProjectSpec) -> Status:
         is_replaced = how == REPLACED
         row |= {"superseded_by": other if is_replaced else None, "again": None if is_replaced else other, "again_is": how}
     return Status(
-        spec.name, listed, stages, held, classes(store, spec), round(store.spent(spec.name), 2), spec.brief.budget, spec.brief.currency
+        spec.name,
+        listed,
+        stages,
+        held,
+        claims.all_parked(store.home, spec.name),
+        classes(store, spec),
+        round(store.spent(spec.name), 2),
+        spec.brief.budget,
+        spec.brief.currency,
     )
 
 

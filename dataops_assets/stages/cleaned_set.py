@@ -103,12 +103,18 @@ def screen(
         prepared.update(zip(open_, found, strict=True))
 
 
-def confidential(frame: pd.DataFrame, spec: Cleaning) -> list[str]:
-    """Originals that show what the policy doesn't simply keep, and the duplicates of such pictures, by image_id."""
+def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> list[str]:
+    """Originals of a drop that show what the policy doesn't simply keep, and the duplicates of such pictures, by image_id.
+
+    Args:
+        frame: `cleaned_set` rows of the drop.
+        earlier: Those of the drops it was compared with.
+        spec: The policy.
+    """
     kinds = {kind for kind, action in spec.personal_data.actions.items() if action != "keep"}
-    shown = frame["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool)
-    shown |= frame["duplicate_of"].isin(frame.loc[shown, "image_id"])
-    return list(frame.loc[shown, "image_id"])
+    known = pd.concat([rows[["image_id", "personal_data"]] for rows in (frame, earlier)])
+    shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
+    return list(frame.loc[frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown), "image_id"])
 
 
 class _Eyes:

@@ -14,7 +14,7 @@ import pandas as pd
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.headers import Header, HeaderReader
-from dataops_assets.intake import delivery_manifest, landing, members, urls
+from dataops_assets.intake import delivery_manifest, fetching, landing, members, urls
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
 from dataops_assets.intake.journal import Journal
 from dataops_assets.intake.taking import Row, Taken, take
@@ -32,6 +32,7 @@ FORMATS = {
 KNOWN_SUFFIXES = set().union(*FORMATS.values())
 HELD = ("INCOMPLETE", "MANIFEST_MISSING", "MANIFEST_FILE_MISSING")
 MOST_PRICE = 10_000.0  # of a picture, where the project agreed on none with the vendor
+TRIES = 5  # of a list's addresses; the sensor has a drop tried as often
 WHOLE_DROP = ("NESTED_ARCHIVE", "DUPLICATE_NAME_CONFLICT", "CHECKSUM_MISMATCH")  # one such file is enough
 
 
@@ -95,8 +96,7 @@ def receive(
         taken = take(source.members, blobs, journal, told, source.lists, headers.read)
         headers.read(row["sha256"] for row in taken.rows if row["status"] == "accepted")  # what the journal knew of
     if taken.unreachable:
-        path, why = min(taken.unreachable.items())
-        raise Unfetched(f"{len(taken.unreachable)} of {taken.seen} files could not be fetched, first {path}: {why}")
+        _give_up(taken, len(source.facts), journal)
     refusal = taken.refusal or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
     _describe(taken.rows, headers.found, vendor)
     _name_twins(taken.rows)
@@ -130,7 +130,7 @@ def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits) -
     refusal: members.Refused | None = None
     addresses = urls.UrlList(())
     try:
-        with open(path, "rb") as file:
+        with landing.open_plain(path) as file:
             addresses = urls.parse(file.read(delivery_manifest.MAX_BYTES + 1), limits.members)
         urls.check(addresses, rules)
     except ManifestError as error:
@@ -142,9 +142,24 @@ def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits) -
         yield from held
         if refusal is not None:
             raise refusal
-        yield from urls.bounded(urls.fetch(addresses, rules, limits.member_bytes), limits.total_bytes)
+        yield from fetching.bounded(fetching.fetch(addresses, rules, limits.member_bytes), limits.total_bytes)
 
     return _Source(all_members(), (urls.NAME,), {address.path: address.listed for address in addresses.files})
+
+
+def _give_up(taken: Taken, listed: int, journal: Journal) -> None:
+    """Count addresses as missing that didn't answer in `TRIES` runs, where most others did: a few dead ones don't hold up the rest.
+
+    Raises:
+        Unfetched: as long as that isn't so.
+    """
+    journal.note_unfetched()
+    if journal.unfetched < TRIES or 2 * len(taken.unreachable) > listed:
+        path, why = min(taken.unreachable.items())
+        raise Unfetched(f"{len(taken.unreachable)} of {taken.seen} files could not be fetched, first {path}: {why}")
+    for row in taken.rows:
+        if row["path"] in taken.unreachable and row["status"] == "held":
+            row |= {"status": "quarantined", "reason": "MANIFEST_FILE_MISSING"}
 
 
 def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
@@ -243,13 +258,14 @@ def _against(row: Row, entry: Listed | None, has_manifest: bool, spec: ProjectSp
 def _name_twins(rows: list[Row]) -> None:
     """A name that comes again gets `#2`: the same bytes are a duplicate, others a conflict."""
     first: dict[str, Row] = {}
+    numbers: dict[str, Iterator[int]] = {}  # a name that comes 200,000 times doesn't count from 2 each time
     taken = {row["path"] for row in rows}
     for row in rows:
         name = row["path"]
         held = first.setdefault(name, row)
         if held is row:
             continue
-        row["path"] = next(free for number in count(2) if (free := f"{name}#{number}") not in taken)
+        row["path"] = next(free for number in numbers.setdefault(name, count(2)) if (free := f"{name}#{number}") not in taken)
         taken.add(row["path"])
         is_same = held.get("sha256") is not None and held.get("sha256") == row.get("sha256")
         row["status"], row["reason"] = ("duplicate", "DUPLICATE_NAME") if is_same else ("quarantined", "DUPLICATE_NAME_CONFLICT")

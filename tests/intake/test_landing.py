@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataops_assets.intake import landing
+from dataops_assets.intake import identity, landing, readiness
 from dataops_assets.spec import ProjectSpec
 from tests.conftest import changed
 
@@ -126,112 +126,112 @@ def test_other_bytes_of_the_same_size_and_time_are_noticed(tmp_path: Path) -> No
 
 @given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=300), st.integers(1, 99))
 def test_a_drop_id_is_our_slug_whatever_the_vendor_calls_it(vendor: str, name: str, generation: int) -> None:
-    made = landing.drop_id_of(vendor.encode("utf-8", "replace").decode(), name.encode("utf-8", "replace").decode(), generation)
+    made = identity.drop_id_of(vendor.encode("utf-8", "replace").decode(), name.encode("utf-8", "replace").decode(), generation)
     assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", made)
 
 
 class TestIdentify:
     def test_a_new_name_is_a_new_drop(self, tmp_path: Path) -> None:
         given_ = deliver(tmp_path)
-        assert landing.identify(given_, ledger()).drop_id == landing.drop_id_of("atelier", "d1")
+        assert identity.identify(given_, ledger()).drop_id == identity.drop_id_of("atelier", "d1")
 
     def test_touched_but_unchanged_is_a_redelivery(self, tmp_path: Path) -> None:
         given_ = deliver(tmp_path)
         known = ledger((given_, "atelier-1", "accepted"))
         os.utime(given_.path / "a", ns=(1, 1))
-        seen = landing.identify(given_, known)
+        seen = identity.identify(given_, known)
         assert (seen.drop_id, seen.is_redelivery) == ("atelier-1", True)
 
     def test_other_bytes_under_the_name_supersede(self, tmp_path: Path) -> None:
         given_ = deliver(tmp_path)
-        first = landing.drop_id_of("atelier", "d1")
+        first = identity.drop_id_of("atelier", "d1")
         known = ledger((given_, first, "accepted"))
         deliver(tmp_path, a=b"22")
-        seen = landing.identify(given_, known)
+        seen = identity.identify(given_, known)
         assert (seen.drop_id, seen.supersedes, seen.is_redelivery) == (f"{first}-r2", first, False)
         known = pd.concat([known, ledger((given_, f"{first}-r2", "accepted"))])
         deliver(tmp_path, a=b"333")
-        assert landing.identify(given_, known).drop_id == f"{first}-r3"
+        assert identity.identify(given_, known).drop_id == f"{first}-r3"
 
     def test_an_id_of_eight_digits_stays(self, tmp_path: Path) -> None:
         given_ = deliver(tmp_path / "landing")
         known = ledger((given_, "atelier-1a2b3c4d", "accepted"))
-        assert landing.find(tmp_path / "landing", "dresses", "atelier-1a2b3c4d", known).path == given_.path
+        assert identity.find(tmp_path / "landing", "dresses", "atelier-1a2b3c4d", known).path == given_.path
         deliver(tmp_path / "landing", a=b"22")
-        assert landing.identify(given_, known).drop_id == "atelier-1a2b3c4d-r2"
-        assert landing.find(tmp_path / "landing", "dresses", "atelier-1a2b3c4d-r2", known).path == given_.path
+        assert identity.identify(given_, known).drop_id == "atelier-1a2b3c4d-r2"
+        assert identity.find(tmp_path / "landing", "dresses", "atelier-1a2b3c4d-r2", known).path == given_.path
 
     def test_a_held_drop_that_grew_is_still_itself(self, tmp_path: Path) -> None:
         given_ = deliver(tmp_path)
         known = ledger((given_, "atelier-1", "held"))
         deliver(tmp_path, b=b"more")
-        assert landing.identify(given_, known).drop_id == "atelier-1"
+        assert identity.identify(given_, known).drop_id == "atelier-1"
 
 
 class TestReadiness:
     def test_a_marker_or_a_rest_completes_a_folder(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         given_ = deliver(tmp_path)
-        assert landing.readiness(given_, dresses, None, 0) == landing.Readiness(False, "INCOMPLETE")
+        assert readiness.of(given_, dresses, None, 0) == readiness.Readiness(False, "INCOMPLETE")
         seen = landing.fingerprint(given_)
-        assert not landing.readiness(given_, dresses, (seen, 0.0), 59).is_ready
-        assert landing.readiness(given_, dresses, (seen, 0.0), 60).is_ready
+        assert not readiness.of(given_, dresses, (seen, 0.0), 59).is_ready
+        assert readiness.of(given_, dresses, (seen, 0.0), 60).is_ready
         deliver(tmp_path, b=b"more")
-        assert not landing.readiness(given_, dresses, (seen, 0.0), 60).is_ready
+        assert not readiness.of(given_, dresses, (seen, 0.0), 60).is_ready
         deliver(tmp_path, _COMPLETE=b"")
-        assert landing.readiness(given_, dresses, None, 0).is_ready
+        assert readiness.of(given_, dresses, None, 0).is_ready
 
     def test_a_marker_counts_only_if_no_file_came_after_it(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         given_ = deliver(tmp_path, _COMPLETE=b"")
         time.sleep(0.02)
         deliver(tmp_path, b=b"the redelivery has begun")
-        assert landing.readiness(given_, dresses, None, 0) == landing.Readiness(False, "INCOMPLETE")
-        assert landing.readiness(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
+        assert readiness.of(given_, dresses, None, 0) == readiness.Readiness(False, "INCOMPLETE")
+        assert readiness.of(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
         (given_.path / "_COMPLETE").touch()
-        assert landing.readiness(given_, dresses, None, 0).is_ready
+        assert readiness.of(given_, dresses, None, 0).is_ready
 
     @pytest.mark.parametrize(("target", "path"), [("/proc/self", "p/pagemap"), ("/dev", "p/zero"), (".", "p/a.jpg")])
     def test_a_manifest_leads_nowhere_outside(self, tmp_path: Path, dresses: ProjectSpec, target: str, path: str) -> None:
         row = {"path": path, "bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
         given_ = deliver(tmp_path, **{"a.jpg": b"", "manifest.json": json.dumps({"files": [row]}).encode()})
         (given_.path / "p").symlink_to(target)
-        assert landing.readiness(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
+        assert readiness.of(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
 
     def test_a_path_that_no_disk_can_hold_is_not_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         given_ = deliver(tmp_path, **{"manifest.json": json.dumps({"files": [{"path": "n" * 300}]}).encode()})
-        assert landing.readiness(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
+        assert readiness.of(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
 
     def test_a_file_is_read_as_far_as_it_was_listed_and_nothing_else_is_opened(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"listed, and more")
-        assert landing._sha256(tmp_path / "a", 6) == hashlib.sha256(b"listed").hexdigest()
+        assert landing.sha256_of(tmp_path / "a", 6) == hashlib.sha256(b"listed").hexdigest()
         os.mkfifo(tmp_path / "pipe")
         (tmp_path / "link").symlink_to("a")
         for name in ("pipe", "link", "."):
             with pytest.raises(OSError, match=r"no regular file|symbolic links"):
-                landing._sha256(tmp_path / name)
+                landing.sha256_of(tmp_path / name)
 
     def test_a_large_manifest_is_not_parsed_while_it_may_be_half(
         self, tmp_path: Path, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         given_ = deliver(tmp_path, **{"a.jpg": b"aaa", "manifest.csv": b"path,bytes\na.jpg,3\n"})
-        assert landing.readiness(given_, dresses, None, 0).is_ready
-        monkeypatch.setattr(landing, "SMALL_MANIFEST", 10)
-        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
-        assert landing.readiness(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
+        assert readiness.of(given_, dresses, None, 0).is_ready
+        monkeypatch.setattr(readiness, "SMALL_MANIFEST", 10)
+        assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
+        assert readiness.of(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
 
     def test_a_manifest_says_when_every_file_is_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         manifest = b'{"schema_version": 1, "files": [{"path": "a.jpg", "bytes": 3}, {"path": "b.jpg", "bytes": 2}]}'
         given_ = deliver(tmp_path, **{"manifest.json": manifest, "a.jpg": b"aaa"})
-        assert landing.readiness(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
+        assert readiness.of(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
         deliver(tmp_path, **{"b.jpg": b"b"})
-        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
+        assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
         deliver(tmp_path, **{"b.jpg": b"bb"})
-        assert landing.readiness(given_, dresses, None, 0).is_ready
+        assert readiness.of(given_, dresses, None, 0).is_ready
 
     def test_a_required_manifest_is_waited_for(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         vendors = [{**vendor.model_dump(), "manifest": "required"} for vendor in dresses.sources.vendors]
         given_ = deliver(tmp_path)
         strict = changed(dresses, sources={"vendors": vendors})
-        assert landing.readiness(given_, strict, None, 0).reason == "MANIFEST_MISSING"
+        assert readiness.of(given_, strict, None, 0).reason == "MANIFEST_MISSING"
 
     def test_a_zip_is_complete_when_its_end_is_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         path = tmp_path / "dresses" / "atelier" / "x.zip"
@@ -239,9 +239,9 @@ class TestReadiness:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a.jpg", b"a" * 1000)
         given_ = landing.Delivery("dresses", "atelier", "x.zip", path, True)
-        assert landing.readiness(given_, dresses, None, 0).is_ready
+        assert readiness.of(given_, dresses, None, 0).is_ready
         path.write_bytes(path.read_bytes()[:500])
-        assert not landing.readiness(given_, dresses, None, 0).is_ready
+        assert not readiness.of(given_, dresses, None, 0).is_ready
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
     def test_a_zip_that_another_is_copied_over_must_rest(self, tmp_path: Path, dresses: ProjectSpec, share: float) -> None:
@@ -255,12 +255,12 @@ class TestReadiness:
 
         new, _ = zipped(b"n"), zipped(b"o")
         given_ = landing.Delivery("dresses", "atelier", "x.zip", path, True)
-        assert landing.readiness(given_, dresses, None, 0).is_ready
+        assert readiness.of(given_, dresses, None, 0).is_ready
         with open(path, "r+b") as file:
             file.write(new[: int(len(new) * share)])
-        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
+        assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
         path.write_bytes(new)
-        assert landing.readiness(given_, dresses, None, 0).is_ready
+        assert readiness.of(given_, dresses, None, 0).is_ready
 
     def test_a_zip_packed_as_a_stream_must_rest(self, tmp_path: Path, dresses: ProjectSpec) -> None:
         class Pipe(io.RawIOBase):
@@ -271,8 +271,8 @@ class TestReadiness:
         with zipfile.ZipFile(Pipe(), "w") as archive:  # type: ignore[call-overload]
             archive.writestr("a.jpg", b"a")
         given_ = landing.Delivery("dresses", "atelier", "x.zip", tmp_path / "x.zip", True)
-        assert landing.readiness(given_, dresses, None, 0).reason == "INCOMPLETE"
-        assert landing.readiness(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
+        assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
+        assert readiness.of(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
 
 
 class TestPlace:
@@ -321,7 +321,7 @@ class TestPlace:
 
 def test_a_drop_that_left_landing_is_said_to_have(tmp_path: Path) -> None:
     given_ = deliver(tmp_path)
-    drop = landing.drop_id_of("atelier", "d1")
-    assert landing.find(tmp_path, "dresses", drop, ledger()).path == given_.path
+    drop = identity.drop_id_of("atelier", "d1")
+    assert identity.find(tmp_path, "dresses", drop, ledger()).path == given_.path
     with pytest.raises(LookupError, match="no longer lies in"):
-        landing.find(tmp_path, "dresses", "atelier-00000000", ledger())
+        identity.find(tmp_path, "dresses", "atelier-00000000", ledger())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import email.utils
 import gzip
 import ipaddress
 import socket
@@ -22,11 +23,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from dataops_assets.blobs import Blobs
-from dataops_assets.intake import landing, urls
+from dataops_assets.intake import fetching, landing, readiness, urls, web_policy
 from dataops_assets.intake.delivery_manifest import ManifestError
+from dataops_assets.intake.fetching import Missing, Unreachable
 from dataops_assets.intake.journal import Journal
 from dataops_assets.intake.members import Member, Refused, TooLarge
-from dataops_assets.intake.urls import Missing, Unreachable
 from dataops_assets.spec import ProjectSpec, UrlLists
 from dataops_assets.stages import raw_images
 from tests.conftest import changed
@@ -94,7 +95,7 @@ class Web:
         rules = UrlLists(**{"enabled": True, "hosts": hosts, "files_per_second": 1e6, "file_seconds": 10.0, **self.rules})
         listed = urls.parse("\n".join(["url", *addresses]).encode())
         tools = {"resolve": self.resolve, "is_allowed": lambda text: text == "127.0.0.1", "context": self.trusted, **tools}
-        return urls.fetch(listed, rules, member_bytes, **tools)
+        return fetching.fetch(listed, rules, member_bytes, **tools)
 
     def get(self, url: str | None = None, **tools: Any) -> bytes:
         (member,) = self.members(url or self.url(), **tools)
@@ -351,10 +352,10 @@ def test_one_inside_address_among_public_ones_is_enough(web: Web) -> None:
 
 def test_by_default_the_inside_is_refused_even_where_it_is_listed(web: Web) -> None:
     with pytest.raises(Refused, match=r"leads to 127.0.0.1"):
-        web.get(is_allowed=urls.is_public)
+        web.get(is_allowed=web_policy.is_public)
     web.rules = {"hosts": (f"127.0.0.1:{web.port}",)}
     with pytest.raises(Refused, match=r"leads to 127.0.0.1"):
-        web.get(web.url(host="127.0.0.1"), is_allowed=urls.is_public)
+        web.get(web.url(host="127.0.0.1"), is_allowed=web_policy.is_public)
 
 
 def test_a_listed_ip_address_is_asked_without_a_lookup(web: Web) -> None:
@@ -474,7 +475,7 @@ def test_a_certificate_for_another_name_is_refused(web: Web) -> None:
 
 
 def test_the_system_s_resolver_gives_each_address_once() -> None:
-    assert urls.addresses_of("127.0.0.1") == ["127.0.0.1"]
+    assert fetching.addresses_of("127.0.0.1") == ["127.0.0.1"]
 
 
 def test_a_name_that_leads_nowhere_and_a_port_nobody_listens_on_are_unreachable(web: Web) -> None:
@@ -565,6 +566,98 @@ def test_a_host_is_asked_no_faster_than_agreed_and_others_do_not_wait(web: Web) 
     assert len(web.server.asked) == 5
 
 
+class Clock:
+    """Time that passes only when somebody sleeps, or when a test says so."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, list[float]()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class TestPauses:
+    """A host that says when it wants to be asked again, and one that says nothing at all."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    def read(self, web: Web, clock: Clock, *addresses: str) -> list[str]:
+        """What came of each address: its bytes as text, or why there are none."""
+        told = []
+        for member in web.members(*addresses, clock=clock, sleep=clock.sleep):
+            try:
+                told.append(b"".join(member.chunks).decode())
+            except Unreachable as why:
+                told.append(str(why))
+        return told
+
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_a_short_one_is_kept_and_the_file_asked_for_again(self, web: Web, clock: Clock, status: int) -> None:
+        def answer(asked: Handler) -> None:
+            if len(web.server.asked) == 2:
+                asked.reply(status, Retry_After="7")
+            else:
+                asked.reply(body=asked.path.encode())
+
+        web.server.answer = answer
+        assert self.read(web, clock, web.url("/1"), web.url("/2"), web.url("/3")) == ["/1", "/2", "/3"]
+        assert [round(seconds) for seconds in clock.slept if seconds > 0.1] == [7]
+        assert [path for _, path, _ in web.server.asked] == ["/1", "/2", "/2", "/3"]
+
+    def test_no_file_is_asked_for_without_end(self, web: Web, clock: Clock) -> None:
+        web.server.answer = lambda asked: asked.reply(429, Retry_After="60")
+        told = self.read(web, clock, *[web.url(f"/{number}") for number in range(4)])
+        assert ["asked for a pause of 60 s" in one for one in told] == [True, True, False, False]
+        assert "not asked, its host has given nothing for 300 s" in told[-1]
+        assert len(web.server.asked) == 2 * fetching.TIMES
+
+    def test_a_long_one_is_left_to_another_run_and_nobody_else_waits(self, web: Web, clock: Clock) -> None:
+        def answer(asked: Handler) -> None:
+            if asked.headers["Host"].startswith(HOST):
+                asked.reply(503, Retry_After="86400")
+            else:
+                asked.reply(body=b"x")
+
+        web.server.answer = answer
+        told = self.read(web, clock, web.url("/1"), web.url("/2"), web.url("/1", "cdn.example.org"))
+        assert "answered 503" in told[0]
+        assert "wants to be left alone for 86400 s more" in told[1]
+        assert told[2] == "x"
+        assert len(web.server.asked) == 2
+
+    def test_a_host_that_hangs_is_left_alone_after_a_while(self, web: Web, clock: Clock) -> None:
+        web.rules = {"file_seconds": 100}
+
+        def answer(asked: Handler) -> None:
+            clock.now += 59
+            asked.reply(500 if asked.path != "/well" else 200, body=b"x")
+
+        web.server.answer = answer
+        told = self.read(web, clock, web.url("/0"), web.url("/well"), *[web.url(f"/{number}") for number in range(9)])
+        assert told[1] == "x"
+        assert sum("answered 500" in one for one in told) == 1 + 6  # the count began anew when it gave something
+        assert sum("not asked" in one for one in told) == 3
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"), [("7", 7.0), (" 7 ", 7.0), ("", None), ("soon", None), ("-1", None), ("9" * 30, None),
+                              ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 99 Oct 2015 07:28:00 GMT", None)],
+    )  # fmt: skip
+    def test_it_is_seconds_or_a_date(self, text: str, seconds: float | None) -> None:
+        assert fetching._seconds(text) == seconds
+
+    def test_a_date_to_come_is_waited_for(self) -> None:
+        then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=90)
+        told = fetching._seconds(email.utils.format_datetime(then, usegmt=True))
+        assert told is not None
+        assert 80 < told <= 90
+
+
 def test_a_list_of_addresses_is_the_manifest_that_is_required(
     tmp_path: Path, garments: ProjectSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -572,14 +665,14 @@ def test_a_list_of_addresses_is_the_manifest_that_is_required(
         for address in listed.files:
             yield Member(address.path, (), iter([b"fetched"]), lambda size: None)
 
-    monkeypatch.setattr(urls, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     rules = {"enabled": True, "hosts": [HOST]}
     spec = changed(garments, sources={"vendors": [{"name": "acme", "manifest": "required", "license": "CC0-1.0"}], "urls": rules})
     (tmp_path / "drop").mkdir()
     (tmp_path / "drop" / "urls.csv").write_text(f"url,path\nhttps://{HOST}/1,1.png\n")
     (tmp_path / "drop" / "own.png").write_bytes(b"listed nowhere")
     delivery = landing.Delivery("garments", "acme", "drop", tmp_path / "drop", False)
-    assert landing.readiness(delivery, spec, None, 0).reason == "INCOMPLETE"
+    assert readiness.of(delivery, spec, None, 0).reason == "INCOMPLETE"
     with monkeypatch.context() as here:
         here.setattr(raw_images, "_describe", lambda *_: None)
         receipt = raw_images.receive(delivery, "d", spec, Blobs(str(tmp_path / "store")), Journal(tmp_path / "store" / "journal"))

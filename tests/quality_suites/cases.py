@@ -159,13 +159,19 @@ def cleaned_set(spec: ProjectSpec) -> Case:
         "not_empty": none_left,
         "every_input_accounted_for": one_less,
         "status_known": first("status", "lost"),
-        "keep_share": lambda frame: frame.assign(**refused),
+        "keep_share": lambda frame: frame.assign(**refused),  # as many may wait for a person: see review_share
         "review_share": lambda frame: frame.assign(**waiting),
         "kept_cleaned": first("clean_sha256", "abc"),
         "kept_has_file": first("clean_sha256", None),
         "left_out_explained": put("reason", None),
         "kept_original": first("duplicate_of", sha(1)),
         "kept_once": twice("clean_sha256"),
+        "share_of_blurry": lambda frame: frame.assign(
+            status=["kept"] * 7 + ["rejected"] * 3, reason=[None] * 7 + ["blurry", "blurry|dark", "dark|blurry"]
+        ),
+        "share_of_near_duplicate": lambda frame: frame.assign(
+            status=["kept"] * 9 + ["rejected"], reason=[None] * 9 + ["near_duplicate"]
+        ),
         "personal_data_covered": first("open_personal_data", "e_mail|face"),
         "personal_data_decided": first("open_personal_data", "phone"),
         "faces_looked_for": first("faces", None),
@@ -420,4 +426,5 @@ def project() -> ProjectSpec:
     from dataops_assets.spec import load_project
 
     spec = load_project(REPO / "dataops_assets/defs/dresses/defs.yaml")
-    return changed(spec, brief={"volume": {"style": {"casual": 40}}}, gates={"min_images_per_value": 2})
+    gates = {"min_images_per_value": 2, "max_reason_share": {"blurry": 0.2, "near_duplicate": 0.05}}
+    return changed(spec, brief={"volume": {"style": {"casual": 40}}}, gates=gates)

@@ -49,15 +49,17 @@ CARDS = (
     (r"35(2[89]|[3-8])", 16, {4, 8, 12}),  # JCB
     (r"220[0-4]", 16, {4, 8, 12}),  # Mir
     (r"62", 19, {4, 6, 8, 12, 16}),  # UnionPay
+    (r"6759|676[1-3]|5018|5020|5038|6304", 16, {4, 8, 12}),  # Maestro
     (r"4|6759|676[1-3]|5018|5020|5038|6304", 19, {4, 8, 12, 16}),  # Visa, Maestro
 )
 CARD_NUMBER = [(re.compile(first), length, parts) for first, length, parts in CARDS]
 
-E_MAIL = re.compile(r"[A-Z0-9][A-Z0-9._%+-]{0,63}@(?:(?=[A-Z0-9-]*[A-Z])[A-Z0-9-]{1,63}\.){1,4}[A-Z]{2,24}(?![A-Z0-9])", re.IGNORECASE)
+# Letters of any script count, as in addresses with international names (RFC 6531); OCR's c0m and 0rg end one too.
+LOCAL = r"[^\W_][\w.%+'-]{0,63}"
+TOP = r"(?:[^\W\d_]{2,24}|xn--[A-Z0-9]{1,20}|c0m|0rg)(?!\w)"
+E_MAIL = re.compile(rf"{LOCAL}@(?:[^\W_](?:[\w-]{{0,62}})\.){{1,4}}{TOP}", re.IGNORECASE)
 E_MAIL_WITH_SPACES = re.compile(
-    r"[A-Z0-9][A-Z0-9._%+-]{0,63} ?(?:@|\(at\)|\[at\]| at (?=\S+ dot )) ?"
-    r"(?:(?=[A-Z0-9-]*[A-Z])[A-Z0-9-]{1,63}(?: ?\. ?|,| dot )){1,4}[A-Z]{2,24}(?![A-Z0-9])",
-    re.IGNORECASE,
+    rf"{LOCAL} ?(?:@|\(at\)|\[at\]| at (?=\S+ dot )) ?(?:(?=[\w-]*[^\W\d_])[\w-]{{1,63}}(?: ?\. ?|,| dot )){{1,4}}{TOP}", re.IGNORECASE
 )
 E_MAIL_WITHOUT_DOT = re.compile(r"[A-Za-z0-9._%+-]*[A-Za-z][A-Za-z0-9._%+-]+@[A-Za-z][A-Za-z0-9-]{4,63}(?![A-Za-z0-9])")
 PROVIDERS = "gmail|googlemail|hotmail|outlook|yahoo|icloud|web|gmx|t-online|aol|mail|yandex|proton|protonmail|live|orange|libero|wp|o2"
@@ -66,14 +68,15 @@ E_MAIL_OF_PROVIDER = re.compile(
 )
 
 GROUPS = re.compile(r"[0-9OoQDIl|!iSsBZzGT]+")
-PHONE_WORD = re.compile(
-    r"(?:tel|telefon|phone|fon|mob|mobile|mobil|handy|cell|call|fax|whats ?app|viber|telegram|sms|hotline|☎|✆|📞|тел|моб)[^0-9+(]{0,12}$",
+PHONE_WORDS = "tel|telefon|telephone|phone|fon|mob|mobile|mobil|handy|cell|call|fax|whats ?app|viber|telegram|sms|hotline|тел|моб"
+SAID_TO_BE_ONE = re.compile(
+    rf"(?:(?<![^\W\d_])(?:{PHONE_WORDS})|[☎✆📞])[\s.:|/-]{{0,4}}(?:(?:nr|no)\b[\s.:]{{0,3}})?([+(]?\d[\d ()./-]{{5,22}}\d)(?!\w)",
     re.IGNORECASE,
 )
 DATE = re.compile(r"(?<!\d)(?:(?:19|20)\d\d[-./:](?:0?[1-9]|1[0-2])[-./:]\d{1,2}|\d{1,2}[-./](?:0?[1-9]|1[0-2])[-./](?:19|20)?\d\d)(?!\d)")
 NANP = re.compile(r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[-. /])\d{3}[-. ]\d{4}")
 GTIN_GROUPS = ((1, 6, 6), (1, 5, 5, 1), (4, 4), (1, 2, 5, 5, 1), (6, 6), (7, 6), (2, 5, 5, 1))
-MIN_PHONE_DIGITS = 9
+MIN_PHONE_DIGITS, MIN_SAID_DIGITS, MAX_PHONE_DIGITS = 9, 7, 15  # the last by ITU-T E.164
 
 
 @dataclass(frozen=True)
@@ -231,9 +234,14 @@ def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     from phonenumbers import Leniency, PhoneNumberMatcher
 
     text = GROUPS.sub(_without_slips, text)
-    if _digits(text) < MIN_PHONE_DIGITS - 1:
+    if _digits(text) < MIN_SAID_DIGITS:
         return
     past: list[tuple[int, int]] = []
+    for said in SAID_TO_BE_ONE.finditer(text):
+        groups = re.findall(r"\d+", said[1])
+        if MIN_SAID_DIGITS <= len("".join(groups)) <= MAX_PHONE_DIGITS and not DATE.search(said[1]) and not _is_scale(groups):
+            past.append(said.span(1))
+            yield said.span(1)
     for region in (None, *regions):
         for match in PhoneNumberMatcher(text, region, leniency=Leniency.VALID, max_tries=100):
             if any(match.start < end and start < match.end for start, end in past):
@@ -262,8 +270,6 @@ def _is_written_as_phone(text: str, match: PhoneNumberMatch, region: str | None)
         return len(digits) >= MIN_PHONE_DIGITS - 1
     if len(digits) < MIN_PHONE_DIGITS or DATE.search(text[max(0, match.start - 5) : match.end + 5]) or _is_scale(groups):
         return False
-    if PHONE_WORD.search(text[: match.start]):
-        return True
     if has_gtin_checksum(digits) and (len(groups) == 1 or tuple(map(len, groups)) in GTIN_GROUPS):
         return False
     if region in ("US", "CA"):

@@ -1,8 +1,8 @@
 """Licence plates, by a cascade that OpenCV brings along: a hint, not a detector.
 
-It was trained on Russian plates seen from the front. Of drawn European plates in garment photos it finds about half, and it sees one in
-about 3 % of garment photos that have none; slanted and small ones it misses. Enough to send a picture to a person, not to promise that
-no plate is left.
+It was trained on Russian plates seen from the front. Of drawn European plates in garment photos it finds a third to a half, and it
+sees one in about 8 % of garment photos that have none; slanted and small ones it misses. Enough to send a picture to a person, not to
+promise that no plate is left.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dataops_assets.imaging.personal_data.regions import clipped
 
 HINT_SIDE_PX = 960
 HINT_HEIGHTS_PX = (9, 14)  # of a line, at each of `HINT_OCTAVES` scales, each half as large as the one before
-HINT_OCTAVES = 2
+HINT_OCTAVES = 3  # capitals up to a twelfth of the longer side; with two, every eighth poster passed unread
 HINT_LENGTH = 5  # times its height: shorter ones hold no address or number
 HINT_AWAY = 1.2  # times its height: where the quiet above and below a line is measured
 HINT_QUIET = 1.3  # how much more than there the strokes must count

@@ -1,0 +1,102 @@
+"""Which pictures of a screened drop are shown to our own people, and how: whatever is personal is covered and outlined.
+
+The UI and the page show the same drawings, so they are made once a run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pandas as pd
+
+from dataops_assets.blobs import Blobs
+from dataops_assets.imaging.portraits import Wanted
+from dataops_assets.manifest import Manifest
+from dataops_assets.reports.delivery_page import by_reason
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+
+KEPT, A_REASON, GROUPS, IN_A_GROUP, PERSONAL, DECIDED = 12, 12, 12, 6, 24, 12
+
+Pictures = Mapping[str, bytes]  # by image_id
+
+
+def chosen(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `cleaned_set` whose pictures are shown somewhere."""
+    wanted = list(kept(frame)["image_id"])
+    for status in ("rejected", "review"):
+        for _, rows in by_reason(frame[frame["status"] == status]):
+            wanted += list(rows["image_id"].head(A_REASON))
+    wanted += list(frame.loc[frame["personal_data"].notna(), "image_id"].head(PERSONAL))
+    for group in groups(frame):
+        wanted += [group.stays, *group.left_out["image_id"].head(IN_A_GROUP)]
+    wanted += list(frame.loc[frame["decided_by"].notna(), "image_id"].head(DECIDED))
+    return frame[frame["image_id"].isin(wanted)]
+
+
+def kept(frame: pd.DataFrame) -> pd.DataFrame:
+    """A few kept rows of every category, in order of category."""
+    rows = frame[frame["status"] == "kept"]
+    category = rows["category"].fillna("-")
+    order = pd.DataFrame({"turn": rows.groupby(category).cumcount(), "category": category}).sort_values(["turn", "category"], kind="stable")
+    return rows.loc[order.index[:KEPT]].sort_values("category", kind="stable", na_position="last")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A picture and those of the drop that were left out as its duplicates; `is_here`: it is of this drop, not of an earlier one."""
+
+    stays: str
+    left_out: pd.DataFrame
+    is_here: bool
+
+
+def groups(frame: pd.DataFrame) -> list[Group]:
+    """Groups of duplicates, the largest first."""
+    lost = frame[frame["duplicate_of"].notna()]
+    here = set(frame.loc[frame["duplicate_of"].isna(), "image_id"])
+    found = [Group(str(leader), rows, leader in here) for leader, rows in lost.groupby("duplicate_of", sort=True)]
+    return sorted(found, key=lambda group: -len(group.left_out))[:GROUPS]
+
+
+def of_drop(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, bytes]:
+    """Everything that is shown of a screened drop, and of earlier drops the pictures that its duplicates are copies of."""
+    rows = chosen(made.frame)
+    elsewhere = {group.stays for group in groups(made.frame) if not group.is_here} - set(rows["image_id"])
+    if elsewhere:
+        earlier = {drop: version for drop, version in made.inputs.get("cleaned_set", {}).items() if drop != made.partition}
+        known = store.read_all("cleaned_set", spec.name, earlier)
+        rows = pd.concat([rows, known[known["image_id"].isin(elsewhere)].drop_duplicates("image_id")], ignore_index=True)
+    return drawn(store, spec, rows)
+
+
+def drawn(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> dict[str, bytes]:
+    """A JPEG by image_id of each picture that is still there: at most 200 px a side, what is personal covered and outlined.
+
+    Pictures in which nobody has looked for faces are thumbnails of 96 px, and what was withdrawn isn't drawn.
+    """
+    drops, images = store.withdrawn(spec.name)
+    rows = rows[~rows["drop_id"].isin(drops) & ~rows["image_id"].isin(images)]
+    wanted = tuple(
+        Wanted((clean, image) if isinstance(clean, str) else (image,), _personal(regions) if was_searched else None)
+        for image, clean, regions, was_searched in zip(
+            rows["image_id"], rows["clean_sha256"], rows["regions"], rows["faces"].notna(), strict=True
+        )
+    )
+    made = _draw(store.blobs, spec.name, wanted, spec.cleaning.max_side_px, spec.sources.limits.pixels)
+    return {image: jpeg for image, jpeg in zip(rows["image_id"], made, strict=True) if jpeg}
+
+
+def _personal(regions: str | None) -> tuple[tuple[object, ...], ...]:
+    return tuple(tuple(region) for region in json.loads(regions or "[]") if region[0] != "text")
+
+
+@lru_cache(maxsize=4)
+def _draw(blobs: Blobs, project: str, wanted: tuple[Wanted, ...], max_side_px: int, max_pixels: int) -> tuple[bytes, ...]:
+    from dataops_assets.apart import Apart
+    from dataops_assets.imaging.portraits import portraits
+
+    return tuple(portraits(wanted, Apart(blobs, project), max_side_px, max_pixels))

@@ -1,0 +1,180 @@
+"""What the project's policy does to faces, text and metadata, from the delivered file to the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dataops_assets import gates, manifest
+from dataops_assets.apart import Apart
+from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.imaging.decode import decode, encode
+from dataops_assets.imaging.personal_data.faces import faces
+from dataops_assets.imaging.personal_data.metadata import metadata
+from dataops_assets.imaging.personal_data.text import read_text
+from dataops_assets.manifest import Manifest
+from dataops_assets.spec import Cleaning, ProjectSpec
+from dataops_assets.stages.cleaned_set import confidential, screen
+from tests.conftest import SHARED, changed
+from tests.imaging.personal_data.made import is_hit, scene, with_face, written
+from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of
+from tests.stages.test_cleaned_set import PIXELS, raw_images
+
+ADDRESS = "anna.nowak@example.org"
+KINDS = {"face.jpg": "face", "text.jpg": "e_mail", "gps.jpg": "gps"}
+
+
+class Drop:
+    """A face, an address, a position and a plain room, screened under a policy."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.blobs = Blobs(str(root))
+        self.apart = Apart(self.blobs, "dresses")
+        face, self.face = with_face(folder, 64, (150, 200))
+        text, _ = written(ADDRESS, letter_px=13, seed=1)
+        files = {"face.jpg": encode(face), "text.jpg": encode(text), "gps.jpg": gps(), "plain.jpg": encode(scene(3))}
+        self.raw = raw_images(self.apart, files)
+
+    def screen(self, action: str, decisions: pd.DataFrame | None = None, **options: Any) -> pd.DataFrame:
+        spec = policy(action, **options)
+        frame = screen(self.raw, manifest.empty("cleaned_set"), spec, PIXELS, self.apart, decisions)
+        return frame.set_index("path", drop=False)
+
+    def pixels(self, sha256: str) -> np.ndarray:
+        found = decode(self.apart.read(sha256)).pixels
+        assert found is not None
+        return found
+
+
+def gps() -> bytes:
+    return file_of("JPEG", exif=exif(gps=BERLIN), image=Image.fromarray(scene(2)))
+
+
+def policy(action: str, **options: Any) -> Cleaning:
+    personal = {"look_for": ["face", "text", "metadata"], "policy": dict.fromkeys(("face", "e_mail", "gps"), action), **options}
+    return Cleaning.model_validate({"workers": 1, "reject": (), "review": (), "personal_data": personal})
+
+
+def shown(frame: pd.DataFrame) -> dict[str, tuple[str, str | None, str | None]]:
+    return {row["path"]: (row["status"], row["reason"], row["open_personal_data"]) for row in frame.to_dict("records")}
+
+
+def named(frame: pd.DataFrame, action: str) -> set[str]:
+    """Paths of the originals that are to lie apart."""
+    ids = confidential(frame, manifest.empty("cleaned_set"), policy(action))
+    return set(frame.loc[frame["image_id"].isin(ids), "path"])
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Drop:
+    folder = SHARED / "pii" / "faces"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    return Drop(tmp_path / "store", folder)
+
+
+def test_reject(drop: Drop) -> None:
+    frame = drop.screen("reject")
+    assert shown(frame) == {**{path: ("rejected", kind, None if kind == "gps" else kind) for path, kind in KINDS.items()},
+                            "plain.jpg": ("kept", None, None)}  # fmt: skip
+    assert frame.loc[list(KINDS), "clean_sha256"].isna().all()
+    assert named(frame, "reject") == set(KINDS)
+
+
+def test_redact(drop: Drop) -> None:
+    frame = drop.screen("redact")
+    assert set(frame["status"]) == {"kept"} and frame["open_personal_data"].isna().all() and frame["reason"].isna().all()
+    assert dict(frame["personal_data"].dropna()) == KINDS
+    assert (frame.loc["face.jpg", "faces"], frame.loc["text.jpg", "text_regions"]) == (1, 1)
+    clean = {path: drop.pixels(sha256) for path, sha256 in frame["clean_sha256"].items()}
+    assert all(drop.blobs.has(sha256) for sha256 in frame["clean_sha256"])
+    assert faces(clean["face.jpg"]) == [] and not any("example" in line.text for line in read_text(clean["text.jpg"]))
+    assert metadata(drop.blobs.read(frame.loc["gps.jpg", "clean_sha256"])) == []
+    assert (clean["plain.jpg"] == decode(encode(scene(3))).pixels).mean() > 0.5  # written anew, once more as JPEG
+    assert named(frame, "redact") == set(KINDS)
+
+    boxed = drop.pixels(drop.screen("redact", cover="box").loc["face.jpg", "clean_sha256"])
+    x, y, w, h = drop.face
+    assert boxed[y + h // 4 : y + h // 2, x + w // 4 : x + w // 2].max() < 12
+
+
+def test_keep(drop: Drop) -> None:
+    frame = drop.screen("keep")
+    assert shown(frame) == {path: ("kept", None, {"face.jpg": "face", "text.jpg": "e_mail"}.get(path)) for path in [*KINDS, "plain.jpg"]}
+    assert is_hit(faces(drop.pixels(frame.loc["face.jpg", "clean_sha256"])), drop.face)
+    assert metadata(drop.blobs.read(frame.loc["gps.jpg", "clean_sha256"])) == []  # a cleaned picture never has any
+    assert named(frame, "keep") == set()
+
+
+def decided(frame: pd.DataFrame, words: dict[str, str]) -> pd.DataFrame:
+    rows = [{"image_id": frame.loc[path, "image_id"], "decision": word} for path, word in words.items()]
+    return pd.DataFrame(rows).assign(by="ann@example.org", at=pd.Timestamp("2026-11-20", tz="UTC"))
+
+
+def test_review_and_what_people_decide(drop: Drop) -> None:
+    waiting = drop.screen("review")
+    assert shown(waiting) == {**{path: ("review", kind, None if kind == "gps" else kind) for path, kind in KINDS.items()},
+                              "plain.jpg": ("kept", None, None)}  # fmt: skip
+    doubtful = waiting.loc[["face.jpg", "text.jpg"], "clean_sha256"]
+    assert not any(map(drop.blobs.has, doubtful)) and all(map(drop.apart.has, doubtful))
+    assert named(waiting, "review") == set(KINDS)
+
+    redacted = drop.screen("review", decided(waiting, dict.fromkeys(KINDS, "redact")))
+    assert shown(redacted) == dict.fromkeys([*KINDS, "plain.jpg"], ("kept", None, None))
+    assert faces(drop.pixels(redacted.loc["face.jpg", "clean_sha256"])) == []
+    assert set(redacted.loc[list(KINDS), "decided_by"]) == {"ann@example.org"} and redacted.loc["plain.jpg", "decided_by"] is None
+    assert redacted.loc[list(KINDS), "decided_at"].notna().all()
+
+    mixed = drop.screen("review", decided(waiting, {"face.jpg": "reject", "text.jpg": "keep"}))
+    assert shown(mixed) == {
+        "face.jpg": ("rejected", "face", "face"),
+        "text.jpg": ("kept", None, "e_mail"),
+        "gps.jpg": ("review", "gps", None),
+        "plain.jpg": ("kept", None, None),
+    }
+    assert drop.blobs.has(mixed.loc["text.jpg", "clean_sha256"])
+    with pytest.raises(BlobMissing):  # what was refused for its face never comes into sight
+        drop.blobs.read(mixed.loc["face.jpg", "clean_sha256"])
+
+
+def test_a_policy_that_became_stricter_beats_what_was_decided_before(drop: Drop) -> None:
+    waiting = drop.screen("review")
+    before = set(Path(drop.blobs.root).rglob("blobs/*/*/*"))
+    frame = drop.screen("reject", decided(waiting, dict.fromkeys(KINDS, "keep")))
+    assert set(frame.loc[list(KINDS), "status"]) == {"rejected"} and frame.loc[list(KINDS), "clean_sha256"].isna().all()
+    assert set(Path(drop.blobs.root).rglob("blobs/*/*/*")) == before  # nothing uncovered was written
+
+
+def test_copies_of_a_confidential_picture_lie_apart_too_whichever_drop_it_came_with(drop: Drop) -> None:
+    frame = drop.screen("redact")
+    face = Image.fromarray(drop.pixels(frame.loc["face.jpg", "image_id"]))
+    raw = raw_images(drop.apart, {"small.jpg": encode(np.asarray(face.resize((300, 400)))), "other.jpg": encode(scene(7))})
+    later = screen(raw, frame.reset_index(drop=True), policy("redact"), PIXELS, drop.apart).set_index("path", drop=False)
+    assert later.loc["small.jpg", "reason"] == "near_duplicate"
+    assert confidential(later, frame, policy("redact")) == [later.loc["small.jpg", "image_id"]]
+
+
+def test_the_gate_asks_for_what_the_policy_promises(drop: Drop, dresses: ProjectSpec) -> None:
+    def outcome(frame: pd.DataFrame, action: str) -> tuple[str, list[str]]:
+        spec = changed(dresses, cleaning=policy(action).model_dump(mode="json"), gates={"min_keep_share": 0.0})
+        made = Manifest("cleaned_set", "dresses", "d1", manifest.conform(frame.reset_index(drop=True), CONTRACTS["cleaned_set"]))
+        verdict, _ = gates.judge(made, spec, {"raw_images": drop.raw})
+        return verdict.outcome, [finding.name for finding in verdict.failed]
+
+    frames = {action: drop.screen(action) for action in ("reject", "redact", "keep")}
+    assert {action: outcome(frame, action) for action, frame in frames.items()} == dict.fromkeys(frames, ("pass", []))
+    assert outcome(frames["keep"], "redact") == ("fail", ["personal_data_covered"])
+    assert outcome(frames["keep"], "review") == ("fail", ["personal_data_decided"])
+    waiting = drop.screen("review")
+    assert outcome(waiting, "review") == ("pass", [])
+    kept = drop.screen("review", decided(waiting, dict.fromkeys(KINDS, "keep")))
+    assert outcome(kept, "review") == ("pass", [])
+    assert outcome(kept, "reject") == ("fail", ["personal_data_covered"])  # whoever decided
+    unsearched = drop.screen("keep", look_for=[], policy={})
+    assert outcome(unsearched, "keep") == ("fail", ["faces_looked_for", "text_looked_for"])

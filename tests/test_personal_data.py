@@ -1,0 +1,290 @@
+"""Personal data from landing to export: originals lie apart and never leave, our own people decide, and in time all of it is gone."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dataops_assets import planning, waiting
+from dataops_assets.apart import Apart
+from dataops_assets.flow import delivery, gating, images, labels
+from dataops_assets.home import Home
+from dataops_assets.imaging.decode import decode, encode
+from dataops_assets.imaging.personal_data.faces import faces
+from dataops_assets.labels.tables import FIELDS
+from dataops_assets.manifest import Manifest
+from dataops_assets.operations import Operations
+from dataops_assets.reports import screening
+from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.stages.label_tasks import plan
+from dataops_assets.store import Store
+from tests.conftest import REPO, SHARED, changed
+from tests.imaging.personal_data.made import scene, with_face
+from tests.reports.test_delivery import Desk
+
+DAY = 86_400.0
+
+
+def project() -> ProjectSpec:
+    """Faces and grey pictures go to people; both vendors label, one of them is ours."""
+    spec = load_project(REPO / "dataops_assets/defs/garments/defs.yaml")
+    cleaning = {"workers": 1, "reject": [], "review": ["grayscale"], "personal_data": {"policy": {"face": "review"}}}
+    return changed(
+        spec,
+        sources={"vendors": [{"name": "acme", "license": "CC0-1.0", "category": "dress"}]},
+        cleaning=cleaning,
+        augmentation={"recipes": []},
+        labeling={"overlap": 1, "gold_share": 0.0, "rework_rounds": 0},
+    )
+
+
+class World:
+    """A drop with three people and two rooms, one of them grey, and what became of it."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.desk = Desk(Store(Home.at(root)), project())
+        self.store, self.spec, self.home = self.desk.store, self.desk.spec, self.desk.store.home
+        grey = scene(8).mean(axis=2, keepdims=True).astype("uint8").repeat(3, axis=2)
+        people = {
+            f"{name}.jpg": encode(with_face(folder, 90, (120, 150), seed)[0]) for seed, name in enumerate(("keep", "redact", "reject"))
+        }
+        self.files = {**people, "room.jpg": encode(scene(7)), "grey.jpg": encode(grey)}
+        self.people = {path: hashlib.sha256(data).hexdigest() for path, data in people.items()}
+        self.drop = self.desk.put(self.files)
+        self.raw = images.raw_images(self.store, self.spec, self.drop)
+        self.desk.release(self.raw)
+        self.first = self.screened()
+
+    def screened(self) -> Manifest:
+        """Screen the drop, with the real gate and its reports, and go on to `augmented_set`."""
+        made = images.cleaned_set(self.store, self.spec, self.raw)
+        assert self.desk.gate(made).is_released
+        self.desk.use(self.drop)
+        return made
+
+    def batch(self, kind: str) -> Manifest:
+        """Plan a batch, make its tasks and its request folder."""
+        (batch_id,) = planning.plan_batches(self.store, self.spec, kind).batch_ids
+        handbook = labels.guidelines(self.store, self.spec, labels.brief(self.store, self.spec))
+        tasks = labels.label_tasks(self.store, self.spec, batch_id, handbook)
+        self.desk.release(tasks)
+        gating.publish(self.store, self.spec, tasks)
+        return tasks
+
+    def answer(self, tasks: Manifest, *answers: dict[str, str]) -> Manifest:
+        """Return labels by image_id, of one person each, and approve what is accepted of them."""
+        folder = self.home.returns(self.spec.name) / tasks.partition / str(tasks.frame["vendor"].iloc[0])
+        folder.mkdir(parents=True)
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, FIELDS)
+        writer.writeheader()
+        for number, given in enumerate(answers):
+            for task, image, attribute in tasks.frame[["task_id", "image_id", "attributes"]].itertuples(index=False):
+                row = {"item_id": task, "attribute": attribute, "label": given[image], "submitted_at": "2026-11-20T10:00:00Z"}
+                writer.writerow(row | {"annotator": f"person-{number}"})
+        (folder / "labels.csv").write_text(buffer.getvalue())
+        labeled = labels.labeled_batches(self.store, self.spec, tasks)
+        self.desk.release(labeled)
+        quality = labels.label_quality(self.store, self.spec, labeled, tasks)
+        self.desk.release(quality)
+        approved = labels.approved_labels(self.store, self.spec, quality, labeled, tasks, "ann@example.org")
+        self.desk.release(approved)
+        return approved
+
+    def ids(self) -> dict[str, str]:
+        return dict(zip(self.raw.frame["path"], self.raw.frame["image_id"], strict=True))
+
+    def home_time(self) -> float:
+        """When the people's pictures were set apart, seconds since 1970."""
+        return max(Path(self.store.apart("garments").apart(sha256)).stat().st_mtime for sha256 in self.people.values())
+
+    def by_path(self, made: Manifest) -> pd.DataFrame:
+        return made.frame.set_index("path")
+
+    def shas(self, *folders: str) -> set[str]:
+        """Of every file below these folders of the home, whatever it is called."""
+        return {
+            hashlib.sha256(path.read_bytes()).hexdigest()
+            for folder in folders
+            for path in (self.home.root / folder).rglob("*")
+            if path.is_file()
+        }
+
+    def pictures(self, folder: Path) -> Iterator[Path]:
+        return (path for path in sorted(folder.rglob("*.jpg")))
+
+
+def shows_a_face(path: Path) -> bool:
+    pixels = decode(path.read_bytes()).pixels
+    assert pixels is not None
+    return faces(pixels) != []
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = SHARED / "pii" / "faces"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    return World(tmp_path_factory.mktemp("personal") / "home", folder)
+
+
+@pytest.fixture(scope="module")
+def screening_batch(world: World) -> Manifest:
+    return world.batch("screening")
+
+
+@pytest.fixture(scope="module")
+def second(world: World, screening_batch: Manifest) -> Manifest:
+    """The drop's next version, once people have decided."""
+    ids = world.ids()
+    answers = {ids["keep.jpg"]: "keep", ids["redact.jpg"]: "redact", ids["reject.jpg"]: "reject", ids["grey.jpg"]: "reject"}
+    world.answer(screening_batch, answers)
+    assert [item.partition for item in waiting.rescreens(world.store, world.spec)] == [world.drop]
+    return world.screened()
+
+
+def test_originals_lie_apart_once_the_drop_is_screened(world: World) -> None:
+    assert set(world.by_path(world.first).loc[list(world.people), "status"]) == {"review"}
+    assert not world.shas("store/blobs") & set(world.people.values())
+    assert world.shas("store/apart") >= set(world.people.values())
+    apart = world.store.apart("garments")
+    assert all(oct(Path(apart.apart(sha256)).stat().st_mode & 0o777) == "0o400" for sha256 in world.people.values())
+
+
+def test_a_screening_batch_holds_what_is_doubtful_and_goes_to_our_own_people_only(world: World, screening_batch: Manifest) -> None:
+    assert set(screening_batch.frame["image_id"]) == {*world.people.values(), world.ids()["grey.jpg"]}
+    assert set(screening_batch.frame["vendor"]) == {"dataops"}
+    folder = world.home.requests("garments") / screening_batch.partition
+    assert sum(map(shows_a_face, world.pictures(folder))) == 3  # they must see what they decide on
+    assert not world.shas("requests") & set(world.people.values())  # and even they get no original, with its metadata
+    nothing = world.store.load_all("batch_plans", "garments")[0]
+    with pytest.raises(ValueError, match="studio may not see personal data"):
+        plan("screening", world.spec, world.first.frame, nothing, vendor="studio")
+
+
+def test_the_next_version_carries_what_was_decided_who_did_and_when(world: World, second: Manifest) -> None:
+    rows = world.by_path(second)
+    assert second.version != world.first.version
+    assert dict(rows["status"]) == {
+        "keep.jpg": "kept",
+        "redact.jpg": "kept",
+        "reject.jpg": "rejected",
+        "grey.jpg": "rejected",
+        "room.jpg": "kept",
+    }
+    people = rows.drop("room.jpg")
+    assert set(people["decided_by"]) == {"ann@example.org"} and people["decided_at"].notna().all()
+    assert pd.isna(rows.loc["room.jpg", "decided_by"]) and pd.isna(rows.loc["room.jpg", "decided_at"])
+    assert rows.loc["redact.jpg", "open_personal_data"] is None and rows.loc["keep.jpg", "open_personal_data"] == "face"
+    assert second.inputs["approved_labels"].keys() == {"screening-001"}
+    assert waiting.rescreens(world.store, world.spec) == []
+
+
+def test_the_report_shows_the_decisions_and_how_good_the_thresholds_are(world: World, second: Manifest) -> None:
+    page = (world.home.reports("garments") / "screening" / f"{world.drop}.html").read_text()
+    assert "Decided by people (4)" in page and "kept by ann@example.org, 20" in page and "rejected by ann@example.org, 20" in page
+    assert "precision" in page and "<td>grayscale</td>" in page  # people rejected the one grey picture: 1 of 1
+    assert "<td class='number'>1</td><td class='number'>1.0</td><td class='number'>1.0</td>" in page
+
+
+def test_neither_a_production_request_nor_an_export_holds_an_original_or_a_face_nobody_let_pass(world: World, second: Manifest) -> None:
+    ids = world.ids()
+    tasks = world.batch("production")
+    assert set(tasks.frame["vendor"]) == {"studio"}
+    assert set(tasks.frame["image_id"]) == {ids["keep.jpg"], ids["redact.jpg"], ids["room.jpg"]}
+    world.answer(tasks, dict.fromkeys(tasks.frame["image_id"], "dress"))
+    export = delivery.training_export(world.store, world.spec, "r001")
+    world.desk.release(export)
+    gating.publish(world.store, world.spec, export)
+    assert set(export.frame["image_id"]) == set(tasks.frame["image_id"])
+
+    kept = dict(zip(tasks.frame["image_id"], tasks.frame["file"], strict=True))
+    request, exported = world.home.requests("garments") / tasks.partition, world.home.exports("garments") / "r001"
+    assert [image for image, file in kept.items() if shows_a_face(request / file)] == [ids["keep.jpg"]]  # a person let it pass
+    shown = [path for path in world.pictures(exported) if shows_a_face(path)]
+    assert {path.stem for path in shown} == {ids["keep.jpg"]} and len(list(world.pictures(exported))) >= 3
+    outside = world.shas("requests", "exports", "reports", "store/blobs", "returns", "dagster")
+    assert not outside & set(world.people.values())
+    refused = world.by_path(second).loc["reject.jpg", "clean_sha256"]
+    assert refused not in world.shas("exports", "reports", "store/blobs")
+
+
+def test_after_the_retention_period_everything_goes_and_the_drop_can_still_be_screened(world: World, second: Manifest) -> None:
+    """The last test of this world: it deletes."""
+    store, spec = world.store, world.spec
+    days, now = spec.cleaning.personal_data.retention_days, world.home_time()
+    assert images.purge(store, spec, now + (days - 1) * DAY) == []
+    gone = set(images.purge(store, spec, now + (days + 1) * DAY))
+    assert gone >= set(world.people.values())
+    assert not world.shas("store/apart", "requests", "store/blobs", "exports", "reports") & set(world.people.values())
+    refused = world.by_path(second).loc["reject.jpg", "clean_sha256"]
+    assert refused in gone and refused not in world.shas("requests", "store")
+    assert images.left_in_landing(store, spec) == {world.home.landing("garments") / "acme" / "d1": 3}
+    again = images.cleaned_set(store, spec, world.raw)
+    pd.testing.assert_frame_equal(again.frame, second.frame)
+    screening.write(store, spec, again)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> World:
+    folder = SHARED / "pii" / "faces"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    return World(tmp_path / "home", folder)
+
+
+def test_where_two_of_our_people_disagree_a_third_decides(own: World) -> None:
+    tasks = own.batch("screening")
+    first = dict.fromkeys(tasks.frame["image_id"], "keep")
+    own.answer(tasks, first, first | {own.people["reject.jpg"]: "reject"})
+    own.screened()
+    judged = own.batch("adjudication")
+    assert list(judged.frame["image_id"]) == [own.people["reject.jpg"]] and set(judged.frame["vendor"]) == {"dataops"}
+    assert (own.home.requests("garments") / judged.partition / judged.frame["file"].iloc[0]).exists()
+    own.answer(judged, {own.people["reject.jpg"]: "reject"})
+    assert [item.partition for item in waiting.rescreens(own.store, own.spec)] == [own.drop]
+    assert own.by_path(own.screened()).loc["reject.jpg", "status"] == "rejected"
+    assert waiting.rescreens(own.store, own.spec) == []
+
+
+class TestRetention:
+    """Purged while it still waits."""
+
+    def test_what_waited_too_long_is_neither_asked_about_nor_waited_for(self, own: World) -> None:
+        images.purge(own.store, own.spec, own.home_time() + 31 * DAY)
+        assert set(images.showable(own.store, own.spec, "screening")["path"]) == {"grey.jpg"}
+        rows = own.by_path(images.cleaned_set(own.store, own.spec, own.raw))
+        assert {rows.loc[path, "reason"] for path in own.people} == {"PURGED"}
+        assert (rows.loc["room.jpg", "status"], rows.loc["grey.jpg", "status"]) == ("kept", "review")
+
+    def test_delivered_again_it_is_screened_and_decided_like_any_other(self, own: World) -> None:
+        images.purge(own.store, own.spec, own.home_time() + 31 * DAY)
+        again = own.desk.put({"again.jpg": own.files["keep.jpg"]}, name="d2")
+        own.drop, own.raw = again, images.raw_images(own.store, own.spec, again)
+        own.desk.release(own.raw)
+        assert list(own.screened().frame["status"]) == ["review"]
+        assert not own.shas("store/blobs") & set(own.people.values())
+        tasks = own.batch("screening")
+        mine = tasks.frame["image_id"] == own.people["keep.jpg"]
+        assert mine.any()
+        own.answer(tasks, dict.fromkeys(tasks.frame["image_id"], "redact"))
+        assert list(own.screened().frame["status"]) == ["kept"]
+
+    def test_another_project_that_shares_the_picture_hears_the_same(self, own: World) -> None:
+        images.purge(own.store, own.spec, own.home_time() + 31 * DAY)
+        assert Apart(own.store.blobs, "dresses").purged() >= set(own.people.values())
+        other = changed(own.spec, name="dresses")
+        frame = images.cleaned_set(own.store, other, Manifest("raw_images", "dresses", own.drop, own.raw.frame)).frame
+        assert set(frame.set_index("path").loc[list(own.people), "reason"]) == {"PURGED"}
+
+
+def test_a_withdrawal_names_who_still_has_the_picture(world: World, second: Manifest) -> None:
+    work = Operations(world.store, [world.spec], None)
+    told = work.withdraw("garments", None, world.ids()["keep.jpg"], "consent revoked", "ann@example.org").lines()
+    assert any("Batch screening-001 was sent to dataops with 1 of its pictures" in line for line in told)
