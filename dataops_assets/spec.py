@@ -206,7 +206,7 @@ class Cleaning(Section):
         default_factory=dict, description="Score below which an issue is raised; see docs/screening.md for defaults."
     )
     reject: tuple[Issue, ...] = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio")
-    review: tuple[Issue, ...] = ("odd_size", "bordered", "collage", "screenshot")
+    review: tuple[Issue, ...] = ("odd_size", "bordered", "screenshot")
     near_duplicate_bits: int = Field(7, ge=0, le=16, description="Hamming distance of 64-bit hashes that still counts.")
     near_duplicate_turns: bool = Field(False, description="Mirrored and turned copies count too; the search takes eight times as long.")
     personal_data: PersonalData = PersonalData()

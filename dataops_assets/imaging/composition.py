@@ -82,13 +82,19 @@ def calc_blocky(steps: tuple[float, float] | None, mean_step: float | None) -> f
 
 
 def frame_of(gray: Pixels) -> tuple[int, int, int, int]:
-    """Lines of frame at the top, bottom, left and right: bars of one gray that end along a straight line.
+    """Lines of frame at the top, bottom, left and right: bars of one gray that end along a straight line, on opposite sides.
 
-    A plain backdrop is none: it ends where the garment is.
+    A plain backdrop is none, it ends where the garment is; nor is a floor, which has no counterpart.
     """
     if min(gray.shape) < SMALLEST_PX:
         return 0, 0, 0, 0
-    return _frame(gray), _frame(gray[::-1]), _frame(gray.T), _frame(gray.T[::-1])
+    return *_pair(gray), *_pair(gray.T)
+
+
+def _pair(gray: Pixels) -> tuple[int, int]:
+    first = _frame(gray)
+    last = _frame(gray[::-1]) if first else 0
+    return (first, last) if last else (0, 0)
 
 
 def _frame(gray: Pixels) -> int:

@@ -88,8 +88,14 @@ def test_a_garment_on_white_is_not_framed() -> None:
 
 def test_the_lines_of_a_frame_are_counted() -> None:
     gray = np.random.default_rng(0).integers(0, 256, (100, 80), dtype=np.uint8)
-    gray[:7], gray[-3:], gray[:, :5] = 0, 0, 0
-    assert frame_of(gray) == (7, 3, 5, 0)
+    gray[:7], gray[-3:], gray[:, :5], gray[:, -4:] = 0, 0, 0, 0
+    assert frame_of(gray) == (7, 3, 5, 4)
+
+
+def test_a_floor_is_no_frame() -> None:
+    gray = np.random.default_rng(0).integers(100, 256, (100, 80), dtype=np.uint8)
+    gray[-20:] = 40
+    assert frame_of(gray) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("gutter", [0, 8])
