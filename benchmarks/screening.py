@@ -164,6 +164,12 @@ def decode_ours(drop: Drop) -> None:
         pass
 
 
+def start_only(drop: Drop) -> None:
+    """Start workers that make a Measured each and decode nothing."""
+    for _ in workers.map_blobs(Measured, list(drop.raw["sha256"].head(CORES)), drop.apart, items_per_child=1):
+        pass
+
+
 def prepared(drop: Drop) -> Checkpoint:
     """In which every picture's cleaned file stands already."""
     checkpoint = Checkpoint()
@@ -236,7 +242,10 @@ BARE: dict[str, Callable[[Drop], None]] = {"plain pool": decode_pooled, "our wor
 def race(drop: Drop, rounds: int, oracle: str | None) -> dict[str, Cost]:
     """Median costs of each contender; all take turns, quick ones more often."""
     bare_ones = {f"bare decoding, {name}": partial(timed, partial(run, drop)) for name, run in BARE.items()}
-    quick: dict[str, Callable[[], Cost]] = bare_ones | {"quality + duplicates": lambda: timed(lambda: judge(drop))}
+    quick: dict[str, Callable[[], Cost]] = bare_ones | {
+        "start of our workers alone": partial(timed, partial(start_only, drop)),
+        "quality + duplicates": partial(timed, partial(judge, drop)),
+    }
     slow = {"whole stage, by default": lambda: timed(lambda: whole(drop, Cleaning()), partial(forget, drop))}
     if oracle is not None:
         slow |= {name: partial(ask, oracle, name, drop.folder) for name in ("imagededup", "CleanVision")}
@@ -349,16 +358,16 @@ def show_growth(home: Path, photos: Drop, most: int) -> list[Row]:
         raise SystemExit(f"{most} pictures need {needed / 1e9:.0f} GB below {home.parent}; free some, set TMPDIR, or lower --large")
     with forked() as pool:
         shas = list(dict.fromkeys(pool.imap(partial(cut, root=str(home), drop=photos), range(most), chunksize=256)))
-    apart, rows = Apart(Blobs(str(home)), "bench"), []
-    with Watch() as empty:  # makes a Measured and decodes nothing
-        start = median([timed(lambda: list(workers.map_blobs(Measured, shas[:1] * CORES, apart, items_per_child=1))) for _ in range(3)])
+    cuts, rows = Drop("cut", Apart(Blobs(str(home)), "bench"), table(sorted(shas)), home), []
+    with Watch() as empty:
+        start = median([timed(partial(start_only, cuts)) for _ in range(3)])
     for count in sorted({min(count, len(shas)) for count in (1_000, 10_000, most)}):
-        drop = Drop("cut", apart, table(sorted(shas[:count])), home)
+        drop = cuts.part(count)
         with Watch() as watch:
-            every = median([timed(lambda: judge(drop)) for _ in range(1 if count > 10_000 else 3)])  # noqa: B023
+            every = median([timed(partial(judge, drop)) for _ in range(1 if count > 10_000 else 3)])
         checkpoint = prepared(drop)
         twins = (judge(drop, checkpoint)["reason"] == "near_duplicate").mean()
-        known = timed(lambda: judge(drop, checkpoint))  # noqa: B023
+        known = timed(partial(judge, drop, checkpoint))
         wall, cpu = 1000 * CORES * (every.wall - start.wall) / count, [1000 * cost / count for cost in (every.cpu - start.cpu, known.cpu)]
         rows.append([count, wall, *cpu, watch.peak_mb, empty.peak_mb, f"{100 * twins:.0f} %"])
     with Watch() as watch:
