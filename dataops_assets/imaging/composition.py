@@ -43,9 +43,9 @@ RULE_SHARE = 0.12  # of a line's pixels
 COMMON = 0.07  # share of the pixels; every gray with the next on both sides
 RULES = 4  # so many straight rules make a screen of a flat picture; in both directions, as stripes run one way
 
-LETTER_CELLS = 7  # lettering is two or three cells of 2 or 4 px high, and at least so many long
+LETTER_CELLS = 7  # lettering is two or three cells of 4 px high, and at least so many long
 LETTER_AWAY = 2  # cells: where the quiet above and below is measured
-LETTER_SURE = 128
+LETTER_SURE = 104
 # Strokes are counted as roots, so that faint lettering on a plain ground counts as much as a strong one on a lively ground.
 ALONG = np.ones((1, LETTER_CELLS), dtype=np.uint8)
 ROOTS = np.rint(np.sqrt(np.arange(256)) * 16).clip(0, 255).astype(np.uint8)
@@ -61,7 +61,7 @@ def calc_scores(view: View) -> dict[str, float]:
         "bordered": photo.size / view.half.size,
         "collage": calc_collage(steps_right, steps_down),
         "screenshot": calc_screenshot(photo, steps_right, steps_down),
-        "overlaid_text": calc_overlaid_text(steps_right),
+        "overlaid_text": calc_overlaid_text(photo),
     }
 
 
@@ -160,27 +160,19 @@ def _rules(steps: Any, axis: int) -> int:
     return int(np.count_nonzero(shares[1:-1] - np.maximum(shares[:-2], shares[2:]) > RULE_SHARE))
 
 
-def calc_overlaid_text(steps_right: Any) -> float:
+def calc_overlaid_text(half: Pixels) -> float:
     """How little the likeliest place looks like a line of lettering: a band of dense strokes between quieter ones."""
     import cv2
 
-    best, cells = 0, steps_right
-    for _ in range(2):
-        height, width = cells.shape[0] // 2, cells.shape[1] // 2
-        if height <= 2 * LETTER_AWAY or width < LETTER_CELLS:
-            break
-        cells = cv2.resize(cells[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-        best = max(best, _lettering(cv2.LUT(cells, ROOTS)))
-    return max(0.0, 1 - best / LETTER_SURE)
-
-
-def _lettering(strokes: Any) -> int:
-    """By how much the likeliest place has more strokes all along than there are above and below."""
-    import cv2
-
+    height, width = half.shape[0] // 2, (half.shape[1] - 1) // 2
+    if height <= 2 * LETTER_AWAY or width < LETTER_CELLS:
+        return 1.0
+    steps = cv2.absdiff(half[: 2 * height, 1 : 2 * width + 1], half[: 2 * height, : 2 * width])
+    strokes = cv2.LUT(cv2.resize(steps, (width, height), interpolation=cv2.INTER_AREA), ROOTS)
     inside = cv2.erode(strokes, ALONG)[LETTER_AWAY:-LETTER_AWAY]
     around = cv2.blur(strokes, (LETTER_CELLS, 1))
-    return int(cv2.subtract(inside, cv2.max(around[: -2 * LETTER_AWAY], around[2 * LETTER_AWAY :])).max())
+    best = int(cv2.subtract(inside, cv2.max(around[: -2 * LETTER_AWAY], around[2 * LETTER_AWAY :])).max())
+    return max(0.0, 1 - best / LETTER_SURE)
 
 
 def _steps(gray: Pixels) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ from dataops_assets.imaging import nursery
 MEMORY_BYTES = 2 * 2**30
 SECONDS = 20.0
 ITEMS_PER_CHILD = 8  # starting a child costs about as much as this many photos
-ITEMS_PER_MESSAGE = 8  # asking and answering one by one costs as much as measuring a small photo
+ITEMS_PER_MESSAGE = 16  # asking and answering one by one costs as much as measuring a small photo
 
 KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 REASON_BY_SIGNAL = {-signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
