@@ -70,7 +70,9 @@ def test_an_orientation_set_comes_out_equal(through: Through, name: str) -> None
     pictures = [cleaned_picture(blobs, image) for image in ids]
     for picture in pictures:
         assert np.abs(picture.astype(int) - pictures[0].astype(int)).mean() < 6  # each was compressed anew
-    assert (rows["reason"] == "near_duplicate").sum() == 7
+    groups = rows["near_duplicate_group"]
+    assert groups.notna().all() and groups.nunique() == 1  # the one that stays may be the same picture without an orientation
+    assert (rows["reason"] == "near_duplicate").sum() >= 7
 
 
 def cleaned_picture(blobs: Apart, image: str) -> np.ndarray:
