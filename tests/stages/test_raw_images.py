@@ -409,7 +409,7 @@ def test_nine_hundred_hostile_pictures_are_one_delivery(shared: Path, tmp_path: 
 
 
 class TestAddresses:
-    """A list of addresses; what is asked and refused on the way is tested in tests/intake/test_urls.py."""
+    """A list of addresses; what is asked and refused on the way is tested in tests/intake."""
 
     LIST = b"url,path,category\nhttps://cdn.example.org/1,a.jpg,dress\nhttps://cdn.example.org/2,b.jpg,\nhttps://cdn.example.org/3,c.jpg,\n"
     RULES: ClassVar[dict[str, Any]] = {"enabled": True, "hosts": ["cdn.example.org"]}
