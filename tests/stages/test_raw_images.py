@@ -443,6 +443,19 @@ class TestAddresses:
         assert receipt.frame.set_index("path").loc["a.jpg", "category"] == "dress"
         assert receipt.status == "partial"
 
+    def test_a_list_that_is_refused_is_not_tried_again_for_what_did_not_come(self, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+        def chunks(self: Any, address: urls.Address) -> Any:
+            if address.path == "b.jpg":
+                raise fetching.Unreachable("answered 503")
+            if address.path == "c.jpg":
+                raise members.Refused("URL_BLOCKED", "leads inside")
+            yield picture(1)
+
+        monkeypatch.setattr(fetching._Asker, "chunks", chunks)
+        receipt = take({"urls.csv": self.LIST}, urls=self.RULES)
+        assert (receipt.status, receipt.reason) == ("rejected", "URL_BLOCKED")
+        assert receipt.files_seen == len(receipt.frame) == 4
+
     @pytest.mark.parametrize(("dead", "is_given_up"), [("c.jpg", True), ("b.jpg c.jpg", False)])
     def test_a_few_dead_addresses_do_not_hold_up_the_rest_for_ever(
         self, take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead: str, is_given_up: bool
