@@ -28,6 +28,8 @@ LONGEST_PAUSE_S = 1800.0
 TAGS_A_QUERY = 200
 SHOWN = 10  # held deliveries named in a skip message
 WORK_TAG = "dataops/work"  # project/partition/fingerprint: what a run works on, whoever started it
+SIZE_TAG = "dataops/size"  # dagster.yaml lets one large delivery run at a time, so that others find a free place
+LARGE_BYTES = 1 << 30
 PRIORITY_TAG = "dagster/priority"  # of the queue: what never failed goes first, however many tries of what did wait there
 MADE = {
     "drops": "raw_images",
@@ -234,6 +236,8 @@ def requests(
             continue
         room.take(item.bytes or 0)
         tags = {WORK_TAG: work, PRIORITY_TAG: str(-attempts), "dataops/project": spec.name, "dataops/name": item.name[:120]}
+        if (item.bytes or 0) >= LARGE_BYTES:
+            tags[SIZE_TAG] = "large"
         wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
     park(context, store, spec, kind, found, works, spent)
     held.tidy(works, now)

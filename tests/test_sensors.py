@@ -208,6 +208,20 @@ def test_in_the_queue_too_what_never_failed_goes_first(
     assert [run.tags["dataops/name"] for run in taken] == ["atelier/good", "atelier/b-bad", "atelier/a-bad"]
 
 
+def test_large_drops_run_one_at_a_time_so_that_others_find_a_place(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "LARGE_BYTES", 6)
+    for name in ("large-1", "large-2", "small"):
+        deliver(home, name)
+    tags = {request.tags["dataops/name"]: request.tags for request in requests(tick(dresses, instance, Store(home), "vendor_drop"))}
+    assert [name for name, given in tags.items() if sensors.SIZE_TAG in given] == ["atelier/large-1", "atelier/large-2"]
+    with runs.instance() as held:
+        limits = held.get_concurrency_config().run_queue_config
+        assert limits is not None
+        assert {"key": sensors.SIZE_TAG, "value": "large", "limit": 1} in limits.tag_concurrency_limits
+
+
 def test_a_vendor_with_many_drops_does_not_hold_up_another(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
     for number in range(70):
         deliver(home, f"{number:02d}")

@@ -350,8 +350,9 @@ def pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
 
 def size_bytes(source: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    entries = walk(source) if source.is_dir() else ()
-    return sum(entry.stat(follow_symlinks=False).st_size for entry in entries) or source.stat().st_size
+    if not source.is_dir():
+        return source.stat().st_size
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in walk(source))
 
 
 def sha256_of(path: Path | str, size: int | None = None) -> str:

@@ -95,7 +95,7 @@ def receive(
 
         taken = take(source.members, blobs, journal, told, source.lists, headers.read)
         headers.read(row["sha256"] for row in taken.rows if row["status"] == "accepted")  # what the journal knew of
-    if taken.unreachable:
+    if taken.unreachable and not taken.refusal:
         _give_up(taken, len(source.facts), journal)
     refusal = taken.refusal or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
     _describe(taken.rows, headers.found, vendor)

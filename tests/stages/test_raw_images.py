@@ -409,7 +409,7 @@ def test_nine_hundred_hostile_pictures_are_one_delivery(shared: Path, tmp_path: 
 
 
 class TestAddresses:
-    """A list of addresses; what is asked and refused on the way is tested in tests/intake/test_urls.py."""
+    """A list of addresses; what is asked and refused on the way is tested in tests/intake."""
 
     LIST = b"url,path,category\nhttps://cdn.example.org/1,a.jpg,dress\nhttps://cdn.example.org/2,b.jpg,\nhttps://cdn.example.org/3,c.jpg,\n"
     RULES: ClassVar[dict[str, Any]] = {"enabled": True, "hosts": ["cdn.example.org"]}
@@ -442,6 +442,19 @@ class TestAddresses:
         }  # fmt: skip
         assert receipt.frame.set_index("path").loc["a.jpg", "category"] == "dress"
         assert receipt.status == "partial"
+
+    def test_a_list_that_is_refused_is_not_tried_again_for_what_did_not_come(self, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+        def chunks(self: Any, address: urls.Address) -> Any:
+            if address.path == "b.jpg":
+                raise fetching.Unreachable("answered 503")
+            if address.path == "c.jpg":
+                raise members.Refused("URL_BLOCKED", "leads inside")
+            yield picture(1)
+
+        monkeypatch.setattr(fetching._Asker, "chunks", chunks)
+        receipt = take({"urls.csv": self.LIST}, urls=self.RULES)
+        assert (receipt.status, receipt.reason) == ("rejected", "URL_BLOCKED")
+        assert receipt.files_seen == len(receipt.frame) == 4
 
     @pytest.mark.parametrize(("dead", "is_given_up"), [("c.jpg", True), ("b.jpg c.jpg", False)])
     def test_a_few_dead_addresses_do_not_hold_up_the_rest_for_ever(
