@@ -363,16 +363,17 @@ def show_growth(home: Path, photos: Drop, most: int) -> list[Row]:
         start = median([timed(partial(start_only, cuts)) for _ in range(3)])
     for count in sorted({min(count, len(shas)) for count in (1_000, 10_000, most)}):
         drop = cuts.part(count)
+        checkpoints = [prepared(drop) for _ in range(1 if count > 10_000 else 3)]
         with Watch() as watch:
-            every = median([timed(partial(judge, drop)) for _ in range(1 if count > 10_000 else 3)])
-        checkpoint = prepared(drop)
-        twins = (judge(drop, checkpoint)["reason"] == "near_duplicate").mean()
-        known = timed(partial(judge, drop, checkpoint))
+            every = median([timed(partial(judge, drop, checkpoint)) for checkpoint in checkpoints])
+        judged: list[pd.DataFrame] = []
+        known = timed(partial(judge, drop, checkpoints[0]), judged.append)
+        twins = (judged[0]["reason"] == "near_duplicate").mean()
         wall, cpu = 1000 * CORES * (every.wall - start.wall) / count, [1000 * cost / count for cost in (every.cpu - start.cpu, known.cpu)]
         rows.append([count, wall, *cpu, watch.peak_mb, empty.peak_mb, f"{100 * twins:.0f} %"])
     with Watch() as watch:
-        judged = whole(drop.part(1_000), Cleaning())
-    forget(drop, judged)
+        frame = whole(cuts.part(1_000), Cleaning())
+    forget(cuts, frame)
     head = ["pictures", "ms an image a core", "ms of processor", "of it judging", "MB a worker", "of it libraries", "near duplicates"]
     show("Quality + duplicates of pictures cut from the photos, 400 x 533 px, without the start of the workers", head, rows)
     print(f"  Workers take {start.wall:.1f} s to start, {start.cpu:.1f} s of processor, where there is no fork server.")
