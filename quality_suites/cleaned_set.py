@@ -17,13 +17,21 @@ KEPT = 'status == "kept"'
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Adds `is_alone` and `reasons`.
 
-    A row is alone when no other kept row is in its group of near duplicates, and none shows the same pixels. `reasons` is `reason`
-    with an empty text for null: a share of all pictures counts those without a reason too.
+    A row is alone when no other kept row is in its group of near duplicates, and none shows the same pixels, here or in the drops it
+    was compared with. `reasons` is `reason` with an empty text for null: a share of all pictures counts those without a reason too.
     """
     kept = frame["status"] == "kept"
     in_group = frame[kept & frame["near_duplicate_group"].notna()].groupby("near_duplicate_group")["image_id"].transform("size")
     same = frame[kept & frame["clean_sha256"].notna()].groupby("clean_sha256")["image_id"].transform("size")
     alone = (in_group.reindex(frame.index).fillna(1) == 1) & (same.reindex(frame.index).fillna(1) == 1)
+    others = inputs.get("cleaned_set")
+    if others is not None:
+        held = others[(others["status"] == "kept") & ~others["drop_id"].isin(frame["drop_id"])]
+        groups = {*held["near_duplicate_group"].dropna(), *held["image_id"]}
+        pixels = held["clean_sha256"].dropna()
+        alone &= ~(
+            frame["image_id"].isin(held["image_id"]) | frame["near_duplicate_group"].isin(groups) | frame["clean_sha256"].isin(pixels)
+        )
     return frame.assign(is_alone=alone, reasons=frame["reason"].fillna(""))
 
 

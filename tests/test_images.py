@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from PIL import Image
 
 from dataops_assets import gates, waiting
 from dataops_assets.flow import images
 from dataops_assets.imaging.decode import encode
 from dataops_assets.imaging.relevance import ReferencesError
 from dataops_assets.intake.identity import drop_id_of
+from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ENV_DEFS, ProjectSpec
-from dataops_assets.store import Store
+from dataops_assets.store import Store, now
 from tests.conftest import changed
 from tests.imaging.personal_data.made import scene
 from tests.reports.test_delivery import Desk, photo, terms
@@ -153,3 +157,76 @@ class TestCopiesOfWhatIsOutOfUse:
         made = images.cleaned_set(desk.store, desk.spec, desk.store.load("raw_images", "garments", x))
         gates.enter(desk.store, made, gates.Verdict("fail"), run_id="", until=None)
         assert self.rescreen(desk) == []
+
+
+class TestOneOfEachWhoeverComesFirst:
+    """Two drops hold the same picture, and neither was released when the other was screened, or a person decides later."""
+
+    @pytest.fixture
+    def doubtful(self, desk: Desk) -> Desk:
+        """Grey pictures wait for a person."""
+        desk.spec = changed(desk.spec, cleaning={"review": ["grayscale"], "reject": []})
+        return desk
+
+    def gray(self, seed: int, side: int = 128) -> bytes:
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(photo(seed, side))).convert("L").save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def screened(self, desk: Desk, drop_id: str) -> Manifest:
+        return images.cleaned_set(desk.store, desk.spec, desk.store.load("raw_images", "garments", drop_id))
+
+    def decide(self, monkeypatch: pytest.MonkeyPatch, decision: str, *ids: str) -> None:
+        rows = pd.DataFrame([{"image_id": one, "decision": decision, "by": "ann", "at": now()} for one in ids])
+        monkeypatch.setattr(images, "_screening_decisions", lambda *_: (rows, {}))
+
+    def reasons(self, made: Manifest) -> dict[str, tuple[str, str | None]]:
+        return {path: (status, reason) for path, status, reason in made.frame[["path", "status", "reason"]].itertuples(index=False)}
+
+    def test_of_two_copies_that_people_keep_one_is_kept(self, doubtful: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = doubtful.take(doubtful.put({"a.png": self.gray(1)}))
+        second = doubtful.take(doubtful.put({"b.png": self.gray(1, 160)}, "secretive", "x"))
+        both = pd.concat([doubtful.store.load("cleaned_set", "garments", drop).frame for drop in (first, second)])
+        assert list(both["status"]) == ["review", "review"]
+        self.decide(monkeypatch, "keep", *both["image_id"])
+        later = self.screened(doubtful, second)
+        assert self.reasons(later) == {"b.png": ("kept", None)}
+        doubtful.release(later)
+        made = self.screened(doubtful, first)
+        assert self.reasons(made) == {"a.png": ("rejected", "near_duplicate")}
+        assert list(made.frame["duplicate_of"]) == list(later.frame["image_id"])
+        assert made.inputs["cleaned_set"].keys() == {first, second}
+
+    def test_what_was_kept_stays_kept_when_a_later_copy_was_overlooked(self, desk: Desk) -> None:
+        first = desk.take(desk.put({"a.png": photo(1)}))
+        before = desk.store.load("cleaned_set", "garments", first)
+        desk.take(desk.put({"b.png": photo(1, 160), "c.png": photo(3)}, "secretive", "x"))
+        assert self.screened(desk, first).version == before.version
+
+    def test_one_whose_gate_has_not_spoken_counts(self, desk: Desk) -> None:
+        first = desk.take(desk.put({"a.png": photo(1)}), is_screened=False)
+        waiting_ = self.screened(desk, first)
+        second = desk.take(desk.put({"b.png": photo(1, 160), "c.png": photo(3)}, "secretive", "x"), is_screened=False)
+        made = self.screened(desk, second)
+        assert self.reasons(made) == {"b.png": ("rejected", "near_duplicate"), "c.png": ("kept", None)}
+        desk.release(waiting_)
+        assert self.screened(desk, second).version == made.version
+
+    def test_one_whose_gate_said_no_does_not_count(self, desk: Desk) -> None:
+        first = desk.take(desk.put({"a.png": photo(1)}), is_screened=False)
+        gates.enter(desk.store, self.screened(desk, first), gates.Verdict("fail"), run_id="", until=None)
+        second = desk.take(desk.put({"b.png": photo(1, 160)}, "secretive", "x"), is_screened=False)
+        assert self.reasons(self.screened(desk, second)) == {"b.png": ("kept", None)}
+
+    def test_a_run_that_was_killed_before_it_had_a_result_gives_way(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = desk.take(desk.put({"a.png": photo(1), "d.png": photo(4)}), is_screened=False)
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(images, "_screening_decisions", killed)
+            with pytest.raises(KeyboardInterrupt):
+                self.screened(desk, first)
+        desk.take(desk.put({"a.png": photo(1)}, "secretive", "x"))
+        assert self.reasons(self.screened(desk, first)) == {"a.png": ("rejected", "exact_duplicate"), "d.png": ("kept", None)}

@@ -75,8 +75,16 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
         apart, likeness = store.apart(spec.name), _likeness(store, spec)
         if likeness is not None:
             inputs["references"] = {spec.name: likeness.digest}
-        lasting, inputs["cleaned_set"] = _lasting(store, spec, raw, apart.purged(), compared.get("cleaned_set", {}))
-        frame = stage.screen(raw.frame, earlier, spec.cleaning, pixels, apart, decided, lasting, likeness, progress, checkpoint)
+        purged = apart.purged()
+        later, versions = _later(store, spec, raw.partition, compared.get("cleaned_set", {}))
+        before, own = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else (empty("cleaned_set"), {})
+        # what waited for a person isn't lasting: nobody can decide any more, so it is left out as purged
+        lasting = before[before["image_id"].isin(purged) & (before["status"] != "review")]
+        taken = stage.Taken(later, frozenset(before.loc[before["status"] == "kept", "image_id"]))
+        frame = stage.screen(raw.frame, earlier, spec.cleaning, pixels, apart, decided, lasting, likeness, progress, checkpoint, taken)
+        later_mattered = taken.mattered(frame)  # where they didn't, an old drop is what it was before they came
+        played = {**(versions if later_mattered else {}), **(own if later_mattered or len(lasting) else {})}
+        inputs["cleaned_set"] = {**compared.get("cleaned_set", {}), **played}
         made = Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
         store.write(made)  # before what was found is forgotten
         apart.set_apart(stage.confidential(frame, earlier, spec.cleaning))
@@ -120,9 +128,7 @@ def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFram
     held = store.pins("screening", spec.name)
     if drop_id not in held:
         gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name) | set(store.replaced_by(spec.name, drop_id))
-        versions = {
-            name: version for name, version in store.released("cleaned_set", spec.name).items() if name in held and name not in gone
-        }
+        versions = {name: version for name, version in _screened(store, spec).items() if name in held and name not in gone}
         store.pin(
             "screening", spec.name, drop_id, {"number": 1 + max((pin["number"] for pin in held.values()), default=0), "with": versions}
         )
@@ -176,18 +182,35 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
     }
 
 
-def _lasting(
-    store: Store, spec: ProjectSpec, raw: Manifest, purged: set[str], compared: Mapping[str, str]
-) -> tuple[pd.DataFrame, Mapping[str, str]]:
-    """Released rows of pictures that can't be looked at again, their retention period has passed; and all versions looked at.
+def _later(store: Store, spec: ProjectSpec, drop_id: str, compared: Mapping[str, str]) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """Rows of the drops in use that a drop isn't compared with, and their versions: drops that came later, and those screened beside it."""
+    gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name) | set(store.replaced_by(spec.name, drop_id))
+    versions = {drop: version for drop, version in _screened(store, spec).items() if drop not in gone | compared.keys() | {drop_id}}
+    return store.read_all("cleaned_set", spec.name, versions).sort_values("drop_id", kind="stable", ignore_index=True), versions
 
-    What waited for a person isn't among them: nobody can decide any more, so it is left out as purged.
-    """
-    version = store.released("cleaned_set", spec.name).get(raw.partition) if purged & set(raw.frame["image_id"]) else None
+
+def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
+    """The version of each drop that is in use, or will be when its gate, which it is on its way to, lets it."""
+    made = store.candidates("cleaned_set", spec.name)  # listed before the verdicts are read: what is judged in between is known as such
+    gates = rows_of(store.gates.rows(), spec.name)
+    gates = gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")]
+    judged = {drop: set(rows["version"]) for drop, rows in gates.groupby("partition")}
+    last = dict(zip(gates["partition"], gates["at"], strict=True))
+    found = store.released("cleaned_set", spec.name)
+    for drop, versions in made.items():
+        times = {name: store.made_at("cleaned_set", spec.name, drop, name) for name in set(versions) - judged.get(drop, set())}
+        pending = {name: at for name, at in times.items() if drop not in last or at > last[drop]}
+        if pending:
+            found[drop] = max(pending, key=lambda name: (pending[name], name))
+    return found
+
+
+def _before(store: Store, spec: ProjectSpec, raw: Manifest) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """The drop's own released rows, and their version."""
+    version = store.released("cleaned_set", spec.name).get(raw.partition)
     if version is None:
-        return empty("cleaned_set"), compared
-    rows = store.read("cleaned_set", spec.name, raw.partition, version).frame
-    return rows[rows["image_id"].isin(purged) & (rows["status"] != "review")], {**compared, raw.partition: version}
+        return empty("cleaned_set"), {}
+    return store.read("cleaned_set", spec.name, raw.partition, version).frame, {raw.partition: version}
 
 
 def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame | None, Inputs]:

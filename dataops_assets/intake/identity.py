@@ -54,6 +54,7 @@ def _told(delivery: landing.Delivery, seen: landing.Look, history: Sequence[Mapp
 
 def of(delivery: landing.Delivery, seen: landing.Look, history: Sequence[Mapping[str, Any]], content: str | None = None) -> Identity | None:
     """Which drop a delivery is, from the ledger's rows of its name; nothing where only its `content_sha256` could tell."""
+    history = _without_given_up(history, seen)
     if not history:
         return Identity(drop_id_of(delivery.vendor, delivery.name), None, False, seen.fingerprint)
     last = history[-1]
@@ -68,6 +69,18 @@ def of(delivery: landing.Delivery, seen: landing.Look, history: Sequence[Mapping
         return Identity(last["drop_id"], None, True, seen.fingerprint)
     generation = len({row["drop_id"] for row in history}) + 1
     return Identity(f"{history[0]['drop_id']}-r{generation}", last["drop_id"], False, seen.fingerprint)  # ids once had 8 digits
+
+
+def _without_given_up(history: Sequence[Mapping[str, Any]], seen: landing.Look) -> Sequence[Mapping[str, Any]]:
+    """The rows without a drop that was parked before its content was ever read, once something else, or the same anew, lies there.
+
+    Nobody knows what it held, so there is nothing to compare with and nothing to supersede: what lies there now is tried under its id.
+    """
+    last = history[-1] if history else None
+    if last is None or last["status"] != "parked" or last["fingerprint"] == seen.fingerprint:
+        return history
+    is_known = any(row["content_sha256"] for row in history if row["drop_id"] == last["drop_id"])
+    return history if is_known else [row for row in history if row["drop_id"] != last["drop_id"]]
 
 
 def find(root: Path, project: str, drop_id: str, drops: pd.DataFrame) -> landing.Delivery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -31,6 +31,24 @@ Steps = Callable[[str, int, int], None]
 Look = TypeVar("Look", Measured, Prepared)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What drops that this one isn't compared with hold: those that came later, and were compared with what it had kept until then.
+
+    Attributes:
+        rows: Their `cleaned_set` rows; only kept ones count.
+        standing: Pictures, by image_id, that this drop had kept before: the later drops gave way to them, so they stand.
+    """
+
+    rows: pd.DataFrame
+    standing: frozenset[str] = frozenset()
+
+    def mattered(self, frame: pd.DataFrame) -> bool:
+        """Whether a screened drop would differ without them: pictures of it are kept only now, or gave way."""
+        new = frame[~frame["image_id"].isin(self.standing)]
+        return len(self.rows) > 0 and bool(((new["status"] == "kept") | new["duplicate_of"].isin(self.rows["image_id"])).any())
+
+
 def screen(
     raw: pd.DataFrame,
     earlier: pd.DataFrame,
@@ -42,6 +60,7 @@ def screen(
     compared: Compared | None = None,
     progress: Steps | None = None,
     checkpoint: Checkpoint | None = None,
+    taken: Taken | None = None,
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
@@ -50,7 +69,8 @@ def screen(
     decoded; the issues below their threshold and the kinds of personal data, joined by `|`; `exact_duplicate`; `near_duplicate`.
     What a person decided on a picture in review stands. Near duplicates show the same shapes in the same colours; the one of the
     earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the lower id. Where a winner
-    can't be used after all, the next one takes its place. The same input gives the same frame.
+    can't be used after all, the next one takes its place. A picture that is kept only now, because a person said so, gives way to its
+    copy in a later drop, which is in use already. The same input gives the same frame.
 
     Args:
         raw: `raw_images` of one drop; rows not `accepted` are passed over.
@@ -64,6 +84,7 @@ def screen(
         compared: Reference pictures; None: relevance isn't looked at.
         progress: Called with (what is being done, pictures done, pictures in all).
         checkpoint: Keeps what was found of each picture; the caller discards it when the frame is kept.
+        taken: What later drops hold; None: there are none.
 
     Returns:
         A frame of the contract `cleaned_set`, one row for each accepted row of `raw`.
@@ -88,11 +109,17 @@ def screen(
     how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
     how = replace(how, model=compared.model) if compared is not None else how
     prepared: dict[int, Prepared] = {}
+    late: list[tuple[int, str, str]] = []  # position, the picture of a later drop that shows the same, its group
     while True:
         frame = _judge(base, prepared, spec, compared)
         _decide(frame, settled)
+        _give_way(frame, late)
         _mark_exact_duplicates(frame, kept)
         _mark_near_duplicates(frame, kept, spec)
+        more = _find_taken(frame, taken, spec) if taken is not None and len(taken.rows) else []
+        if more:
+            late += more
+            continue
         open_ = [position for position in frame.index[frame["status"] != "rejected"] if position not in prepared]
         if not open_:
             frame = frame.drop(columns=["area_px", "decode_reason"])
@@ -280,6 +307,30 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleanin
     new = winners >= len(known)
     frame.loc[lost, "near_duplicate_group"] = names
     frame.loc[usable.index[winners[new] - len(known)], "near_duplicate_group"] = np.array(names, dtype=object)[new]
+
+
+def _find_taken(frame: pd.DataFrame, taken: Taken, spec: Cleaning) -> list[tuple[int, str, str]]:
+    """Pictures that are kept only now and show what a later drop holds already: position, the first such picture there, its group."""
+    new = frame[(frame["status"] == "kept") & ~frame["image_id"].isin(taken.standing)]
+    held = taken.rows[(taken.rows["status"] == "kept") & taken.rows["phash"].notna()]
+    held = held.sort_values("image_id", kind="stable").drop_duplicates("image_id")
+    if new.empty or held.empty:
+        return []
+    hashes = np.array([int(text, 16) for text in [*held["phash"], *new["phash"]]], dtype=np.uint64)
+    grids = [bytes.fromhex(text) if text else None for text in [*_column(held, "colour_grid"), *new["colour_grid"]]]
+    leaders = find_leaders(hashes, spec.near_duplicate_bits, settled=len(held), grids=grids, transforms=spec.near_duplicate_turns)
+    lost = np.flatnonzero(leaders[len(held) :] < len(held))
+    winners = leaders[len(held) + lost]
+    ids, groups = list(held["image_id"]), _column(held, "near_duplicate_group")
+    return [(int(new.index[place]), ids[winner], groups[winner] or ids[winner]) for place, winner in zip(lost, winners, strict=True)]
+
+
+def _give_way(frame: pd.DataFrame, late: Sequence[tuple[int, str, str]]) -> None:
+    """Reject what a later drop holds already."""
+    for position, winner, group in late:
+        reason = "exact_duplicate" if frame.at[position, "image_id"] == winner else "near_duplicate"
+        _reject(frame, pd.Index([position]), reason, [winner])
+        frame.loc[position, "near_duplicate_group"] = group
 
 
 def _column(frame: pd.DataFrame, name: str) -> list[Any]:
