@@ -295,9 +295,7 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleanin
     known = kept[kept["phash"].notna()]
     ids = [*known["image_id"], *usable["image_id"]]
     groups = [*_column(known, "near_duplicate_group"), *([None] * len(usable))]
-    hashes = np.array([int(text, 16) for text in [*known["phash"], *usable["phash"]]], dtype=np.uint64)
-    grids = [bytes.fromhex(text) if text else None for text in [*_column(known, "colour_grid"), *usable["colour_grid"]]]
-    leaders = find_leaders(hashes, spec.near_duplicate_bits, settled=len(known), grids=grids, transforms=spec.near_duplicate_turns)
+    leaders = _leaders(known, usable, spec)
     places = np.arange(len(known), len(ids))
     followers = np.flatnonzero(leaders[places] != places)
     winners = leaders[places[followers]]
@@ -316,13 +314,13 @@ def _find_taken(frame: pd.DataFrame, taken: Taken, spec: Cleaning) -> list[tuple
     held = held.sort_values("image_id", kind="stable").drop_duplicates("image_id")
     if new.empty or held.empty:
         return []
-    hashes = np.array([int(text, 16) for text in [*held["phash"], *new["phash"]]], dtype=np.uint64)
-    grids = [bytes.fromhex(text) if text else None for text in [*_column(held, "colour_grid"), *new["colour_grid"]]]
-    leaders = find_leaders(hashes, spec.near_duplicate_bits, settled=len(held), grids=grids, transforms=spec.near_duplicate_turns)
-    lost = np.flatnonzero(leaders[len(held) :] < len(held))
-    winners = leaders[len(held) + lost]
+    winners = _leaders(held, new, spec)[len(held) :].tolist()
     ids, groups = list(held["image_id"]), _column(held, "near_duplicate_group")
-    return [(int(new.index[place]), ids[winner], groups[winner] or ids[winner]) for place, winner in zip(lost, winners, strict=True)]
+    return [
+        (position, ids[winner], groups[winner] or ids[winner])
+        for position, winner in zip(new.index, winners, strict=True)
+        if winner < len(held)
+    ]
 
 
 def _give_way(frame: pd.DataFrame, late: Sequence[tuple[int, str, str]]) -> None:
@@ -331,6 +329,13 @@ def _give_way(frame: pd.DataFrame, late: Sequence[tuple[int, str, str]]) -> None
         reason = "exact_duplicate" if frame.at[position, "image_id"] == winner else "near_duplicate"
         _reject(frame, pd.Index([position]), reason, [winner])
         frame.loc[position, "near_duplicate_group"] = group
+
+
+def _leaders(settled: pd.DataFrame, new: pd.DataFrame, spec: Cleaning) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """For each picture of both frames the place of the one that leads it."""
+    hashes = np.array([int(text, 16) for text in [*settled["phash"], *new["phash"]]], dtype=np.uint64)
+    grids = [bytes.fromhex(text) if text else None for text in [*_column(settled, "colour_grid"), *new["colour_grid"]]]
+    return find_leaders(hashes, spec.near_duplicate_bits, settled=len(settled), grids=grids, transforms=spec.near_duplicate_turns)
 
 
 def _column(frame: pd.DataFrame, name: str) -> list[Any]:
