@@ -33,7 +33,7 @@ ui: $(INSTALLED)  ## Dagster on http://127.0.0.1:3000, on ./var
 	$(BIN)/dataops ui
 
 test: $(DEVELOPING)  ## all tests that need no server of their own
-	$(BIN)/python -m pytest -m 'not services and not long'
+	$(BIN)/python -m pytest -m 'not services and not long' -n auto --dist loadfile
 
 test-services: $(DEVELOPING)  ## tests against a live Dagster daemon and webserver
 	$(BIN)/python -m pytest -m 'services and not long'
