@@ -62,12 +62,12 @@ def calc_gray(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def halved(gray: Pixels) -> Pixels:
-    """At half the size, by averaging; an odd last line is left out."""
+def halved(pixels: Pixels) -> Pixels:
+    """Gray or colour at half the size, by averaging; an odd last line is left out."""
     import cv2
 
-    height, width = max(1, gray.shape[0] // 2), max(1, gray.shape[1] // 2)
-    return np.asarray(cv2.resize(gray[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    height, width = max(1, pixels.shape[0] // 2), max(1, pixels.shape[1] // 2)
+    return np.asarray(cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def calc_block_steps(gray: Pixels, block_px: int) -> tuple[float, float] | None:

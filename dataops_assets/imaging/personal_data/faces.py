@@ -17,6 +17,7 @@ import numpy as np
 
 from dataops_assets.imaging.decode import Pixels
 from dataops_assets.imaging.personal_data.regions import Region, clipped, in_reading_order
+from dataops_assets.imaging.view import halved
 
 WORKING_SIDE_PX = 384  # 9 ms a core for 3 : 4; at 640 px faces of 2 % of the longer side would be found too, for 24 ms
 STRIDE_PX = 32  # the network's; sides are padded to it, so that few detectors serve pictures of all shapes
@@ -50,7 +51,10 @@ def _candidates(pixels: Pixels) -> list[tuple[float, float, float, float]]:
     height, width = pixels.shape[:2]
     scale = WORKING_SIDE_PX / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    near = pixels
+    while max(near.shape[:2]) >= 2 * WORKING_SIDE_PX:  # averaging whole pixels is three times as fast as averaging uneven areas
+        near = halved(near)
+    small = cv2.resize(near, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     small = cv2.copyMakeBorder(small, 0, -size[1] % STRIDE_PX, 0, -size[0] % STRIDE_PX, cv2.BORDER_CONSTANT)
     rows = _detect(small)
     scale_x, scale_y = width / size[0], height / size[1]
