@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
-from dataops_assets.flow import gating, images
+from dataops_assets.flow import gating, images, shared, studio
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -109,6 +109,7 @@ class Operations:
                 done.add(f"{item.name} screened again", self._run(spec, "rescreen", item))
             for batch in waiting.batches(self.store, spec):
                 self._tasks(spec, batch, done)
+            self._studio(spec, done)
             for item in waiting.returns(self.store, spec, {}, time.time(), is_settled=True).ready:
                 self._returned(spec, item, done)
             for item in waiting.predictions(self.store, spec, {}, time.time(), is_settled=True).ready:
@@ -150,6 +151,18 @@ class Operations:
                 self._returned(spec, item, done)
         if not done.steps:
             done.notes.append(f"{batch}: this file was read before, with the same content: nothing to do.")
+        return done
+
+    def sync_label_studio(self, project: str | None = None, as_it_is: str | None = None) -> Done:
+        """Send released batches to Label Studio, and put what is complete there (or is to be taken as it is) under returns."""
+        done, specs = Done(), self.specs.values() if project is None else [self.specs[project]]
+        used = [spec for spec in specs if studio.is_used(spec)]
+        if not used:
+            raise Refused("No vendor works in Label Studio; say so in the YAML: labeling.vendors[].tool: label_studio")
+        if as_it_is is not None and not any(as_it_is in studio.out(self.store, spec) for spec in used):
+            raise Refused(f"No batch {as_it_is!r} is out in Label Studio.")
+        for spec in used:
+            self._studio(spec, done, as_it_is)
         return done
 
     def approve(self, project: str, batch: str, by: str) -> Done:
@@ -259,6 +272,17 @@ class Operations:
         """Brief and guidelines follow the YAML: made anew when it changed."""
         if waiting.setup(self.store, spec):
             done.add(f"{spec.name}: brief and guidelines", runs.run(self.instance, spec.name, "setup"))
+
+    def _studio(self, spec: ProjectSpec, done: Done, as_it_is: str | None = None) -> None:
+        if not studio.is_used(spec):
+            return
+        with shared.exclusive(self.store, studio.LOCK):
+            synced = studio.sync(self.store, spec, as_it_is=as_it_is)
+        for batch, why in synced.held.items():
+            done.add(f"{spec.name} in Label Studio, {batch}", runs.Result(False, why))
+        for batch in sorted({*synced.sent, *synced.answers}):
+            what = "sent" if batch in synced.sent else "returned" if batch in synced.returned else "out"
+            done.add(f"{spec.name} in Label Studio, {batch} {what}", runs.Result(True), answers=synced.answers.get(batch, "none"))
 
     def _not_taken(self, spec: ProjectSpec, delivery: landing.Delivery, held: str | None, done: Done) -> None:
         """Why a delivery that lies in landing doesn't wait to be taken in."""

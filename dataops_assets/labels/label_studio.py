@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -46,6 +46,13 @@ def tasks(rows: Sequence[tuple[str, str, str]]) -> str:
         for item_id, file, attributes in rows
     ]
     return json.dumps(documents, indent=1, ensure_ascii=True) + "\n"
+
+
+def choices(labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Results (attribute -> label, several joined by |) as a prediction or an annotation holds them."""
+    return [
+        {"from_name": name, "to_name": "image", "type": "choices", "value": {"choices": label.split("|")}} for name, label in labels.items()
+    ]
 
 
 def read(document: Any, sizes: dict[str, tuple[int, int]], boxes: Sequence[str]) -> pd.DataFrame:
@@ -89,7 +96,7 @@ def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequen
             "answer": answer,
             "item_id": item,
             "annotator": _annotator(annotation.get("completed_by")),
-            "submitted_at": _text(annotation.get("created_at")),
+            "submitted_at": _text(annotation.get("updated_at")) or _text(annotation.get("created_at")),  # an edit counts from its own time
             "seconds": _number(annotation.get("lead_time")),
         }
         results = annotation.get("result")

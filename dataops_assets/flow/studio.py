@@ -1,0 +1,178 @@
+"""Which batches go to Label Studio, and what comes back from there. The same for the sensor and the command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from dataops_assets import claims
+from dataops_assets.labels import studio, studio_server
+from dataops_assets.labels.questions import SCREENING
+from dataops_assets.labels.studio_client import StudioError
+from dataops_assets.spec import LabelVendor, ProjectSpec, SpecError, defs_root, load_projects
+from dataops_assets.store import Store
+
+LOCK = "label_studio.sensor"
+DOWN = "no Label Studio runs for this home: dataops labelstudio up"
+
+
+@dataclass
+class Synced:
+    """What one look at Label Studio brought about.
+
+    Attributes:
+        sent: Batches that are there now and weren't before, or say something else now.
+        answers: batch -> how far it is.
+        returned: Batches whose answers were put into returns.
+        held: batch (or - for the server) -> what is wrong.
+    """
+
+    sent: list[str] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
+    returned: list[str] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [f"{batch}: {why}" for batch, why in sorted(self.held.items())]
+        parts += [f"sent {', '.join(self.sent)}"] if self.sent else []
+        parts += [f"{', '.join(self.returned)} came back"] if self.returned else []
+        return "; ".join([*parts, *(f"{batch}: {told}" for batch, told in sorted(self.answers.items()))]) or "No batch is out."
+
+
+def is_used(spec: ProjectSpec) -> bool:
+    return any(vendor.tool == "label_studio" for vendor in spec.labeling.vendors)
+
+
+def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_is: str | None = None) -> Synced:
+    """Send what is released and not there, copy what was answered, and put complete batches into returns.
+
+    What goes wrong with a batch is told and holds up no other one. Use it while nobody else does, see `claims.alone`.
+
+    Args:
+        store: The store.
+        spec: The project.
+        seconds: After so long the rest waits for the next look; who waited longest comes first.
+        as_it_is: A batch whose answers are taken as complete.
+    """
+    done, deadline = Synced(), time.monotonic() + seconds
+    batches = out(store, spec)
+    if not batches:
+        return done
+    try:
+        server = studio_server.find(store.home)
+        client = server.client if server else None
+    except (studio_server.ServerError, StudioError) as error:
+        done.held["-"] = str(error)
+        return done
+    if server is None or client is None:
+        done.held["-"] = DOWN
+        return done
+    folder = studio_server.folder_of(store.home)
+    for name, tasks in sorted(batches.items(), key=lambda one: (_looked_at(_note(folder, spec, one[0])), one[0])):
+        if time.monotonic() > deadline:
+            break
+        vendor, note = str(tasks["vendor"].iloc[0]), _note(folder, spec, name)
+        try:
+            batch = studio.Batch.read(store.home.requests(spec.name) / name, f"{spec.name}/{name}")
+            facts = {"url": server.url, "content": _content(batch)}
+            if claims.read(note) != facts:
+                _may_go(spec, tasks)
+                studio.send(client, batch, server.pictures, prelabels(store, spec, name, tasks), deadline)
+                claims.write(note, facts, store.home.tmp)
+                done.sent.append(name)
+            copies = folder / "copies" / spec.name / name
+            answers = studio.poll(client, batch, copies, store.home.tmp)
+            done.answers[name] = str(answers)
+            returns = store.home.returns(spec.name) / name / vendor
+            is_taken = answers.is_complete or name == as_it_is or (returns / studio.MARKER).exists()
+            if is_taken and answers.given and studio.hand_over(copies, returns, store.home.tmp):
+                done.returned.append(name)
+            os.utime(note)
+        except StudioError as error:
+            if error.code == 0 and "doesn't answer" in str(error):
+                done.held = {"-": str(error)}
+                break
+            if error.code == 404:
+                note.unlink(missing_ok=True)  # somebody deleted it there: the next look sends it anew
+            done.held[name] = str(error)
+        except OSError as error:
+            done.held[name] = f"{error.filename or ''}: {error.strerror}"
+    return done
+
+
+def out(store: Store, spec: ProjectSpec) -> dict[str, pd.DataFrame]:
+    """Released batches of vendors who work in Label Studio, until their labels are approved."""
+    names = {vendor.name for vendor in spec.labeling.vendors if vendor.tool == "label_studio"}
+    open_ = store.released("label_tasks", spec.name).keys() - store.released("approved_labels", spec.name).keys()
+    if not names or not open_:
+        return {}
+    tasks, _ = store.load_all("label_tasks", spec.name, open_)
+    return {str(batch): rows for batch, rows in tasks[tasks["vendor"].isin(names)].groupby("batch_id")}
+
+
+def prelabels(store: Store, spec: ProjectSpec, batch: str, tasks: pd.DataFrame) -> studio.Prelabels:
+    """item -> attribute -> the answer to start from, as the vendor's setting says: of the batch it was sent back from, or a model's."""
+    vendor = spec.labeling.vendor(str(tasks["vendor"].iloc[0]))
+    found = pd.DataFrame(columns=["image_id", "attribute", "label"])
+    if vendor is not None and vendor.prelabels == "consensus":
+        parents = set(tasks["parent_batch_id"].dropna()) & store.released("label_quality", spec.name).keys()
+        found = store.load_all("label_quality", spec.name, parents)[0] if parents else found
+    elif vendor is not None and vendor.prelabels == "model" and store.released("model_feedback", spec.name):
+        rows = store.load("model_feedback", spec.name, max(store.released("model_feedback", spec.name))).frame
+        found = rows[rows["status"] == "accepted"].assign(label=rows["predicted"])
+    asked = {attribute.name for attribute in spec.ontology.attributes if attribute.kind != "box"}
+    found = found[found["attribute"].isin(asked) & found["label"].notna() & (found["label"] != "")]
+    rows = tasks[["task_id", "image_id", "attributes"]].merge(found[["image_id", "attribute", "label"]], on="image_id")
+    made: dict[str, dict[str, str]] = {}
+    for task_id, attributes, attribute, label in rows[["task_id", "attributes", "attribute", "label"]].itertuples(index=False):
+        if attribute in attributes.split("|"):
+            made.setdefault(task_id, {})[attribute] = label
+    return made
+
+
+def _may_go(spec: ProjectSpec, tasks: pd.DataFrame) -> None:
+    """Whoever has an account on a free Label Studio sees every project there: pictures to screen share it with nobody who may not see them.
+
+    Raises:
+        StudioError: with the vendors who would.
+    """
+    if not tasks["attributes"].str.split("|").explode().eq(SCREENING.name).any():
+        return
+    specs: list[ProjectSpec] = [spec]
+    with suppress(SpecError):
+        specs += [other for other in load_projects(defs_root()) if other.name != spec.name]
+    strangers = sorted({f"{vendor.name} ({one.name})" for one in specs for vendor in _strangers(one.labeling.vendors)})
+    if strangers:
+        raise StudioError(
+            f"it may hold personal data, and {', '.join(strangers)}, who may not see any, use Label Studio too: "
+            "plan screening for a vendor with tool: files"
+        )
+
+
+def _strangers(vendors: Sequence[LabelVendor]) -> list[LabelVendor]:
+    return [one for one in vendors if one.tool == "label_studio" and not (one.internal or one.may_see_personal_data)]
+
+
+def _note(folder: Path, spec: ProjectSpec, batch: str) -> Path:
+    """What was sent where. Losing it costs a look: sending again adds what is missing."""
+    return folder / "sent" / spec.name / f"{batch}.json"
+
+
+def _looked_at(note: Path) -> float:
+    try:
+        return note.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _content(batch: studio.Batch) -> str:
+    """Tells a request from one with other tasks or another labelling page."""
+    told = [batch.config, *(f"{item.item_id} {item.answers_wanted}" for item in batch.items)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
