@@ -108,13 +108,14 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
 
 
 def out(store: Store, spec: ProjectSpec) -> dict[str, pd.DataFrame]:
-    """Released batches of vendors who work in Label Studio, until their labels are approved."""
+    """Released batches of vendors who work in Label Studio, until their labels are approved; a test, until it is judged."""
     names = {vendor.name for vendor in spec.labeling.vendors if vendor.tool == "label_studio"}
     open_ = store.released("label_tasks", spec.name).keys() - store.released("approved_labels", spec.name).keys()
     if not names or not open_:
         return {}
     tasks, _ = store.load_all("label_tasks", spec.name, open_)
-    return {str(batch): rows for batch, rows in tasks[tasks["vendor"].isin(names)].groupby("batch_id")}
+    is_over = (tasks["kind"] == "qualification") & tasks["batch_id"].isin(store.released("label_quality", spec.name).keys())
+    return {str(batch): rows for batch, rows in tasks[tasks["vendor"].isin(names) & ~is_over].groupby("batch_id")}
 
 
 def prelabels(store: Store, spec: ProjectSpec, batch: str, tasks: pd.DataFrame) -> studio.Prelabels:
