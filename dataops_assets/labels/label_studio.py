@@ -27,15 +27,21 @@ def config(attributes: Sequence[Attribute], questions: dict[str, str]) -> str:
         attributes: What the batch asks.
         questions: attribute -> the question in words.
     """
-    lines = ["<View>", '  <Header value="Answer only: $attributes" size="5"/>']
-    lines.append('  <Image name="image" value="$image" zoom="true" zoomControl="true"/>')
+    lines = [
+        "<View>",
+        '  <Header value="Answer only: $attributes" size="5"/>',
+        '  <View style="display: flex; gap: 1em">',  # the questions beside the picture: nobody scrolls
+        '    <View style="flex: 3 1 0"><Image name="image" value="$image" zoom="true" zoomControl="true" maxWidth="100%"/></View>',
+        '    <View style="flex: 2 1 0">',
+    ]
     for attribute in attributes:
-        lines.append(f"  <Header value={quoteattr(questions[attribute.name])}/>")
+        lines.append(f"      <Header value={quoteattr(questions[attribute.name])}/>")
         tag, item = ("RectangleLabels", "Label") if attribute.kind == "box" else ("Choices", "Choice")
         choice = "" if attribute.kind == "box" else f' choice="{"multiple" if attribute.kind == "multi" else "single"}" showInline="true"'
-        lines.append(f'  <{tag} name={quoteattr(attribute.name)} toName="image"{choice}>')
-        lines += [f"    <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.values.items()]
-        lines.append(f"  </{tag}>")
+        lines.append(f'      <{tag} name={quoteattr(attribute.name)} toName="image"{choice}>')
+        lines += [f"        <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.values.items()]
+        lines.append(f"      </{tag}>")
+    lines += ["    </View>", "  </View>"]
     return "\n".join([*lines, "</View>"]) + "\n"
 
 

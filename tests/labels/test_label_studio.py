@@ -91,8 +91,8 @@ def test_the_page_holds_every_value_and_escapes_text():
     attributes = [Attribute.model_validate(given) for given in (COLOUR, MARKS, PARTS)]
     attributes[0] = attributes[0].model_copy(update={"values": {'a"<b': "x & y"}})
     root = ElementTree.fromstring(label_studio.config(attributes, {"colour": "<1>?", "marks": "2?", "parts": "3?"}))
-    assert root.find("Choices[@name='colour']/Choice").attrib == {"value": 'a"<b', "hint": "x & y"}
-    assert root.find("Choices[@name='colour']").get("choice") == "single"
-    assert [value.get("value") for value in root.find("Choices[@name='marks']")] == ["logo", "text", "dots"]
-    assert root.find("Choices[@name='marks']").get("choice") == "multiple"
-    assert [value.get("value") for value in root.find("RectangleLabels")] == ["bag", "hat"]
+    assert root.find(".//Choices[@name='colour']/Choice").attrib == {"value": 'a"<b', "hint": "x & y"}
+    assert root.find(".//Choices[@name='colour']").get("choice") == "single"
+    assert [value.get("value") for value in root.find(".//Choices[@name='marks']")] == ["logo", "text", "dots"]
+    assert root.find(".//Choices[@name='marks']").get("choice") == "multiple"
+    assert [value.get("value") for value in root.find(".//RectangleLabels")] == ["bag", "hat"]
