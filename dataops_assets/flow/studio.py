@@ -83,7 +83,7 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
             batch = studio.Batch.read(store.home.requests(spec.name) / name, f"{spec.name}/{name}")
             facts = {"url": server.url, "content": _content(batch)}
             if claims.read(note) != facts:
-                _may_go(spec, tasks)
+                _may_go(spec, tasks, server)
                 studio.send(client, batch, server.pictures, prelabels(store, spec, name, tasks), deadline)
                 claims.write(note, facts, store.home.tmp)
                 done.sent.append(name)
@@ -138,14 +138,18 @@ def prelabels(store: Store, spec: ProjectSpec, batch: str, tasks: pd.DataFrame) 
     return made
 
 
-def _may_go(spec: ProjectSpec, tasks: pd.DataFrame) -> None:
+def _may_go(spec: ProjectSpec, tasks: pd.DataFrame, server: studio_server.Server) -> None:
     """Whoever has an account on a free Label Studio sees every project there: pictures to screen share it with nobody who may not see them.
 
     Raises:
-        StudioError: with the vendors who would.
+        StudioError: with the vendors who would; or when pictures would stay on a server elsewhere beyond their retention period.
     """
     if not tasks["attributes"].str.split("|").explode().eq(SCREENING.name).any():
         return
+    if server.pictures is None:
+        raise StudioError(
+            "it may hold personal data, which we could not delete on a server elsewhere: plan screening for a vendor with tool: files"
+        )
     specs: list[ProjectSpec] = [spec]
     with suppress(SpecError):
         specs += [other for other in load_projects(defs_root()) if other.name != spec.name]

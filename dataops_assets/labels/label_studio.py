@@ -20,12 +20,13 @@ from dataops_assets.spec import Attribute
 LOCAL_FILES = "/data/local-files/?d="  # how Label Studio addresses pictures below its local document root
 
 
-def config(attributes: Sequence[Attribute], questions: dict[str, str]) -> str:
+def config(attributes: Sequence[Attribute], questions: dict[str, str], is_whole: bool = False) -> str:
     """The labelling page (XML): choices for questions, rectangles for boxes; definitions show as hints.
 
     Args:
         attributes: What the batch asks.
         questions: attribute -> the question in words.
+        is_whole: Whether every picture is asked everything: then no answer with one value can be left out.
     """
     lines = [
         "<View>",
@@ -38,6 +39,7 @@ def config(attributes: Sequence[Attribute], questions: dict[str, str]) -> str:
         lines.append(f"      <Header value={quoteattr(questions[attribute.name])}/>")
         tag, item = ("RectangleLabels", "Label") if attribute.kind == "box" else ("Choices", "Choice")
         choice = "" if attribute.kind == "box" else f' choice="{"multiple" if attribute.kind == "multi" else "single"}" showInline="true"'
+        choice += ' required="true"' if is_whole and attribute.kind == "single" else ""
         lines.append(f'      <{tag} name={quoteattr(attribute.name)} toName="image"{choice}>')
         lines += [f"        <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.values.items()]
         lines.append(f"      </{tag}>")

@@ -83,7 +83,7 @@ def _documents(tasks: pd.DataFrame, spec: ProjectSpec) -> dict[str, bytes]:
         ),
         "returns_template.csv": _csv([list(FIELDS), *blank]),
         "label_studio_tasks.json": label_studio.tasks(shown),
-        "label_config.xml": label_studio.config(asked, words),
+        "label_config.xml": label_studio.config(asked, words, is_whole=tasks["attributes"].nunique() == 1),
         "guidelines.html": guidelines.html(spec, asked),
         "guidelines.md": guidelines.markdown(spec, asked),
         "README.txt": _readme(spec, str(tasks["batch_id"].iloc[0]), str(tasks["vendor"].iloc[0]), asked, len(tasks)),

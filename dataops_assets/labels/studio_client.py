@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,6 +18,7 @@ from typing import Any
 
 PAGE = 100
 SECONDS = 30.0
+ACCESS_S = 120.0  # what a token is exchanged for holds for 5 minutes
 MAX_BYTES = 256 * 2**20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -48,7 +50,7 @@ class Client:
         if parts.hostname in LOOPBACK:
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
-        self._access = ""
+        self._access, self._access_at = "", float("-inf")
 
     # ---- the server
 
@@ -158,11 +160,11 @@ class Client:
         """`Token` and the token; one of the newer kind (a JWT) is exchanged for a short-lived one first."""
         if self._token.count(".") != 2:
             return f"Token {self._token}"
-        if not self._access:
+        if time.monotonic() - self._access_at > ACCESS_S:
             body = json.dumps({"refresh": self._token}).encode()
             request = urllib.request.Request(self.url + "/api/token/refresh", body, {"Content-Type": "application/json"}, method="POST")
             try:
-                self._access = str(json.loads(self._open(request))["access"])
+                self._access, self._access_at = str(json.loads(self._open(request))["access"]), time.monotonic()
             except (ValueError, KeyError, TypeError) as error:
                 raise StudioError(f"{self.url} gives no access for this token.") from error
         return f"Bearer {self._access}"

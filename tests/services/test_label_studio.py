@@ -158,7 +158,10 @@ def test_pilot_qualification_and_production_come_back_through_the_sensors(
         (said,) = answers("pilot-001")
         task = people[0].ask("GET", f"/api/projects/{project}/next")
         with people[0].opener.open(server.url + task["data"]["image"], timeout=60) as picture:
-            assert picture.read() == next((home.requests("dresses") / "pilot-001" / "images").glob(f"{task['data']['item_id']}.*")).read_bytes()
+            assert (
+                picture.read()
+                == next((home.requests("dresses") / "pilot-001" / "images").glob(f"{task['data']['item_id']}.*")).read_bytes()
+            )
         wrong = {item: {name: next(v for v in values[name] if v != label) for name, label in each.items()} for item, each in said.items()}
         (first, second, *_) = people[0].answer(project, wrong, limit=2)
         assert f"2 of {PILOT} answers" in str(tick("label_studio").skip_message)
@@ -170,7 +173,9 @@ def test_pilot_qualification_and_production_come_back_through_the_sensors(
         come_back("pilot-001")
         assert work.approve("dresses", "pilot-001", "ann@example.org").is_success
         copies = studio_server.folder_of(home) / "copies" / "dresses" / "pilot-001"
-        held = [kept["completed_by"] for path in copies.glob("*.json") for task in json.loads(path.read_bytes()) for kept in task["annotations"]]
+        held = [
+            kept["completed_by"] for path in copies.glob("*.json") for task in json.loads(path.read_bytes()) for kept in task["annotations"]
+        ]
         assert len(held) == PILOT + 2  # the deleted one and both states of the edited one among them
         assert set(held) == {people[0].email}
         assert people[0].email not in store.load("labeled_batches", "dresses", "pilot-001").frame.to_csv()
