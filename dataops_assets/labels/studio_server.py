@@ -144,7 +144,10 @@ def start(home: Home, port: int = PORT, say: Say = lambda line: None) -> dict[st
                 command, env=settings(home, account), cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         _keep(home, known | {"pid": process.pid, "owner": _owner(process.pid)})
-        _await(home, say, process)
+        try:
+            _await(home, say, process)
+        finally:
+            process.returncode = process.poll() or 0  # from here on it belongs to nobody: Popen would warn that it still runs
     return status(home)
 
 
