@@ -344,6 +344,16 @@ def sync(
     _finish(done, json)
 
 
+@labelstudio.command()
+def remove(
+    project: Project, batch: Annotated[str, typer.Argument(help="An approved batch.")], home: Home = None, json: Json = False
+) -> None:
+    """Delete a batch's projects in Label Studio, a pilot's before others answer its gold; our copies stay."""
+    with _operations(home, project) as work:
+        done = work.remove_from_label_studio(project, batch)
+    _finish(done, json)
+
+
 @app.command()
 def ui(
     home: Home = None,

@@ -17,6 +17,8 @@ from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
 from dataops_assets.flow import gating, images, shared, studio
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
+from dataops_assets.labels import studio_server
+from dataops_assets.labels.studio_client import StudioError
 from dataops_assets.manifest import records
 from dataops_assets.reports import delivery as reports
 from dataops_assets.reports import screening
@@ -165,6 +167,17 @@ class Operations:
             self._studio(spec, done, as_it_is)
         return done
 
+    def remove_from_label_studio(self, project: str, batch: str) -> Done:
+        """Delete the projects of a batch that is through; our copies stay."""
+        if batch not in self.store.released("label_tasks", project):
+            raise Refused(f"There is no released batch {batch!r} in {project}; see `dataops status {project}`.")
+        try:
+            with shared.exclusive(self.store, studio.LOCK):
+                removed = studio.remove(self.store, self.specs[project], batch)
+        except (StudioError, studio_server.ServerError) as error:
+            raise Refused(str(error)[0].upper() + str(error)[1:]) from error
+        return Done(notes=[f"{removed} projects of {batch} were deleted in Label Studio; our copies of their answers stay."])
+
     def approve(self, project: str, batch: str, by: str) -> Done:
         """Approve a batch's accepted labels on a person's word."""
         done = Done()
@@ -283,6 +296,7 @@ class Operations:
         for batch in sorted({*synced.sent, *synced.answers}):
             what = "sent" if batch in synced.sent else "returned" if batch in synced.returned else "out"
             done.add(f"{spec.name} in Label Studio, {batch} {what}", runs.Result(True), answers=synced.answers.get(batch, "none"))
+        done.notes += synced.warnings
 
     def _not_taken(self, spec: ProjectSpec, delivery: landing.Delivery, held: str | None, done: Done) -> None:
         """Why a delivery that lies in landing doesn't wait to be taken in."""

@@ -222,6 +222,26 @@ def test_the_command_says_what_it_did_and_what_it_can_not(
         Operations(store, [make_spec(COLOUR)], None).sync_label_studio()
 
 
+def test_a_pilot_in_sight_of_those_who_answer_its_gold_is_warned_of_until_it_is_taken_out(
+    store: Store, spec: ProjectSpec, fake: Fake
+) -> None:
+    work = Operations(store, [spec], None)
+    pilot = send_out(store, spec, "pilot-001", vendor="us", overlap=1)
+    tick(store, spec)
+    with pytest.raises(Refused, match="Pilot-001 is still out: approve it first"):
+        work.remove_from_label_studio("demo", "pilot-001")
+    release(store, "approved_labels", "pilot-001", pd.DataFrame())
+    send_out(store, spec, "production-001", is_gold=True)
+    assert "acme can read gold's answers in pilot-001: dataops labelstudio remove demo pilot-001" in tick(store, spec)
+    fake.answer("demo/pilot-001 #1", pilot["task_id"].iloc[0], 1, "red")  # after the last look
+    assert work.remove_from_label_studio("demo", "pilot-001").notes[0].startswith("1 projects of pilot-001 were deleted")
+    assert len(studio.latest(studio_server.folder_of(store.home) / "copies" / "demo" / "pilot-001")) == 1
+    assert {one["title"] for one in fake.projects} == {"demo/production-001 #1", "demo/production-001 #2"}
+    send_out(store, spec, "production-002", is_gold=True)
+    assert "can read" not in tick(store, spec)
+    assert work.remove_from_label_studio("demo", "pilot-001").notes[0].startswith("0 projects")
+
+
 def test_status_without_a_server_says_how_to_get_one(tmp_path: Path) -> None:
     told = CliRunner().invoke(cli.app, ["labelstudio", "status", "--home", str(tmp_path)])
     assert (told.exit_code, told.output.strip()) == (1, "No Label Studio runs for this home: dataops labelstudio up")

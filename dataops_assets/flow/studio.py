@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pandas as pd
 from dataops_assets import claims
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
-from dataops_assets.labels.studio_client import StudioError
+from dataops_assets.labels.studio_client import Client, StudioError
 from dataops_assets.spec import LabelVendor, ProjectSpec, SpecError, defs_root, load_projects
 from dataops_assets.store import Store
 
@@ -32,15 +32,18 @@ class Synced:
         answers: batch -> how far it is.
         returned: Batches whose answers were put into returns.
         held: batch (or - for the server) -> what is wrong.
+        warnings: What a person should do something about.
     """
 
     sent: list[str] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     returned: list[str] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [f"{batch}: {why}" for batch, why in sorted(self.held.items())]
+        parts += self.warnings
         parts += [f"sent {', '.join(self.sent)}"] if self.sent else []
         parts += [f"{', '.join(self.returned)} came back"] if self.returned else []
         return "; ".join([*parts, *(f"{batch}: {told}" for batch, told in sorted(self.answers.items()))]) or "No batch is out."
@@ -87,6 +90,7 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
                 studio.send(client, batch, server.pictures, prelabels(store, spec, name, tasks), deadline)
                 claims.write(note, facts, store.home.tmp)
                 done.sent.append(name)
+                done.warnings += _gold_in_sight(client, spec, tasks)
             copies = folder / "copies" / spec.name / name
             answers = studio.poll(client, batch, copies, store.home.tmp)
             done.answers[name] = str(answers)
@@ -105,6 +109,46 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
         except OSError as error:
             done.held[name] = f"{error.filename or ''}: {error.strerror}"
     return done
+
+
+def remove(store: Store, spec: ProjectSpec, batch_id: str) -> int:
+    """Take a batch that is through out of Label Studio, after a last look at it; returns how many projects it had there.
+
+    Raises:
+        StudioError: when it isn't through, or the server says no.
+    """
+    if batch_id in out(store, spec):
+        raise StudioError(f"{batch_id} is still out: approve it first, so that no answer is lost")
+    server = studio_server.find(store.home)
+    if server is None:
+        raise StudioError(DOWN)
+    folder = studio_server.folder_of(store.home)
+    batch = studio.Batch.read(store.home.requests(spec.name) / batch_id, f"{spec.name}/{batch_id}")
+    with _missing_or_not():
+        studio.poll(server.client, batch, folder / "copies" / spec.name / batch_id, store.home.tmp)
+    removed = studio.remove(server.client, batch)
+    _note(folder, spec, batch_id).unlink(missing_ok=True)
+    return removed
+
+
+@contextmanager
+def _missing_or_not() -> Iterator[None]:
+    """Pass over a batch that isn't there, or not all of it."""
+    try:
+        yield
+    except StudioError as error:
+        if error.code != 404:
+            raise
+
+
+def _gold_in_sight(client: Client, spec: ProjectSpec, tasks: pd.DataFrame) -> list[str]:
+    """Whoever answers a batch with gold can read its answers in the pilots that are still there."""
+    vendor = spec.labeling.vendor(str(tasks["vendor"].iloc[0]))
+    if vendor is None or vendor.internal or not tasks["is_gold"].any():
+        return []
+    pilots = sorted({project["title"] for project in client.projects() if project["title"].startswith(f"{spec.name}/pilot-")})
+    batches = sorted({title.partition("/")[2].partition(" ")[0] for title in pilots})
+    return [f"{vendor.name} can read gold's answers in {name}: dataops labelstudio remove {spec.name} {name}" for name in batches]
 
 
 def out(store: Store, spec: ProjectSpec) -> dict[str, pd.DataFrame]:

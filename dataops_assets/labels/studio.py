@@ -130,8 +130,17 @@ def send(client: Client, batch: Batch, pictures: Path | None, prelabels: Prelabe
             **shown,
         )
         if str(project.get("label_config", "")).strip() != batch.config.strip():
-            client.change(project["id"], label_config=batch.config)
+            client.change(project["id"], label_config=batch.config, expert_instruction=_instruction(batch))
         _fill(client, int(project["id"]), batch, slot, pictures, prelabels or {}, deadline)
+
+
+def remove(client: Client, batch: Batch) -> int:
+    """Delete a batch's projects there; returns how many."""
+    titles = {batch.title(slot) for slot in range(1, batch.slots + 1)}
+    found = [int(project["id"]) for project in client.projects() if project["title"] in titles]
+    for project in found:
+        client.remove(project)
+    return len(found)
 
 
 def _projects(client: Client) -> dict[str, dict[str, Any]]:

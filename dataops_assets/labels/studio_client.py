@@ -81,6 +81,9 @@ class Client:
     def change(self, project: int, **facts: Any) -> None:
         self._ask("PATCH", f"/api/projects/{project}/", facts)
 
+    def remove(self, project: int) -> None:
+        self._ask("DELETE", f"/api/projects/{project}/")
+
     # ---- tasks
 
     def tasks(self, project: int, with_answers: bool = False) -> Iterator[dict[str, Any]]:

@@ -81,6 +81,9 @@ class Fake:
                 (one,) = [one for one in self.projects if one["id"] == project]
                 one.update(given)
                 return 200, one
+            case "DELETE", "/api/projects/N/":
+                self.projects = [one for one in self.projects if one["id"] != project]
+                return 204, None
             case "GET", "/api/tasks":
                 rows = self.rows[int(query["project"][0])]
                 counts = [row | {"total_annotations": len(row["annotations"]), "cancelled_annotations": 0} for row in rows]

@@ -180,6 +180,10 @@ def test_pilot_qualification_and_production_come_back_through_the_sensors(
         assert set(held) == {people[0].email}
         assert people[0].email not in store.load("labeled_batches", "dresses", "pilot-001").frame.to_csv()
 
+        # before others answer its pictures, the pilot leaves their sight
+        assert work.remove_from_label_studio("dresses", "pilot-001").is_success
+        assert client.projects() == []
+
         # qualification on the pilot's gold: two people, a project each
         assert work.plan("dresses", "qualification", vendor=outside).is_success
         tick("label_studio")
