@@ -40,7 +40,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectSpec:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     with running() as held:
-        monkeypatch.setattr(studio_server, "find", lambda home: studio_server.Server(held.url, TOKEN, home.root / "requests"))
+        monkeypatch.setattr(
+            studio_server, "find", lambda home: studio_server.Server(held.url, TOKEN, home.root / "labelstudio" / "pictures")
+        )
         yield held
 
 
@@ -236,6 +238,7 @@ def test_a_pilot_in_sight_of_those_who_answer_its_gold_is_warned_of_until_it_is_
     fake.answer("demo/pilot-001 #1", pilot["task_id"].iloc[0], 1, "red")  # after the last look
     assert work.remove_from_label_studio("demo", "pilot-001").notes[0].startswith("1 projects of pilot-001 were deleted")
     assert len(studio.latest(studio_server.folder_of(store.home) / "copies" / "demo" / "pilot-001")) == 1
+    assert not (studio_server.folder_of(store.home) / "pictures" / "demo" / "pilot-001").exists()
     assert {one["title"] for one in fake.projects} == {"demo/production-001 #1", "demo/production-001 #2"}
     send_out(store, spec, "production-002", is_gold=True)
     assert "can read" not in tick(store, spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -127,6 +128,8 @@ def remove(store: Store, spec: ProjectSpec, batch_id: str) -> int:
     with _missing_or_not():
         studio.poll(server.client, batch, folder / "copies" / spec.name / batch_id, store.home.tmp)
     removed = studio.remove(server.client, batch)
+    if server.pictures is not None:
+        shutil.rmtree(server.pictures / batch.name, ignore_errors=True)
     _note(folder, spec, batch_id).unlink(missing_ok=True)
     return removed
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ def send(client: Client, batch: Batch, pictures: Path | None, prelabels: Prelabe
     Args:
         client: The server.
         batch: The request.
-        pictures: Folder below which the server reads pictures itself, the request's among them; None: it gets them sent.
+        pictures: Folder below which the server may read pictures itself; the batch gets one there, of links to its own pictures: whoever
+            has an account can make a project that shows any folder below. None: the server gets them sent.
         prelabels: Answers to start from, for choices only.
         deadline: On the monotonic clock; a later call goes on.
 
@@ -158,9 +160,8 @@ def _fill(client: Client, project: int, batch: Batch, slot: int, pictures: Path 
         there.add(item_id)
     missing = [item for item_id, item in wanted.items() if item_id not in there]
     if pictures is not None:
-        client.serve(project, str(batch.folder / "images"))
-        place = batch.folder.relative_to(pictures).as_posix()
-        addresses = {item.file: f"{label_studio.LOCAL_FILES}{place}/{item.file}" for item in missing}
+        client.serve(project, str(_link(batch, pictures)))
+        addresses = {item.file: f"{label_studio.LOCAL_FILES}{batch.name}/{Path(item.file).name}" for item in missing}
     else:
         addresses = _upload(client, project, batch, missing, deadline)
     tasks = [_task(item, addresses[item.file], prelabels.get(item.item_id, {})) for item in missing]
@@ -175,6 +176,19 @@ def _task(item: Item, address: str, labels: Mapping[str, str]) -> dict[str, Any]
     if labels:
         task["predictions"] = [{"model_version": PRELABELS, "result": label_studio.choices(labels)}]
     return task
+
+
+def _link(batch: Batch, pictures: Path) -> Path:
+    """A folder of links to the batch's pictures; one that is deleted in the request is gone there too."""
+    folder = pictures / batch.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in batch.items:
+        link, target = folder / Path(item.file).name, str(batch.folder / item.file)
+        if not link.is_symlink() or os.readlink(link) != target:
+            new = folder / f".{link.name}.{os.getpid()}"
+            os.symlink(target, new)
+            os.replace(new, link)
+    return folder
 
 
 def _upload(client: Client, project: int, batch: Batch, items: Sequence[Item], deadline: float) -> dict[str, str]:

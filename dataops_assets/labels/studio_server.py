@@ -53,7 +53,7 @@ class Server:
     """Where a Label Studio is.
 
     Attributes:
-        pictures: Folder below which the server itself reads pictures; None for one elsewhere, which gets them sent.
+        pictures: Folder below which the server itself may read pictures; None for one elsewhere, which gets them sent.
     """
 
     url: str
@@ -82,7 +82,7 @@ def find(home: Home) -> Server | None:
             raise ServerError(f"{ENV_URL} is set and {ENV_TOKEN} isn't: set it to an access token of an account there.")
         return Server(url, token)
     known = _known(home)
-    return Server(known["url"], known["token"], home.root / "requests") if known.get("pid") else None
+    return Server(known["url"], known["token"], folder_of(home) / "pictures") if known.get("pid") else None
 
 
 def environment_of(home: Home) -> Path:
@@ -189,7 +189,8 @@ def settings(home: Home, account: Mapping[str, str]) -> dict[str, str]:
     """The server's environment: nothing of ours but what it needs, nobody but us let in, nothing told to the world."""
     folder = folder_of(home)
     data = folder / "data"
-    data.mkdir(parents=True, exist_ok=True)
+    for needed in (data, folder / "pictures"):
+        needed.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE)
     named = {
@@ -202,7 +203,7 @@ def settings(home: Home, account: Mapping[str, str]) -> dict[str, str]:
         "ALLOWED_HOSTS": f"{HOST},localhost",  # a page elsewhere whose name is made to point here is refused
         "CORS_ALLOW_ALL_ORIGINS": "false",
         "LOCAL_FILES_SERVING_ENABLED": "true",
-        "LOCAL_FILES_DOCUMENT_ROOT": str(home.root / "requests"),
+        "LOCAL_FILES_DOCUMENT_ROOT": str(folder / "pictures"),  # what was sent there, not all of requests/
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",
@@ -287,7 +288,7 @@ def _await(home: Home, say: Say, process: subprocess.Popen[bytes] | None = None)
 def find_own(home: Home) -> Server:
     """The server of this home, whatever the environment names."""
     known = _known(home)
-    return Server(known["url"], known["token"], home.root / "requests")
+    return Server(known["url"], known["token"], folder_of(home) / "pictures")
 
 
 @contextmanager

@@ -47,8 +47,13 @@ def make_batch(root: Path, overlap: int = 2) -> studio.Batch:
     return studio.Batch.read(folder, "demo/pilot-001")
 
 
+def pictures_of(batch: studio.Batch) -> Path:
+    """What the server may read."""
+    return batch.folder.parents[2] / "pictures"
+
+
 def send(client: Client, batch: studio.Batch, **more: Any) -> None:
-    studio.send(client, batch, batch.folder.parents[1], **more)
+    studio.send(client, batch, pictures_of(batch), **more)
 
 
 def shape(fake: Fake) -> Any:
@@ -68,8 +73,14 @@ def test_each_slot_is_a_project_with_every_picture_once(fake: Fake, client: Clie
     assert sorted(one["title"] for one in fake.projects) == ["demo/pilot-001 #1", "demo/pilot-001 #2"]
     for rows in fake.rows.values():
         assert sorted(task["data"]["item_id"] for task in rows) == sorted(item.item_id for item in batch.items)
-        assert rows[0]["data"]["image"].startswith("/data/local-files/?d=demo/pilot-001/images/t")
-    assert {one["path"] for one in fake.stores} == {str(batch.folder / "images")}  # this batch's pictures and no others
+        assert rows[0]["data"]["image"].startswith("/data/local-files/?d=demo/pilot-001/t")
+    folder = pictures_of(batch) / "demo" / "pilot-001"
+    assert {one["path"] for one in fake.stores} == {str(folder)}  # this batch's pictures and no others
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        Path(item.file).name: (batch.folder / item.file).read_bytes() for item in batch.items
+    }
+    (batch.folder / batch.items[0].file).unlink()  # purged
+    assert not (folder / Path(batch.items[0].file).name).exists()
     before = copy.deepcopy((fake.projects, fake.rows, fake.stores))
     send(client, batch)
     assert (fake.projects, fake.rows, fake.stores) == before

@@ -121,7 +121,7 @@ def test_the_server_gets_nothing_of_our_environment_and_tells_nobody_anything(tm
     monkeypatch.setenv("DATAOPS_WORKER_KEY", "ours")
     given = studio_server.settings(Home.at(tmp_path), {"token": "t", "password": "p"})
     assert "ours" not in given.values()
-    assert given["LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"] == str(tmp_path / "requests")
+    assert given["LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"] == str(tmp_path / "labelstudio" / "pictures")
     for name, value in (
         ("COLLECT_ANALYTICS", "false"),
         ("LATEST_VERSION_CHECK", "false"),
