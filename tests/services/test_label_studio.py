@@ -28,6 +28,7 @@ from dataops_assets import assets, runs, sensors
 from dataops_assets.flow import studio as flow
 from dataops_assets.home import Home
 from dataops_assets.labels import label_studio, studio, studio_server
+from dataops_assets.labels.studio_client import Client
 from dataops_assets.operations import Operations
 from dataops_assets.simulate import vendors, workers
 from dataops_assets.spec import COMPONENT_TYPE, ENV_DEFS, ProjectSpec
@@ -207,3 +208,14 @@ def test_pilot_qualification_and_production_come_back_through_the_sensors(
         assert list(flow.out(store, spec)) == ["production-001"]  # whoever corrects an answer now is still heard
         assert work.approve("dresses", "production-001", "ann@example.org").is_success
         assert str(tick("label_studio").skip_message) == "No batch is out."
+
+        # a server elsewhere: it gets the pictures sent, and its accounts have tokens of the newer kind
+        newer = Client(server.url, people[0].ask("POST", "/api/token/")["token"])
+        far = studio.Batch.read(batch.folder, "elsewhere/production-001")
+        studio.send(newer, far, None)
+        studio.send(newer, far, None)
+        (slot,) = [project["id"] for project in newer.projects() if project["title"] == far.title(1)]
+        shown = {task["data"]["item_id"]: task["data"]["image"] for task in newer.tasks(slot)}
+        assert len(shown) == len(far.items)
+        with people[1].opener.open(server.url + shown[far.items[0].item_id], timeout=60) as picture:
+            assert picture.read() == (far.folder / far.items[0].file).read_bytes()
