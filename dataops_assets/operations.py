@@ -292,7 +292,7 @@ class Operations:
         with shared.exclusive(self.store, studio.LOCK):
             synced = studio.sync(self.store, spec, as_it_is=as_it_is)
         for batch, why in synced.held.items():
-            done.add(f"{spec.name} in Label Studio, {batch}", runs.Result(False, why))
+            done.add(f"{spec.name} in Label Studio" + ("" if batch == studio.SERVER else f", {batch}"), runs.Result(False, why))
         for batch in sorted({*synced.sent, *synced.answers}):
             what = "sent" if batch in synced.sent else "returned" if batch in synced.returned else "out"
             done.add(f"{spec.name} in Label Studio, {batch} {what}", runs.Result(True), answers=synced.answers.get(batch, "none"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -118,7 +119,7 @@ def test_a_server_that_is_down_is_said_and_tried_again(
     send_out(store, spec)
     up = studio_server.find
     monkeypatch.setattr(studio_server, "find", lambda home: None)
-    assert tick(store, spec) == "-: no Label Studio runs for this home: dataops labelstudio up"
+    assert tick(store, spec) == "no Label Studio runs for this home: dataops labelstudio up"
     monkeypatch.setattr(studio_server, "find", lambda home: studio_server.Server("http://127.0.0.1:9", TOKEN, home.root))
     assert "doesn't answer" in tick(store, spec)
     monkeypatch.setattr(studio_server, "find", up)
@@ -167,7 +168,7 @@ def test_out_of_time_the_one_that_waited_longest_is_next(
     seen = []
     for _ in range(3):
         clock = iter([0.0, 0.0, 5.0, 5.0])
-        monkeypatch.setattr(flow.time, "monotonic", lambda clock=clock: next(clock))
+        monkeypatch.setattr(flow, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
         seen += flow.sync(store, spec, seconds=1.0).answers
     assert seen == ["production-001", "production-002", "production-001"]
 

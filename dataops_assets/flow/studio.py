@@ -16,10 +16,11 @@ import pandas as pd
 from dataops_assets import claims
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
-from dataops_assets.labels.studio_client import Client, StudioError
+from dataops_assets.labels.studio_client import Client, StudioDown, StudioError
 from dataops_assets.spec import LabelVendor, ProjectSpec, SpecError, defs_root, load_projects
 from dataops_assets.store import Store
 
+SERVER = "-"
 LOCK = "label_studio.sensor"
 DOWN = "no Label Studio runs for this home: dataops labelstudio up"
 
@@ -32,7 +33,7 @@ class Synced:
         sent: Batches that are there now and weren't before, or say something else now.
         answers: batch -> how far it is.
         returned: Batches whose answers were put into returns.
-        held: batch (or - for the server) -> what is wrong.
+        held: batch (or SERVER) -> what is wrong.
         warnings: What a person should do something about.
     """
 
@@ -43,7 +44,7 @@ class Synced:
     warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        parts = [f"{batch}: {why}" for batch, why in sorted(self.held.items())]
+        parts = [why if batch == SERVER else f"{batch}: {why}" for batch, why in sorted(self.held.items())]
         parts += self.warnings
         parts += [f"sent {', '.join(self.sent)}"] if self.sent else []
         parts += [f"{', '.join(self.returned)} came back"] if self.returned else []
@@ -73,10 +74,10 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
         server = studio_server.find(store.home)
         client = server.client if server else None
     except (studio_server.ServerError, StudioError) as error:
-        done.held["-"] = str(error)
+        done.held[SERVER] = str(error)
         return done
     if server is None or client is None:
-        done.held["-"] = DOWN
+        done.held[SERVER] = DOWN
         return done
     folder = studio_server.folder_of(store.home)
     for name, tasks in sorted(batches.items(), key=lambda one: (_looked_at(_note(folder, spec, one[0])), one[0])):
@@ -100,10 +101,10 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
             if is_taken and answers.given and studio.hand_over(copies, returns, store.home.tmp):
                 done.returned.append(name)
             os.utime(note)
+        except StudioDown as error:
+            done.held[SERVER] = str(error)
+            break
         except StudioError as error:
-            if error.code == 0 and "doesn't answer" in str(error):
-                done.held = {"-": str(error)}
-                break
             if error.code == 404:
                 note.unlink(missing_ok=True)  # somebody deleted it there: the next look sends it anew
             done.held[name] = str(error)

@@ -319,13 +319,18 @@ def _write(folder: Path, found: Iterable[tuple[str, Mapping[str, Any]]], tmp: Pa
     if by_item:
         document = [{"data": {"item_id": item_id}, "annotations": given} for item_id, given in by_item.items()]
         data = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True).encode()
-        atomic.write(folder / f"label-studio-{hashlib.sha256(data).hexdigest()[:16]}.json", data, tmp, is_first=True)
+        atomic.write(folder / _name(data), data, tmp)
+
+
+def _name(data: bytes) -> str:
+    return f"label-studio-{hashlib.sha256(data).hexdigest()[:16]}.json"
 
 
 def _read(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The annotations of our own files in a folder."""
+    """The annotations of our own files in a folder; what isn't named by its content is another's, or damaged."""
     for path in sorted(folder.glob("label-studio-*.json")):
-        for task in json.loads(path.read_bytes()):
+        data = path.read_bytes()
+        for task in json.loads(data) if path.name == _name(data) else []:
             for kept in task["annotations"]:
                 yield task["data"]["item_id"], kept
 

@@ -31,6 +31,10 @@ class StudioError(RuntimeError):
         self.code = code
 
 
+class StudioDown(StudioError):
+    """Nobody answers."""
+
+
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Goes nowhere else: the token is for one server."""
 
@@ -182,7 +186,7 @@ class Client:
                 raise StudioError(self._said(place, error.code, error.read(4096)), error.code) from error
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "reason", error)
-            raise StudioError(f"Label Studio at {self.url} doesn't answer: {why}. Is it running?") from error
+            raise StudioDown(f"Label Studio at {self.url} doesn't answer: {why}. Is it running?") from error
         if len(text) > MAX_BYTES:
             raise StudioError(f"{place} answers with more than {MAX_BYTES >> 20} MiB.")
         return text

@@ -234,6 +234,20 @@ def test_what_is_handed_over_holds_each_answer_once_and_later_only_what_changed(
     assert [(row["label"], row["submitted_at"]) for row in rows()[1]] == [("NA", made[1]["updated_at"])]
 
 
+def test_files_of_others_and_damaged_copies_are_not_ours(fake: Fake, client: Client, batch: studio.Batch, tmp_path: Path) -> None:
+    send(client, batch)
+    fake.answer("demo/pilot-001 #1", batch.items[0].item_id, 1, "red")
+    poll(client, batch, tmp_path)
+    studio.hand_over(tmp_path / "copies", tmp_path / "returns", tmp_path / "tmp")
+    (tmp_path / "returns" / "label-studio-export.json").write_text('{"somebody": "else\'s"}')
+    (copied,) = (tmp_path / "copies").iterdir()
+    before = copied.read_bytes()
+    copied.write_bytes(before[:-9])
+    assert poll(client, batch, tmp_path).given == 1
+    assert copied.read_bytes() == before
+    assert not studio.hand_over(tmp_path / "copies", tmp_path / "returns", tmp_path / "tmp")
+
+
 def test_an_answer_that_strict_readers_refuse_spoils_no_other(fake: Fake, client: Client, batch: studio.Batch, tmp_path: Path) -> None:
     send(client, batch)
     first, second = batch.items[:2]
