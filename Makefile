@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEVELOPING := $(VENV)/developing
+STUDIO := $(CURDIR)/.venv-labelstudio
 
 export GX_ANALYTICS_ENABLED := false
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -35,8 +36,13 @@ ui: $(INSTALLED)  ## Dagster on http://127.0.0.1:3000, on ./var
 test: $(DEVELOPING)  ## all tests that need no server of their own
 	$(BIN)/python -m pytest -m 'not services and not long' -n auto --dist loadfile
 
-test-services: $(DEVELOPING)  ## tests against a live Dagster daemon and webserver
-	$(BIN)/python -m pytest -m 'services and not long'
+# Label Studio and Dagster need versions of the same packages that exclude each other: an environment each
+$(STUDIO)/installed: dataops_assets/labels/label_studio_constraints.txt | $(INSTALLED)
+	DATAOPS_LABEL_STUDIO_ENV=$(STUDIO) $(BIN)/dataops labelstudio install
+	@touch $@
+
+test-services: $(DEVELOPING) $(STUDIO)/installed  ## tests against a live Dagster daemon and webserver, and a live Label Studio
+	DATAOPS_LABEL_STUDIO_ENV=$(STUDIO) $(BIN)/python -m pytest -m 'services and not long'
 
 test-long: $(DEVELOPING)  ## the long forms: every fault, the largest deliveries
 	$(BIN)/python -m pytest -m long
@@ -57,4 +63,4 @@ bench: $(DEVELOPING)  ## each claim of speed, as a ratio
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:  ## remove what was made here, but not your data in ./var
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(STUDIO) $(STUDIO).lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -118,7 +118,7 @@ def sweep(folder: str | os.PathLike[str]) -> int:
     for name in names:
         host, _, rest = name.partition("~")
         pid = rest.split("-")[0]
-        if host == socket.gethostname() and pid.isdigit() and not name.startswith(f"{_owner(int(pid))}."):
+        if host == socket.gethostname() and pid.isdigit() and not name.startswith(f"{owner(int(pid))}."):
             unlink(f"{os.fspath(folder)}/{name}")
             left += 1
     return left
@@ -126,10 +126,10 @@ def sweep(folder: str | os.PathLike[str]) -> int:
 
 @cache
 def _me(pid: int) -> str:
-    return _owner(pid)
+    return owner(pid)
 
 
-def _owner(pid: int) -> str:
+def owner(pid: int) -> str:
     """Host, process and its start time: another process may get the same number later. Without /proc, the number alone."""
     start = ""
     with suppress(OSError, IndexError):

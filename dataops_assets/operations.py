@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
-from dataops_assets.flow import gating, images
+from dataops_assets.flow import gating, images, shared, studio
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
+from dataops_assets.labels import studio_server
+from dataops_assets.labels.studio_client import StudioError
 from dataops_assets.manifest import records
 from dataops_assets.reports import delivery as reports
 from dataops_assets.reports import screening
@@ -109,6 +111,7 @@ class Operations:
                 done.add(f"{item.name} screened again", self._run(spec, "rescreen", item))
             for batch in waiting.batches(self.store, spec):
                 self._tasks(spec, batch, done)
+            self._studio(spec, done)
             for item in waiting.returns(self.store, spec, {}, time.time(), is_settled=True).ready:
                 self._returned(spec, item, done)
             for item in waiting.predictions(self.store, spec, {}, time.time(), is_settled=True).ready:
@@ -151,6 +154,29 @@ class Operations:
         if not done.steps:
             done.notes.append(f"{batch}: this file was read before, with the same content: nothing to do.")
         return done
+
+    def sync_label_studio(self, project: str | None = None, as_it_is: str | None = None) -> Done:
+        """Send released batches to Label Studio, and put what is complete there (or is to be taken as it is) under returns."""
+        done, specs = Done(), self.specs.values() if project is None else [self.specs[project]]
+        used = [spec for spec in specs if studio.is_used(spec)]
+        if not used:
+            raise Refused("No vendor works in Label Studio; say so in the YAML: labeling.vendors[].tool: label_studio")
+        if as_it_is is not None and not any(as_it_is in studio.out(self.store, spec) for spec in used):
+            raise Refused(f"No batch {as_it_is!r} is out in Label Studio.")
+        for spec in used:
+            self._studio(spec, done, as_it_is)
+        return done
+
+    def remove_from_label_studio(self, project: str, batch: str) -> Done:
+        """Delete the projects of a batch that is through; our copies stay."""
+        if batch not in self.store.released("label_tasks", project):
+            raise Refused(f"There is no released batch {batch!r} in {project}; see `dataops status {project}`.")
+        try:
+            with shared.exclusive(self.store, studio.LOCK):
+                removed = studio.remove(self.store, self.specs[project], batch)
+        except (StudioError, studio_server.ServerError) as error:
+            raise Refused(str(error)[0].upper() + str(error)[1:]) from error
+        return Done(notes=[f"{removed} projects of {batch} were deleted in Label Studio; our copies of their answers stay."])
 
     def approve(self, project: str, batch: str, by: str) -> Done:
         """Approve a batch's accepted labels on a person's word."""
@@ -259,6 +285,18 @@ class Operations:
         """Brief and guidelines follow the YAML: made anew when it changed."""
         if waiting.setup(self.store, spec):
             done.add(f"{spec.name}: brief and guidelines", runs.run(self.instance, spec.name, "setup"))
+
+    def _studio(self, spec: ProjectSpec, done: Done, as_it_is: str | None = None) -> None:
+        if not studio.is_used(spec):
+            return
+        with shared.exclusive(self.store, studio.LOCK):
+            synced = studio.sync(self.store, spec, as_it_is=as_it_is)
+        for batch, why in synced.held.items():
+            done.add(f"{spec.name} in Label Studio" + ("" if batch == studio.SERVER else f", {batch}"), runs.Result(False, why))
+        for batch in sorted({*synced.sent, *synced.answers}):
+            what = "sent" if batch in synced.sent else "returned" if batch in synced.returned else "out"
+            done.add(f"{spec.name} in Label Studio, {batch} {what}", runs.Result(True), answers=synced.answers.get(batch, "none"))
+        done.notes += synced.warnings
 
     def _not_taken(self, spec: ProjectSpec, delivery: landing.Delivery, held: str | None, done: Done) -> None:
         """Why a delivery that lies in landing doesn't wait to be taken in."""

@@ -16,6 +16,7 @@ from deltalake.exceptions import DeltaError
 
 from dataops_assets import claims, drops, waiting
 from dataops_assets.assets import Keys
+from dataops_assets.flow import studio
 from dataops_assets.room import Room
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -26,6 +27,7 @@ PARKED_A_TICK = 20  # each costs a look into its last run's log, up to 0.1 s
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 1800.0
 TAGS_A_QUERY = 200
+STUDIO_S = 20.0  # a look at Label Studio; a tick may take 60 s, and one answer 30 s
 SHOWN = 10  # held deliveries named in a skip message
 WORK_TAG = "dataops/work"  # project/partition/fingerprint: what a run works on, whoever started it
 SIZE_TAG = "dataops/size"  # dagster.yaml lets one large delivery run at a time, so that others find a free place
@@ -123,7 +125,28 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
     def release(context: dg.RunStatusSensorContext) -> dg.RunRequest:
         return dg.RunRequest(run_key=context.dagster_run.run_id, tags={"dataops/project": spec.name})
 
-    return [vendor_drop, label_return, model_feedback, plan, screening_decision, release]
+    @dg.sensor(
+        name=f"{spec.name}_label_studio_sensor",
+        minimum_interval_seconds=30,
+        default_status=RUNNING,
+        description="Sends released batches to Label Studio, copies their answers, and puts complete ones under returns/.",
+    )
+    def label_studio(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
+        return calmly(context, "Label Studio", lambda: look_at_studio(context, store, spec))
+
+    made = [vendor_drop, label_return, model_feedback, plan, screening_decision, release]
+    return [*made, label_studio] if studio.is_used(spec) else made
+
+
+def look_at_studio(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec) -> dg.SkipReason:
+    """One look at Label Studio; it asks for no run: what comes back lies in returns, where another sensor finds it."""
+    with claims.alone(store.home, studio.LOCK) as is_alone:
+        if not is_alone:
+            return dg.SkipReason("Somebody else looks at Label Studio at this moment.")
+        done = studio.sync(store, spec, STUDIO_S)
+    for batch, why in sorted(done.held.items()):
+        context.log.warning(f"Label Studio, {batch}: {_text(why, 300)}")
+    return dg.SkipReason(_text(str(done), 1000))
 
 
 def planned(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, keys: Keys) -> Tick:

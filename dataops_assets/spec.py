@@ -273,6 +273,16 @@ class LabelVendor(Section):
     labels_per_day: int = Field(5000, gt=0)
     internal: bool = False
     may_see_personal_data: bool = False
+    tool: Literal["files", "label_studio"] = Field("files", description="How they get batches and return labels; see docs/label_studio.md.")
+    prelabels: Literal["none", "consensus", "model"] = Field(
+        "none", description="Answers that Label Studio shows at the start: what was found before of work sent back, or a model's."
+    )
+
+    @model_validator(mode="after")
+    def _shown(self) -> LabelVendor:
+        if self.prelabels != "none" and self.tool != "label_studio":
+            raise ValueError(f"prelabels of {self.name!r} need tool: label_studio")
+        return self
 
 
 class Labeling(Section):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dataops_assets.cli import app, audit
+from dataops_assets.cli import app, audit, labelstudio
 from dataops_assets.spec import ENV_DEFS
 from tests.conftest import REPO
 
@@ -36,6 +36,12 @@ def test_every_command_is_in_the_readme() -> None:
     commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     commands += [f"audit {command.name or command.callback.__name__}" for command in audit.registered_commands if command.callback]
     assert [name for name in commands if f"dataops {name}" not in readme and f"make {name}" not in readme] == []
+
+
+def test_every_command_of_label_studio_is_in_its_page() -> None:
+    page = (REPO / "docs" / "label_studio.md").read_text()
+    commands = [command.name or command.callback.__name__ for command in labelstudio.registered_commands if command.callback]
+    assert [name for name in commands if f"dataops labelstudio {name}" not in page] == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -20,22 +20,30 @@ from dataops_assets.spec import Attribute
 LOCAL_FILES = "/data/local-files/?d="  # how Label Studio addresses pictures below its local document root
 
 
-def config(attributes: Sequence[Attribute], questions: dict[str, str]) -> str:
+def config(attributes: Sequence[Attribute], questions: dict[str, str], is_whole: bool = False) -> str:
     """The labelling page (XML): choices for questions, rectangles for boxes; definitions show as hints.
 
     Args:
         attributes: What the batch asks.
         questions: attribute -> the question in words.
+        is_whole: Whether every picture is asked everything: then no answer with one value can be left out.
     """
-    lines = ["<View>", '  <Header value="Answer only: $attributes" size="5"/>']
-    lines.append('  <Image name="image" value="$image" zoom="true" zoomControl="true"/>')
+    lines = [
+        "<View>",
+        '  <Header value="Answer only: $attributes" size="5"/>',
+        '  <View style="display: flex; gap: 1em">',  # the questions beside the picture: nobody scrolls
+        '    <View style="flex: 3 1 0"><Image name="image" value="$image" zoom="true" zoomControl="true" maxWidth="100%"/></View>',
+        '    <View style="flex: 2 1 0">',
+    ]
     for attribute in attributes:
-        lines.append(f"  <Header value={quoteattr(questions[attribute.name])}/>")
+        lines.append(f"      <Header value={quoteattr(questions[attribute.name])}/>")
         tag, item = ("RectangleLabels", "Label") if attribute.kind == "box" else ("Choices", "Choice")
         choice = "" if attribute.kind == "box" else f' choice="{"multiple" if attribute.kind == "multi" else "single"}" showInline="true"'
-        lines.append(f'  <{tag} name={quoteattr(attribute.name)} toName="image"{choice}>')
-        lines += [f"    <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.values.items()]
-        lines.append(f"  </{tag}>")
+        choice += ' required="true"' if is_whole and attribute.kind == "single" else ""
+        lines.append(f'      <{tag} name={quoteattr(attribute.name)} toName="image"{choice}>')
+        lines += [f"        <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.values.items()]
+        lines.append(f"      </{tag}>")
+    lines += ["    </View>", "  </View>"]
     return "\n".join([*lines, "</View>"]) + "\n"
 
 
@@ -46,6 +54,13 @@ def tasks(rows: Sequence[tuple[str, str, str]]) -> str:
         for item_id, file, attributes in rows
     ]
     return json.dumps(documents, indent=1, ensure_ascii=True) + "\n"
+
+
+def choices(labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Results (attribute -> label, several joined by |) as a prediction or an annotation holds them."""
+    return [
+        {"from_name": name, "to_name": "image", "type": "choices", "value": {"choices": label.split("|")}} for name, label in labels.items()
+    ]
 
 
 def read(document: Any, sizes: dict[str, tuple[int, int]], boxes: Sequence[str]) -> pd.DataFrame:
@@ -89,7 +104,7 @@ def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequen
             "answer": answer,
             "item_id": item,
             "annotator": _annotator(annotation.get("completed_by")),
-            "submitted_at": _text(annotation.get("created_at")),
+            "submitted_at": _text(annotation.get("updated_at")) or _text(annotation.get("created_at")),  # an edit counts from its own time
             "seconds": _number(annotation.get("lead_time")),
         }
         results = annotation.get("result")

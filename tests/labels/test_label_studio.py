@@ -91,8 +91,22 @@ def test_the_page_holds_every_value_and_escapes_text():
     attributes = [Attribute.model_validate(given) for given in (COLOUR, MARKS, PARTS)]
     attributes[0] = attributes[0].model_copy(update={"values": {'a"<b': "x & y"}})
     root = ElementTree.fromstring(label_studio.config(attributes, {"colour": "<1>?", "marks": "2?", "parts": "3?"}))
-    assert root.find("Choices[@name='colour']/Choice").attrib == {"value": 'a"<b', "hint": "x & y"}
-    assert root.find("Choices[@name='colour']").get("choice") == "single"
-    assert [value.get("value") for value in root.find("Choices[@name='marks']")] == ["logo", "text", "dots"]
-    assert root.find("Choices[@name='marks']").get("choice") == "multiple"
-    assert [value.get("value") for value in root.find("RectangleLabels")] == ["bag", "hat"]
+    assert root.find(".//Choices[@name='colour']/Choice").attrib == {"value": 'a"<b', "hint": "x & y"}
+    assert root.find(".//Choices[@name='colour']").get("choice") == "single"
+    assert [value.get("value") for value in root.find(".//Choices[@name='marks']")] == ["logo", "text", "dots"]
+    assert root.find(".//Choices[@name='marks']").get("choice") == "multiple"
+    assert [value.get("value") for value in root.find(".//RectangleLabels")] == ["bag", "hat"]
+
+
+def test_an_edited_answer_counts_from_its_edit():
+    (row,) = read(export(choice("colour", "red"), updated_at="2026-01-03T00:00:00Z"))
+    assert row["submitted_at"] == "2026-01-03T00:00:00Z"
+
+
+def test_where_everything_is_asked_of_every_picture_no_single_answer_can_be_left_out():
+    attributes = [Attribute.model_validate(given) for given in (COLOUR, MARKS, PARTS)]
+    words = dict.fromkeys(("colour", "marks", "parts"), "?")
+    for is_whole in (True, False):
+        root = ElementTree.fromstring(label_studio.config(attributes, words, is_whole))
+        needed = {tag.get("name") for tag in root.iter() if tag.get("required") == "true"}
+        assert needed == ({"colour"} if is_whole else set())
