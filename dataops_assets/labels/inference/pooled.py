@@ -1,0 +1,134 @@
+"""Confusion matrices with partial pooling: what a worker's few answers don't tell is filled in from what all workers do.
+
+Dawid-Skene learns every worker's matrix from its own answers and needs many; one coin assumes that all errors are alike. Here a
+worker's matrix has a prior of its own kind, a mixture of three behaviours whose shares are learnt for each worker: it knows the
+label; it errs as all workers err where this label is true (one matrix for all, so neighbouring grades are confused more often
+by everybody); or it answers by a habit of its own whatever is true (MACE). `strength` is how many votes that prior is worth: a
+small one gives Dawid-Skene, a large one the mixture alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+
+from dataops_assets.labels.inference import held_out
+from dataops_assets.labels.inference.answers import Answers, Floats, Result, read, report, totals_by_worker
+from dataops_assets.labels.inference.steps import by_confusion, confusion_counts, shares_of_votes, tally
+
+STRENGTHS = (2.0, 8.0, 32.0, 128.0)
+AS_GOOD = 1.0  # standard errors: strengths that are no worse than this are averaged
+
+_BEHAVIOURS = np.array([2.0, 1.0, 1.0])  # Dirichlet prior of a worker's shares: knows, errs as all do, answers by habit
+_HABIT = 10.0  # votes that all workers' label shares count for in a worker's habit
+_SHARED = 1.0  # the same in the shared errors of a true label
+_LEAST = 1e-6
+_N_ITER, _TOL, _WARM_UP = 100, 1e-3, 10
+
+
+def pooled(
+    answers: pd.DataFrame, gold: pd.Series | None = None, *, ordered: Sequence[Any] | None = None, strengths: Sequence[float] = STRENGTHS
+) -> Result:
+    """Dawid-Skene with partial pooling; strength and class shares are settled by how well held-out votes are foretold.
+
+    True labels are thought to be equally frequent unless learning their shares foretells clearly better (2 standard errors).
+    Posteriors are averaged over the strengths that foretell as well as the best one (within 1 standard error).
+
+    Args:
+        answers: Columns `task`, `worker`, `label`; a row an answer.
+        gold: task -> label, where it is known.
+        ordered: All labels in their order, where they have one: neighbours are thought to be confused more.
+        strengths: Candidates.
+
+    Returns:
+        With `evidence`, a row a candidate: `class_shares`, `strength`, `log_likelihood` (mean of a held-out vote), `behind`
+        (standard errors to the best of its kind), `is_used`.
+
+    Raises:
+        ValueError: when a column is missing or has nulls, or `ordered` lacks a label.
+    """
+    votes = read(answers, gold)
+    near = _nearness(votes, ordered)
+    if votes.is_settled:
+        return report(votes, shares_of_votes(votes), "pooled")
+    some = held_out.sample(votes)
+    candidates = [(is_learnt, strength) for is_learnt in (False, True) for strength in strengths]
+    found = {(kind, k): held_out.log_likelihood(some, partial(fit, strength=k, is_learnt=kind, near=near)) for kind, k in candidates}
+    best = {kind: max(strengths, key=lambda k: found[kind, k].sum()) for kind in (False, True)}
+    is_learnt = held_out.gain(found[True, best[True]], found[False, best[False]]) > held_out.CLEARLY
+    rows = [(kind, k, found[kind, k].mean(), held_out.gain(found[kind, best[kind]], found[kind, k])) for kind, k in candidates]
+    evidence = pd.DataFrame(rows, columns=["class_shares", "strength", "log_likelihood", "behind"])
+    evidence["is_used"] = (evidence["class_shares"] == is_learnt) & (evidence["behind"] <= AS_GOOD)
+    evidence["class_shares"] = np.where(evidence["class_shares"], "learnt", "uniform")
+    used = evidence.loc[evidence["is_used"], "strength"].tolist()
+    fits = [fit(votes, strength, is_learnt, near) for strength in used]
+    posteriors, given = (sum(parts) / len(fits) for parts in zip(*fits, strict=True))
+    kind = "learnt" if is_learnt else "uniform"
+    result = report(votes, posteriors, f"pooled, {kind} class shares, strength {' and '.join(f'{k:g}' for k in used)}", given)
+    return Result(**{**result.__dict__, "evidence": evidence})
+
+
+def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> tuple[Floats, Floats]:
+    """Posteriors (tasks x labels), and the probability of each pair's label (pairs x true labels).
+
+    Args:
+        votes: The votes.
+        strength: Votes that a worker's prior counts for.
+        is_learnt: Class shares are learnt; otherwise uniform.
+        near: true x given labels, rows adding up to 1: the prior of the errors that all workers share.
+    """
+    n_tasks, n_labels = votes.shape
+    of, label, n_pairs = votes.pair_worker, votes.pair_label, len(votes.pair_worker)
+    by_label = csr_array((np.ones(n_pairs), (label, np.arange(n_pairs))), shape=(n_labels, n_pairs))
+    is_label = label[:, None] == np.arange(n_labels)
+    frequency = tally(votes.label, votes.weight, n_labels) / max(votes.weight.sum(), 1)
+    posteriors = shares_of_votes(votes)
+    classes, counts = posteriors.sum(axis=0), confusion_counts(votes, posteriors)
+    shares = np.tile(_BEHAVIOURS / _BEHAVIOURS.sum(), (votes.n_workers, 1))
+    shared, habit = near, frequency[label]
+    for round_ in range(_N_ITER):
+        for _ in range(3 if round_ < 5 else 1):
+            prior = _mixture(shares[of], is_label, shared.T[label], habit)
+            per_vote = counts / (sum(prior) + 1e-12)
+            knows, errs, by_habit = (part * per_vote for part in prior)
+            parts = np.stack([knows.sum(axis=1), errs.sum(axis=1), by_habit.sum(axis=1)], axis=1)
+            shares = totals_by_worker(votes, parts) + _BEHAVIOURS
+            shares /= shares.sum(axis=1, keepdims=True)
+            shared = (by_label @ errs).T + _SHARED * near
+            shared /= np.maximum(shared.sum(axis=1, keepdims=True), 1e-12)
+            habit = parts[:, 2] + _HABIT * frequency[label]
+            habit /= (totals_by_worker(votes, parts[:, 2]) + _HABIT)[of]
+        prior_votes = strength * np.maximum(sum(_mixture(shares[of], is_label, shared.T[label], habit)), _LEAST)
+        given = (counts + prior_votes) / (totals_by_worker(votes, counts) + strength)[of]
+        log_prior = np.log((classes + 1) / (n_tasks + n_labels)) if is_learnt else np.zeros(n_labels)
+        before = posteriors.copy()
+        _, classes, counts = by_confusion(votes, np.log(given), log_prior, posteriors)
+        if round_ > _WARM_UP and np.abs(before - posteriors).max() < _TOL:
+            break
+    return posteriors, given
+
+
+def _mixture(shares: Floats, is_label: np.ndarray, shared: Floats, habit: Floats) -> tuple[Floats, Floats, Floats]:
+    """Probability of each pair's label with each behaviour, pairs x true labels."""
+    habits = np.broadcast_to((shares[:, 2] * habit)[:, None], shared.shape)
+    return shares[:, :1] * is_label, shares[:, 1:2] * shared, habits
+
+
+def _nearness(votes: Answers, ordered: Sequence[Any] | None) -> Floats:
+    """Which wrong label is given for a true one, before anything is learnt: by frequency, and by nearness where there is an order."""
+    n_labels = votes.shape[1]
+    near = np.tile(tally(votes.label, votes.weight, n_labels) / max(votes.weight.sum(), 1) + 1e-3, (n_labels, 1))
+    if ordered is not None:
+        missing = [label for label in votes.labels if label not in ordered]
+        if missing:
+            raise ValueError(f"the order of labels lacks {missing[0]!r}; name all of {list(votes.labels)}")
+        place = np.array([list(ordered).index(label) for label in votes.labels])
+        near = near * 0.5 ** np.abs(place[:, None] - place)
+    np.fill_diagonal(near, 0)
+    rows: Floats = near / np.maximum(near.sum(axis=1, keepdims=True), 1e-12)
+    return rows
