@@ -10,6 +10,7 @@ small one gives Dawid-Skene, a large one the mixture alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from dataops_assets.labels.inference import held_out
 from dataops_assets.labels.inference.answers import Answers, Floats, Result, read, report, totals_by_worker
 from dataops_assets.labels.inference.steps import by_confusion, confusion_counts, shares_of_votes, tally
 
+UNIFORM, LEARNT = "uniform", "learnt"  # class shares
 STRENGTHS = (2.0, 8.0, 32.0, 128.0)
 AS_GOOD = 1.0  # standard errors: strengths that are no worse than this are averaged
 
@@ -53,24 +55,41 @@ def pooled(
         ValueError: when a column is missing or has nulls, or `ordered` lacks a label.
     """
     votes = read(answers, gold)
-    near = _nearness(votes, ordered)
+    near = nearness(votes, ordered)
     if votes.is_settled:
         return report(votes, shares_of_votes(votes), "pooled")
-    some = held_out.sample(votes)
-    candidates = [(is_learnt, strength) for is_learnt in (False, True) for strength in strengths]
-    found = {(kind, k): held_out.log_likelihood(some, partial(fit, strength=k, is_learnt=kind, near=near)) for kind, k in candidates}
-    best = {kind: max(strengths, key=lambda k: found[kind, k].sum()) for kind in (False, True)}
-    is_learnt = held_out.gain(found[True, best[True]], found[False, best[False]]) > held_out.CLEARLY
-    rows = [(kind, k, found[kind, k].mean(), held_out.gain(found[kind, best[kind]], found[kind, k])) for kind, k in candidates]
-    evidence = pd.DataFrame(rows, columns=["class_shares", "strength", "log_likelihood", "behind"])
-    evidence["is_used"] = (evidence["class_shares"] == is_learnt) & (evidence["behind"] <= AS_GOOD)
-    evidence["class_shares"] = np.where(evidence["class_shares"], "learnt", "uniform")
+    evidence = settle(foretell(votes, near, strengths))
     used = evidence.loc[evidence["is_used"], "strength"].tolist()
-    fits = [fit(votes, strength, is_learnt, near) for strength in used]
-    posteriors, given = (sum(parts) / len(fits) for parts in zip(*fits, strict=True))
-    kind = "learnt" if is_learnt else "uniform"
-    result = report(votes, posteriors, f"pooled, {kind} class shares, strength {' and '.join(f'{k:g}' for k in used)}", given)
-    return Result(**{**result.__dict__, "evidence": evidence})
+    shares = evidence.loc[evidence["is_used"], "class_shares"].iloc[0]
+    fits = [fit(votes, strength, shares == LEARNT, near) for strength in used]
+    posteriors, given = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
+    result = report(votes, posteriors, f"pooled, {shares} class shares, strength {' and '.join(f'{k:g}' for k in used)}", given)
+    return replace(result, evidence=evidence)
+
+
+def foretell(votes: Answers, near: Floats, strengths: Sequence[float] = STRENGTHS) -> dict[tuple[str, float], Floats]:
+    """Log likelihood of each held-out vote by class shares and strength; of a sample where there are many votes."""
+    some = held_out.sample(votes)
+    return {
+        (shares, strength): held_out.log_likelihood(some, partial(fit, strength=strength, is_learnt=shares == LEARNT, near=near))
+        for shares in (UNIFORM, LEARNT)
+        for strength in strengths
+    }
+
+
+def settle(found: dict[tuple[str, float], Floats], clearly: float = held_out.CLEARLY, as_good: float = AS_GOOD) -> pd.DataFrame:
+    """The evidence of `pooled`.
+
+    Args:
+        found: From `foretell`.
+        clearly: Standard errors by which learnt class shares must foretell better.
+        as_good: Standard errors by which a strength that is used may be behind the best.
+    """
+    best = {shares: max((key for key in found if key[0] == shares), key=lambda key: found[key].sum()) for shares in (UNIFORM, LEARNT)}
+    chosen = LEARNT if held_out.gain(found[best[LEARNT]], found[best[UNIFORM]]) > clearly else UNIFORM
+    rows = [(*key, values.mean(), held_out.gain(found[best[key[0]]], values)) for key, values in found.items()]
+    evidence = pd.DataFrame(rows, columns=["class_shares", "strength", "log_likelihood", "behind"])
+    return evidence.assign(is_used=(evidence["class_shares"] == chosen) & (evidence["behind"] <= as_good))
 
 
 def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> tuple[Floats, Floats]:
@@ -119,7 +138,7 @@ def _mixture(shares: Floats, is_label: np.ndarray, shared: Floats, habit: Floats
     return shares[:, :1] * is_label, shares[:, 1:2] * shared, habits
 
 
-def _nearness(votes: Answers, ordered: Sequence[Any] | None) -> Floats:
+def nearness(votes: Answers, ordered: Sequence[Any] | None = None) -> Floats:
     """Which wrong label is given for a true one, before anything is learnt: by frequency, and by nearness where there is an order."""
     n_labels = votes.shape[1]
     near = np.tile(tally(votes.label, votes.weight, n_labels) / max(votes.weight.sum(), 1) + 1e-3, (n_labels, 1))
