@@ -24,8 +24,8 @@ FOLDER = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "crowd
 NAMES = ("majority_vote", "dawid_skene", "one_coin", "mace", "glad", "bwa", "ibcc", "auto")
 METHODS: dict[str, Callable[..., Result]] = {name: getattr(inference, name) for name in NAMES}
 SETS = ("dog", "face_sentiment", "product", "d_sentiment", "rte", "web", "cf_weather", "music_ms")
-# crowd-kit 1.4.2 (majority, Dawid-Skene, one-coin, MACE, GLAD), then the code of the authors of BWA and EBCC (BWA, iBCC, EBCC); its MACE gives
-# each worker another one's habits where workers don't first appear in sorted order, and so depends on the order of the rows
+# crowd-kit 1.4.2 (majority, Dawid-Skene, one-coin, MACE, GLAD), then the code of the authors of BWA and EBCC (BWA, iBCC, EBCC). Its MACE
+# mixes up the habits of workers that don't first appear in sorted order, so what it finds depends on the order of the rows
 THEIRS = {
     "dog": (0.812, 0.843, 0.830, 0.830, 0.834, 0.832, 0.839, 0.839),
     "face_sentiment": (0.635, 0.640, 0.611, 0.634, 0.630, 0.618, 0.640, 0.620),
@@ -106,7 +106,7 @@ def _by_setting(answers: pd.DataFrame, truth: pd.Series) -> pd.Series:
     near = nearness(votes)
     strengths = sorted({float(k) for grid in STRENGTH_GRIDS for k in grid})
     found = foretell(votes, near, strengths)
-    fits = {key: fit(votes, key[1], key[0] == LEARNT, near)[0] for key in found}
+    fits = {key: np.mean([part[0] for part in fit(votes, key[1], key[0] == LEARNT, near)], axis=0) for key in found}
     answer = votes.labels.get_indexer(truth)
     rows = votes.tasks.get_indexer(truth.index)
     right = {}

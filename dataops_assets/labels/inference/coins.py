@@ -79,8 +79,8 @@ def mace(answers: pd.DataFrame, gold: pd.Series | None = None, *, class_prior: C
         return report(votes, shares_of_votes(votes), "MACE")
     if class_prior is None:
         sample = held_out.sample(votes)
-        learnt = held_out.log_likelihood(sample, lambda some: _mace(some, True, n_iter)[:2])
-        uniform = held_out.log_likelihood(sample, lambda some: _mace(some, False, n_iter)[:2])
+        learnt = held_out.log_likelihood(sample, lambda some: [_mace(some, True, n_iter)[:2]])
+        uniform = held_out.log_likelihood(sample, lambda some: [_mace(some, False, n_iter)[:2]])
         class_prior = "learnt" if held_out.gain(learnt, uniform) > held_out.CLEARLY else "uniform"
     posteriors, given, competence = _mace(votes, class_prior == "learnt", n_iter)
     return report(votes, posteriors, f"MACE, {class_prior} class shares", given, competence=competence)

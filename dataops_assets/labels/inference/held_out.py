@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ CLEARLY = 2.0  # standard errors
 _FOLDS = 5
 _MOST = 100_000  # votes that are enough to compare models by
 
-Fit = Callable[[Answers], tuple[Floats, Floats]]
+Fit = Callable[[Answers], Sequence[tuple[Floats, Floats]]]
 
 
 def log_likelihood(votes: Answers, fit: Fit) -> Floats:
@@ -20,15 +20,16 @@ def log_likelihood(votes: Answers, fit: Fit) -> Floats:
 
     Args:
         votes: All votes.
-        fit: From votes to posteriors (tasks x labels) and the probability of each pair's label (pairs x true labels).
+        fit: From votes to posteriors (tasks x labels) and the probability of each pair's label (pairs x true labels); several of
+            them foretell what they do on average.
     """
     fold = np.random.default_rng(0).permutation(len(votes.task)) % _FOLDS  # votes are sorted, so the folds don't depend on the rows' order
     found = np.empty(len(votes.task))
     for number in range(_FOLDS):
-        posteriors, given = fit(votes.some(fold != number))
         left_out = fold == number
-        expected = (posteriors[votes.task[left_out]] * given[votes.pair[left_out]]).sum(axis=1)
-        found[left_out] = np.log(np.maximum(expected, 1e-12))
+        task, pair = votes.task[left_out], votes.pair[left_out]
+        expected = [(posteriors[task] * given[pair]).sum(axis=1) for posteriors, given in fit(votes.some(~left_out))]
+        found[left_out] = np.log(np.maximum(np.mean(expected, axis=0), 1e-12))
     return found
 
 

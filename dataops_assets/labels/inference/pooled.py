@@ -27,6 +27,7 @@ STRENGTHS = (2.0, 8.0, 32.0, 128.0)
 AS_GOOD = 1.0  # standard errors: strengths that are no worse than this are averaged
 
 _BEHAVIOURS = np.array([2.0, 1.0, 1.0])  # Dirichlet prior of a worker's shares: knows, errs as all do, answers by habit
+_ALIKE = 20.0  # votes that the behaviour of all workers counts for in one worker's
 _HABIT = 10.0  # votes that all workers' label shares count for in a worker's habit
 _SHARED = 1.0  # the same in the shared errors of a true label
 _LEAST = 1e-6
@@ -61,7 +62,7 @@ def pooled(
     evidence = settle(foretell(votes, near, strengths))
     used = evidence.loc[evidence["is_used"], "strength"].tolist()
     shares = evidence.loc[evidence["is_used"], "class_shares"].iloc[0]
-    fits = [fit(votes, strength, shares == LEARNT, near) for strength in used]
+    fits = [part for strength in used for part in fit(votes, strength, shares == LEARNT, near)]
     posteriors, given = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
     result = report(votes, posteriors, f"pooled, {shares} class shares, strength {' and '.join(f'{k:g}' for k in used)}", given)
     return replace(result, evidence=evidence)
@@ -92,8 +93,11 @@ def settle(found: dict[tuple[str, float], Floats], clearly: float = held_out.CLE
     return evidence.assign(is_used=(evidence["class_shares"] == chosen) & (evidence["behind"] <= as_good))
 
 
-def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> tuple[Floats, Floats]:
-    """Posteriors (tasks x labels), and the probability of each pair's label (pairs x true labels).
+def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> list[tuple[Floats, Floats]]:
+    """Posteriors (tasks x labels), and the probability of each pair's label (pairs x true labels), of two fits.
+
+    One takes each worker's behaviours by themselves, one takes workers for alike until they show otherwise.
+    The first finds who is special, the second doesn't mistake chance for it; few answers don't show which is right.
 
     Args:
         votes: The votes.
@@ -101,6 +105,11 @@ def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> tuple
         is_learnt: Class shares are learnt; otherwise uniform.
         near: true x given labels, rows adding up to 1: the prior of the errors that all workers share.
     """
+    return [_fit(votes, strength, is_learnt, near, alike) for alike in (0.0, _ALIKE)]
+
+
+def _fit(votes: Answers, strength: float, is_learnt: bool, near: Floats, alike: float) -> tuple[Floats, Floats]:
+    """One fit; `alike` is how many votes the mean behaviour of all workers counts for, 0 for `_BEHAVIOURS` instead."""
     n_tasks, n_labels = votes.shape
     of, label, n_pairs = votes.pair_worker, votes.pair_label, len(votes.pair_worker)
     by_label = csr_array((np.ones(n_pairs), (label, np.arange(n_pairs))), shape=(n_labels, n_pairs))
@@ -116,7 +125,8 @@ def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> tuple
             per_vote = counts / (sum(prior) + 1e-12)
             knows, errs, by_habit = (part * per_vote for part in prior)
             parts = np.stack([knows.sum(axis=1), errs.sum(axis=1), by_habit.sum(axis=1)], axis=1)
-            shares = totals_by_worker(votes, parts) + _BEHAVIOURS
+            everybody = parts.sum(axis=0) + _BEHAVIOURS
+            shares = totals_by_worker(votes, parts) + (alike * everybody / everybody.sum() if alike else _BEHAVIOURS)
             shares /= shares.sum(axis=1, keepdims=True)
             shared = (by_label @ errs).T + _SHARED * near
             shared /= np.maximum(shared.sum(axis=1, keepdims=True), 1e-12)
