@@ -106,7 +106,7 @@ def _by_setting(answers: pd.DataFrame, truth: pd.Series) -> pd.Series:
     near = nearness(votes)
     strengths = sorted({float(k) for grid in STRENGTH_GRIDS for k in grid})
     found = foretell(votes, near, strengths)
-    fits = {key: np.mean([part[0] for part in fit(votes, key[1], key[0] == LEARNT, near)], axis=0) for key in found}
+    fits = {key: [part[0] for part in fit(votes, key[1], key[0] == LEARNT, near)] for key in found}
     answer = votes.labels.get_indexer(truth)
     rows = votes.tasks.get_indexer(truth.index)
     right = {}
@@ -114,7 +114,7 @@ def _by_setting(answers: pd.DataFrame, truth: pd.Series) -> pd.Series:
         some = {key: values for key, values in found.items() if key[1] in setting[0]}
         evidence = settle(some, *setting[1:])
         used = evidence[evidence["is_used"]]
-        mean = np.mean([fits[key] for key in zip(used["class_shares"], used["strength"], strict=True)], axis=0)
+        mean = np.mean([part for key in zip(used["class_shares"], used["strength"], strict=True) for part in fits[key]], axis=0)
         right[setting] = float((mean[rows].argmax(axis=1) == answer).mean())
     series = pd.Series(list(right.values()), dtype=float)
     series.index = pd.Index(list(right), tupleize_cols=False)

@@ -72,7 +72,7 @@ def main() -> None:
         if given.oracle is None:
             print(HOW)
         print(
-            f"{'':12s}{'tasks':>10s}{'seconds':>19s}{'ratio':>8s}{'processor':>19s}{'ratio':>8s}{'peak MB':>17s}{'ratio':>7s}  {'same labels'}"
+            f"{'':12s}{'tasks':>10s}{'seconds':>19s}{'ratio':>8s}{'processor':>19s}{'ratio':>8s}{'peak MB':>17s}{'ratio':>7s}  same labels"
         )
         for method, n_tasks in sizes.items():
             compare(method, answers(Path(folder), n_tasks), n_tasks, given.oracle, given.rounds)

@@ -21,7 +21,7 @@ def log_likelihood(votes: Answers, fit: Fit) -> Floats:
     Args:
         votes: All votes.
         fit: From votes to posteriors (tasks x labels) and the probability of each pair's label (pairs x true labels); several of
-            them foretell what they do on average.
+            them foretell what they do on average, none foretells nothing.
     """
     fold = np.random.default_rng(0).permutation(len(votes.task)) % _FOLDS  # votes are sorted, so the folds don't depend on the rows' order
     found = np.empty(len(votes.task))
@@ -29,7 +29,7 @@ def log_likelihood(votes: Answers, fit: Fit) -> Floats:
         left_out = fold == number
         task, pair = votes.task[left_out], votes.pair[left_out]
         expected = [(posteriors[task] * given[pair]).sum(axis=1) for posteriors, given in fit(votes.some(~left_out))]
-        found[left_out] = np.log(np.maximum(np.mean(expected, axis=0), 1e-12))
+        found[left_out] = np.log(np.maximum(np.mean(expected, axis=0), 1e-12)) if expected else np.log(1e-12)
     return found
 
 

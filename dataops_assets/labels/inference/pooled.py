@@ -31,6 +31,7 @@ _ALIKE = 20.0  # votes that the behaviour of all workers counts for in one worke
 _HABIT = 10.0  # votes that all workers' label shares count for in a worker's habit
 _SHARED = 1.0  # the same in the shared errors of a true label
 _LEAST = 1e-6
+_CONFIRMED = 0.85  # of the majority's votes; seen: above 0.9 for right fits, about 0.7 for swapped ones
 _N_ITER, _TOL, _WARM_UP = 100, 1e-3, 10
 
 
@@ -57,12 +58,15 @@ def pooled(
     """
     votes = read(answers, gold)
     near = nearness(votes, ordered)
+    majority = report(votes, shares_of_votes(votes), "majority vote: nothing else foretells")
     if votes.is_settled:
-        return report(votes, shares_of_votes(votes), "pooled")
+        return majority
     evidence = settle(foretell(votes, near, strengths))
     used = evidence.loc[evidence["is_used"], "strength"].tolist()
     shares = evidence.loc[evidence["is_used"], "class_shares"].iloc[0]
     fits = [part for strength in used for part in fit(votes, strength, shares == LEARNT, near)]
+    if not fits:
+        return replace(majority, evidence=evidence)
     posteriors, given = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
     result = report(votes, posteriors, f"pooled, {shares} class shares, strength {' and '.join(f'{k:g}' for k in used)}", given)
     return replace(result, evidence=evidence)
@@ -96,8 +100,11 @@ def settle(found: dict[tuple[str, float], Floats], clearly: float = held_out.CLE
 def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> list[tuple[Floats, Floats]]:
     """Posteriors (tasks x labels), and the probability of each pair's label (pairs x true labels), of two fits.
 
-    One takes each worker's behaviours by themselves, one takes workers for alike until they show otherwise.
-    The first finds who is special, the second doesn't mistake chance for it; few answers don't show which is right.
+    One takes each worker's behaviours by themselves, one takes workers for alike until they show otherwise. The first finds who is
+    special, the second doesn't mistake chance for it; few answers don't show which is right.
+
+    Labels can be swapped throughout, with workers that are thought to swap them back: such a fit foretells no worse. It is left
+    out, told by its labels being those of far fewer votes than the majority's.
 
     Args:
         votes: The votes.
@@ -105,7 +112,14 @@ def fit(votes: Answers, strength: float, is_learnt: bool, near: Floats) -> list[
         is_learnt: Class shares are learnt; otherwise uniform.
         near: true x given labels, rows adding up to 1: the prior of the errors that all workers share.
     """
-    return [_fit(votes, strength, is_learnt, near, alike) for alike in (0.0, _ALIKE)]
+    fits = [_fit(votes, strength, is_learnt, near, alike) for alike in (0.0, _ALIKE)]
+    least = _CONFIRMED * _agreement(votes, shares_of_votes(votes))
+    return [part for part in fits if _agreement(votes, part[0]) >= least]
+
+
+def _agreement(votes: Answers, posteriors: Floats) -> float:
+    """Votes that are for the likeliest label."""
+    return float(votes.weight[posteriors.argmax(axis=1)[votes.task] == votes.label].sum())
 
 
 def _fit(votes: Answers, strength: float, is_learnt: bool, near: Floats, alike: float) -> tuple[Floats, Floats]:
