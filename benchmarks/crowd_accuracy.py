@@ -18,7 +18,7 @@ import pandas as pd
 from dataops_assets.labels import inference
 from dataops_assets.labels.inference import Result
 from dataops_assets.labels.inference.answers import read
-from dataops_assets.labels.inference.pooled import LEARNT, fit, foretell, nearness, settle
+from dataops_assets.labels.inference.pooling import LEARNT, fit, foretell, nearness, settle
 
 FOLDER = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "crowd"
 NAMES = ("majority_vote", "dawid_skene", "one_coin", "mace", "glad", "bwa", "ibcc", "auto")

@@ -5,11 +5,11 @@ The terms are crowd-kit's. What all of them do alike (repeated answers, unknown 
 """
 
 from dataops_assets.labels.inference.answers import Result
-from dataops_assets.labels.inference.auto import auto
+from dataops_assets.labels.inference.choice import auto
 from dataops_assets.labels.inference.coins import mace, one_coin
 from dataops_assets.labels.inference.confusion import dawid_skene, ibcc
-from dataops_assets.labels.inference.glad import glad
-from dataops_assets.labels.inference.pooled import pooled
+from dataops_assets.labels.inference.difficulty import glad
+from dataops_assets.labels.inference.pooling import pooled
 from dataops_assets.labels.inference.voting import bwa, majority_vote
 
 __all__ = ["Result", "auto", "bwa", "dawid_skene", "glad", "ibcc", "mace", "majority_vote", "one_coin", "pooled"]

@@ -15,7 +15,8 @@ Alike for every method:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +111,11 @@ class Answers:
         """Nothing to learn: no answers, or one label only."""
         return len(self.task) == 0 or len(self.labels) < 2
 
+    @cached_property
+    def first_pairs(self) -> Ints:
+        """Place of each worker's first pair."""
+        return np.flatnonzero(np.diff(self.pair_worker, prepend=-1))
+
     def blocks(self, n_tasks: int = 0) -> Iterator[tuple[slice, slice]]:
         """Tasks and their votes, some at a time."""
         step = max(_BLOCK, n_tasks)
@@ -120,15 +126,15 @@ class Answers:
     def some(self, keep: npt.NDArray[np.bool_]) -> Answers:
         """The votes where `keep`; tasks, workers, labels and pairs keep their numbers."""
         task = self.task[keep]
-        fields = {**self.__dict__, "task": task, "pair": self.pair[keep], "weight": self.weight[keep]}
-        return Answers(**{**fields, "starts": np.searchsorted(task, np.arange(len(self.tasks) + 1))})
+        starts = np.searchsorted(task, np.arange(len(self.tasks) + 1))
+        return replace(self, task=task, pair=self.pair[keep], weight=self.weight[keep], starts=starts)
 
     def of_tasks(self, keep: npt.NDArray[np.bool_]) -> Answers:
         """The tasks where `keep` with their votes; workers, labels and pairs keep their numbers."""
         votes = self.some(keep[self.task])
         task = (np.cumsum(keep) - 1)[votes.task].astype(np.int32)
         starts = np.searchsorted(task, np.arange(int(keep.sum()) + 1))
-        return Answers(**{**votes.__dict__, "tasks": self.tasks[keep], "known": self.known[keep], "task": task, "starts": starts})
+        return replace(votes, tasks=self.tasks[keep], known=self.known[keep], task=task, starts=starts)
 
 
 def read(answers: pd.DataFrame, gold: pd.Series | None = None) -> Answers:
@@ -231,8 +237,7 @@ def totals_by_worker(votes: Answers, counts: Floats) -> Floats:
     """Sums of rows of pairs: workers x the columns of `counts`."""
     if not len(counts):
         return np.zeros((0, *counts.shape[1:]))
-    first = np.flatnonzero(np.diff(votes.pair_worker, prepend=-1))
-    return np.add.reduceat(counts, first, axis=0)
+    return np.add.reduceat(counts, votes.first_pairs, axis=0)
 
 
 def _winners(votes: Answers, posteriors: Floats, skill: Floats) -> tuple[Ints, npt.NDArray[np.bool_]]:
@@ -272,7 +277,7 @@ def _known(gold: pd.Series | None, tasks: pd.Index, labels: pd.Index) -> tuple[I
     if gold is None or gold.empty:
         return known, labels
     if not gold.index.is_unique:
-        raise ValueError(f"gold has two labels for task {gold.index[gold.index.duplicated()][0]!r}")
+        raise ValueError(f"gold has two labels for task {gold.index[gold.index.duplicated()][0]}")
     gold = gold[gold.index.isin(tasks)].dropna()
     new = pd.Index(gold.unique()).difference(labels)
     labels = labels.append(new).sort_values() if len(new) else labels

@@ -11,8 +11,8 @@ import pandas as pd
 from dataops_assets.labels.inference.answers import Result
 from dataops_assets.labels.inference.coins import mace, one_coin
 from dataops_assets.labels.inference.confusion import dawid_skene
-from dataops_assets.labels.inference.glad import glad
-from dataops_assets.labels.inference.pooled import pooled
+from dataops_assets.labels.inference.difficulty import glad
+from dataops_assets.labels.inference.pooling import pooled
 from dataops_assets.labels.inference.voting import majority_vote
 
 CHANCE = 0.05  # of leaving the pooled model on gold though the other is no better
