@@ -84,6 +84,12 @@ def test_where_no_task_has_two_workers_auto_takes_the_answers_as_they_are_and_sa
     assert result.labels.tolist() == frame["label"].tolist()
 
 
+def test_few_answers_are_answered_by_majority_and_that_is_said() -> None:
+    frame = pd.DataFrame([(task, worker, "xy"[task % 2]) for task in range(10) for worker in range(3)], columns=["task", "worker", "label"])
+    result = auto(frame)
+    assert result.chosen == "majority vote" and "30 answers are too few" in result.notes[-1]
+
+
 def colluding() -> tuple[pd.DataFrame, pd.Series]:
     """Three workers who give the same wrong answers, and two honest ones: only gold can tell who is who."""
     rng = np.random.default_rng(0)

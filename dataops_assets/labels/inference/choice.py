@@ -15,6 +15,7 @@ from dataops_assets.labels.inference.difficulty import glad
 from dataops_assets.labels.inference.pooling import pooled
 from dataops_assets.labels.inference.voting import majority_vote
 
+FEWEST = 100  # answers
 CHANCE = 0.05  # of leaving the pooled model on gold though the other is no better
 
 OTHERS: dict[str, Callable[..., Result]] = {
@@ -29,7 +30,8 @@ OTHERS: dict[str, Callable[..., Result]] = {
 def auto(answers: pd.DataFrame, gold: pd.Series | None = None, *, ordered: Sequence[Any] | None = None) -> Result:
     """The labels by the method that suits the answers.
 
-    - Where no task has answers of two workers there is nothing to learn: majority vote, and a note.
+    - Where no task has answers of two workers, or there are fewer than 100 answers and no gold, there is too little to learn from:
+      majority vote, and a note. (On made-up answers nothing did better with so few.)
     - Otherwise `pooled`, which spans the ground between Dawid-Skene, one coin and MACE, and settles where on it by how well
       held-out votes are foretold.
     - With gold, another method only if it is right on clearly more of the gold tasks (sign test over those where one of the two is
@@ -52,6 +54,9 @@ def auto(answers: pd.DataFrame, gold: pd.Series | None = None, *, ordered: Seque
     by_vote = majority_vote(answers, gold)
     if not len(answers) or answers.groupby("task")["worker"].nunique(dropna=False).max() < 2:
         return replace(by_vote, notes=(*by_vote.notes, "no task has two workers: nothing tells good workers from bad ones"))
+    if len(answers) < FEWEST and (gold is None or gold.empty):
+        few = f"{len(answers)} answers are too few to tell good workers from bad ones ({FEWEST} are needed)"
+        return replace(by_vote, notes=(*by_vote.notes, few))
     known = gold.dropna() if gold is not None else pd.Series(dtype=object)
     known = known[known.index.isin(by_vote.labels.index)]
     if known.empty:

@@ -31,7 +31,7 @@ _ALIKE = 20.0  # votes that the behaviour of all workers counts for in one worke
 _HABIT = 10.0  # votes that all workers' label shares count for in a worker's habit
 _SHARED = 1.0  # the same in the shared errors of a true label
 _LEAST = 1e-6
-_CONFIRMED = 0.85  # of the majority's votes; seen: above 0.9 for right fits, about 0.7 for swapped ones
+_CONFIRMED = 0.75  # of the votes for the majority's labels; seen: above 0.9 for right fits, about 0.7 for swapped ones
 _N_ITER, _TOL, _WARM_UP = 100, 1e-3, 10
 
 
