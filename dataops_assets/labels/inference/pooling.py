@@ -64,10 +64,13 @@ def pooled(
     evidence = settle(foretell(votes, near, strengths))
     used = evidence.loc[evidence["is_used"], "strength"].tolist()
     shares = evidence.loc[evidence["is_used"], "class_shares"].iloc[0]
-    fits = [part for strength in used for part in fit(votes, strength, shares == LEARNT, near)]
-    if not fits:
+    n_fits, posteriors, given = 0, np.zeros(votes.shape), np.zeros((len(votes.pair_worker), votes.shape[1]))
+    for strength in used:
+        for part in fit(votes, strength, shares == LEARNT, near):
+            n_fits, posteriors, given = n_fits + 1, posteriors + part[0], given + part[1]
+    if not n_fits:
         return replace(majority, evidence=evidence)
-    posteriors, given = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
+    posteriors, given = posteriors / n_fits, given / n_fits
     result = report(votes, posteriors, f"pooled, {shares} class shares, strength {' and '.join(f'{k:g}' for k in used)}", given)
     return replace(result, evidence=evidence)
 
