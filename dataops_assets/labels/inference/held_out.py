@@ -10,7 +10,7 @@ from dataops_assets.labels.inference.answers import Answers, Floats
 
 CLEARLY = 2.0  # standard errors
 _FOLDS = 5
-_MOST = 100_000  # votes that are enough to compare models by
+_MOST = 30_000  # votes that are enough to compare models by
 
 Fit = Callable[[Answers], Sequence[tuple[Floats, Floats]]]
 
