@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dataops_assets.labels.agreement import pairwise, per_attribute, wilson
+from dataops_assets.labels.agreement import alpha_per_attribute, alpha_per_class, krippendorff, pairwise, per_attribute, wilson
 
 
 def test_wilson_bounds_of_published_examples():
@@ -26,3 +26,91 @@ def test_pairs_that_agree():
     assert found["t1", "c"] == pytest.approx(1 / 3)
     assert np.isnan(found["t2", "c"])
     assert per_attribute(frame).to_dict() == {"c": pytest.approx(1 / 3), "d": 1.0}
+
+
+def coded(*coders: str) -> pd.DataFrame:
+    """One row an answer, from a string a coder; `.` is no answer."""
+    rows = [(unit, label) for coder in coders for unit, label in enumerate(coder.split()) if label != "."]
+    return pd.DataFrame(rows, columns=["task_id", "label"])
+
+
+FOUR_CODERS = coded("1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 .", "1 2 3 3 2 4 4 1 2 5 1 .")
+
+
+@pytest.mark.parametrize(
+    ("frame", "level", "alpha"),
+    [
+        (coded("0 1 0 0 0 0 0 0 1 0", "1 1 1 0 0 1 0 0 0 0"), "nominal", 0.095),
+        (coded("a a b b d c c c e d d a", "b a b b b c c c e d d d"), "nominal", 0.692),
+        (FOUR_CODERS, "nominal", 0.743),
+        (FOUR_CODERS, "ordinal", 0.815),
+    ],
+    ids=["two coders, binary", "two coders, nominal", "four coders, missing answers", "four coders, ordinal"],
+)
+def test_alpha_of_published_examples(frame, level, alpha):
+    # Krippendorff 2011, "Computing Krippendorff's alpha-reliability", sections A to D
+    order = ["1", "2", "3", "4", "5"] if level == "ordinal" else None
+    assert krippendorff(frame, level, order, resamples=0).alpha == pytest.approx(alpha, abs=0.0005)
+
+
+def test_alpha_of_sets_counted_by_hand():
+    # two tasks: a|b with a (MASI 1 - 1/2 * 2/3 = 2/3), and c with c. Values: a|b, a, c, c; each pair of a's with c is 1 apart.
+    observed = (2 / 3 + 0) / 2
+    expected = (2 * 2 / 3 + 2 * 2 * 2 * 1) / (4 * 3)
+    found = krippendorff(coded("a|b c", "a c"), "sets", resamples=0)
+    assert found.alpha == pytest.approx(1 - observed / expected)
+    assert found.n_tasks == 2 and found.n_answers == 4
+
+
+def test_sets_that_overlap_count_for_more_than_sets_that_do_not():
+    near, far = coded("a|b a|b c", "a a|b c"), coded("a|b a|b c", "d a|b c")
+    assert krippendorff(near, "sets").alpha > krippendorff(far, "sets").alpha
+    assert krippendorff(near, "sets").alpha > krippendorff(near).alpha
+
+
+def test_alpha_is_one_for_full_agreement_and_unknown_without_any_difference():
+    assert krippendorff(coded("a b c", "a b c"))[:3] == (1, 1, 1)
+    assert np.isnan(krippendorff(coded("a a", "a a")).alpha)
+    assert np.isnan(krippendorff(coded("a b")).alpha) and krippendorff(coded("a b")).n_tasks == 0
+
+
+def test_the_interval_holds_alpha_and_narrows_with_tasks():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 4000)
+    said = np.where(rng.random((3, 4000)) < 0.7, truth, rng.integers(0, 4, (3, 4000)))
+    frame = pd.DataFrame({"task_id": np.tile(np.arange(4000), 3), "label": said.ravel()})
+    few, many = krippendorff(frame[frame["task_id"] < 200]), krippendorff(frame)
+    assert few.lower < few.alpha < few.upper and many.lower < many.alpha < many.upper
+    assert many.upper - many.lower < (few.upper - few.lower) / 3
+    assert many.alpha == pytest.approx(0.49, abs=0.03)  # two answers agree beyond chance when neither is a guess
+    assert krippendorff(frame.sample(frac=1, random_state=1)) == many
+
+
+def test_nine_in_ten_intervals_hold_the_alpha_of_all_tasks():
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(100):
+        truth = rng.integers(0, 3, 150)
+        said = np.where(rng.random((2, 150)) < 0.6, truth, rng.integers(0, 3, (2, 150)))
+        found = krippendorff(pd.DataFrame({"task_id": np.tile(np.arange(150), 2), "label": said.ravel()}), resamples=200, confidence=0.9)
+        held += found.lower <= 0.36 <= found.upper
+    assert 82 <= held <= 97
+
+
+def test_alpha_by_attribute_and_class():
+    colour = coded("red red blue blue pink pink", "red red blue pink blue pink").assign(attribute="colour")
+    style = coded("casual|long formal short", "casual formal short").assign(attribute="style")
+    frame = pd.concat([colour, style], ignore_index=True)
+    by_attribute = alpha_per_attribute(frame, {"style": "sets"})
+    assert by_attribute.loc["colour", "alpha"] == pytest.approx(krippendorff(colour).alpha)
+    assert by_attribute.loc["style", "alpha"] == pytest.approx(krippendorff(style, "sets").alpha)
+    by_class = alpha_per_class(frame, {"style": "sets"})
+    assert by_class.loc[("colour", "red"), "alpha"] == 1 and by_class.loc[("colour", "blue"), "alpha"] < 0.5
+    assert by_class.loc[("style", "casual"), "alpha"] == 1 and ("style", "long") in by_class.index
+
+
+def test_an_ordinal_attribute_needs_an_order_of_all_its_labels():
+    with pytest.raises(ValueError, match="needs the order"):
+        krippendorff(FOUR_CODERS, "ordinal")
+    with pytest.raises(ValueError, match="lacks '5'"):
+        krippendorff(FOUR_CODERS, "ordinal", ["1", "2", "3", "4"])

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dataops_assets.labels import inference
+from dataops_assets.labels.inference import auto, dawid_skene, majority_vote, pooled
+
+# what crowd-kit 1.4.2 and the code of BWA's and iBCC's authors got, and the best of these and of EBCC
+MEASURED = {
+    "dog": (0.812, 0.843, 0.830, 0.830, 0.834, 0.832, 0.839, 0.843),
+    "face_sentiment": (0.635, 0.640, 0.611, 0.634, 0.630, 0.618, 0.640, 0.640),
+    "product": (0.897, 0.940, 0.908, 0.930, 0.928, 0.919, 0.938, 0.940),
+    "d_sentiment": (0.932, 0.960, 0.949, 0.956, 0.948, 0.956, 0.960, 0.961),
+    "rte": (0.875, 0.928, 0.925, 0.925, 0.925, 0.928, 0.928, 0.931),
+    "web": (0.688, 0.829, 0.749, 0.830, 0.822, 0.823, 0.751, 0.830),
+    "cf_weather": (0.880, 0.830, 0.887, 0.887, 0.880, 0.893, 0.883, 0.893),
+    "music_ms": (0.707, 0.769, 0.793, 0.804, 0.789, 0.786, 0.790, 0.804),
+}
+METHODS = ("majority_vote", "dawid_skene", "one_coin", "mace", "glad", "bwa", "ibcc", "auto")
+SLOW = {("auto", name) for name in MEASURED if name != "face_sentiment"}
+CASES = [
+    pytest.param(method, name, MEASURED[name][place], marks=[pytest.mark.long] if (method, name) in SLOW else [])
+    for place, method in enumerate(METHODS)
+    for name in MEASURED
+]
+
+
+def load(folder: Path) -> tuple[pd.DataFrame, pd.Series]:
+    answers = pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False)
+    truth = pd.read_csv(folder / "truth.csv", dtype=str, keep_default_na=False).set_index("task")["truth"]
+    return answers, truth[truth.index.isin(answers["task"])]
+
+
+def accuracy(result: inference.Result, truth: pd.Series) -> float:
+    return float((result.labels.reindex(truth.index) == truth).mean())
+
+
+@pytest.mark.parametrize(("method", "name", "measured"), CASES)
+def test_accuracy_on_real_crowd_labels(shared: Path, method: str, name: str, measured: float) -> None:
+    answers, truth = load(shared / "crowd" / name)
+    assert accuracy(getattr(inference, method)(answers), truth) >= measured - 0.0031  # the measured ones are rounded
+
+
+def confused(rng: np.random.Generator, n_tasks: int, classes: list[float]) -> tuple[pd.DataFrame, pd.Series]:
+    """Twelve workers, each of whom gives its own wrong label for a class of its own."""
+    n = len(classes)
+    truth = rng.choice(n, n_tasks, p=classes)
+    rows = []
+    for worker in range(12):
+        blind, mistaken = worker % n, (worker % n + 1 + worker % (n - 1)) % n
+        for task in np.flatnonzero(rng.random(n_tasks) < 0.4):
+            says = mistaken if truth[task] == blind and rng.random() < 0.9 else truth[task] if rng.random() < 0.9 else rng.integers(n)
+            rows.append((task, worker, says))
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    return frame, pd.Series(truth)[sorted(frame["task"].unique())]
+
+
+def test_auto_is_near_whoever_knows_where_workers_confuse_labels() -> None:
+    frame, truth = confused(np.random.default_rng(0), 300, [1 / 3] * 3)
+    result = auto(frame)
+    assert accuracy(result, truth) > accuracy(majority_vote(frame), truth) + 0.05
+    assert accuracy(result, truth) > accuracy(dawid_skene(frame), truth) - 0.01
+    assert result.chosen.startswith("pooled, uniform class shares, strength")
+    assert result.evidence is not None and len(result.evidence) == 8 and (result.evidence["log_likelihood"] < 0).all()
+    used = result.evidence[result.evidence["is_used"]]
+    assert set(used["class_shares"]) == {"uniform"} and (used["behind"] <= 1).all()
+
+
+def test_skewed_classes_are_learnt_where_the_answers_show_them() -> None:
+    frame, truth = confused(np.random.default_rng(1), 400, [0.9, 0.05, 0.05])
+    result = pooled(frame)
+    assert "learnt class shares" in result.chosen
+    assert accuracy(result, truth) > accuracy(majority_vote(frame), truth)
+
+
+def test_where_no_task_has_two_workers_auto_takes_the_answers_as_they_are_and_says_so() -> None:
+    frame = pd.DataFrame([(task, task % 3, "xy"[task % 2]) for task in range(10)], columns=["task", "worker", "label"])
+    result = auto(frame)
+    assert result.chosen == "majority vote" and "no task has two workers" in result.notes[-1]
+    assert result.labels.tolist() == frame["label"].tolist()
+
+
+def test_few_answers_are_answered_by_majority_and_that_is_said() -> None:
+    frame = pd.DataFrame([(task, worker, "xy"[task % 2]) for task in range(10) for worker in range(3)], columns=["task", "worker", "label"])
+    result = auto(frame)
+    assert result.chosen == "majority vote" and "30 answers are too few" in result.notes[-1]
+
+
+def colluding() -> tuple[pd.DataFrame, pd.Series]:
+    """Three workers who give the same wrong answers, and two honest ones: only gold can tell who is who."""
+    rng = np.random.default_rng(0)
+    truth, agreed = (pd.Series(rng.choice(list("xyz"), 120)) for _ in range(2))
+    rows = [(task, worker, agreed[task] if worker < 3 else truth[task]) for task in truth.index for worker in range(5)]
+    return pd.DataFrame(rows, columns=["task", "worker", "label"]), truth
+
+
+def test_gold_tells_whom_to_trust() -> None:
+    frame, truth = colluding()
+    gold = truth.sample(40, random_state=0)
+    rest = truth.drop(gold.index)
+    result = auto(frame, gold)
+    assert accuracy(auto(frame), rest) < 0.5 < 0.95 < accuracy(result, rest)
+    assert result.labels[gold.index].equals(gold)
+
+
+def test_another_method_is_taken_only_where_gold_clearly_speaks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, truth = colluding()
+    honest = {"Dawid-Skene": lambda frame, gold=None: majority_vote(frame[frame["worker"] > 2], gold)}
+    monkeypatch.setattr("dataops_assets.labels.inference.choice.OTHERS", honest)
+    few, many = truth.sample(4, random_state=0), truth.sample(30, random_state=0)
+    assert auto(frame, few).chosen.startswith("pooled")
+    result = auto(frame, many)
+    assert result.chosen == "majority vote" and result.evidence is not None
+    row = result.evidence.loc["Dawid-Skene"]
+    assert row["is_used"] and row["right"] == row["n_gold"] == 30 and row["worse"] == 0 and row["chance"] < 0.001
+
+
+def test_an_order_of_labels_must_name_all_of_them() -> None:
+    frame = pd.DataFrame([(1, "a", "low"), (1, "b", "high"), (2, "a", "mid"), (2, "b", "mid")], columns=["task", "worker", "label"])
+    assert set(pooled(frame, ordered=["low", "mid", "high"]).labels.index) == {1, 2}
+    with pytest.raises(ValueError, match="lacks 'high'"):
+        pooled(frame, ordered=["low", "mid"])
