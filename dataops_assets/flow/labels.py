@@ -14,6 +14,8 @@ from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import NotReleased, Store
 
+RETURN_LEVELS = 16  # of folders below a vendor's that returned files may lie in
+
 
 def brief(store: Store, spec: ProjectSpec) -> Manifest:
     """What was agreed, added up."""
@@ -50,20 +52,22 @@ def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifes
 
     folder = store.home.returns(spec.name) / tasks.partition
     found = return_files(folder)
-    files = [(path.parent.name, path.name, path.read_bytes()) for path in found]
+    places = [path.relative_to(folder) for path in found]
+    files = [(place.parts[0], "/".join(place.parts[1:]), path.read_bytes()) for place, path in zip(places, found, strict=True)]
     if not files:
         raise NotReleased(f"nothing was returned for {tasks.partition}: {folder}/<vendor>/ holds no file")
-    returned = {f"{vendor}/{name}": store.blobs.put(data)[:16] for vendor, name, data in files}
-    frame = stage.accept(files, tasks.frame, spec, store.home.worker_key())
+    key = store.home.worker_key()
+    returned = {f"{vendor}/{stage.shown(name, vendor, key)}": store.blobs.put(data)[:16] for vendor, name, data in files}
+    frame = stage.accept(files, tasks.frame, spec, key)
     made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": returned})
-    store.pin("returns", spec.name, f"{tasks.partition}.{listing(found)}", {"version": made.version})
+    store.pin("returns", spec.name, f"{tasks.partition}.{listing(found, folder)}", {"version": made.version})
     return made
 
 
 def return_files(folder: Path) -> list[Path]:
-    """Files of a batch's returns, `<vendor>/<file>`."""
+    """Files of a batch's returns, `<vendor>/<file>` or up to `RETURN_LEVELS` folders deep."""
     vendors = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [file for vendor in vendors if not vendor.is_symlink() for file in plain_files(vendor)]
+    return [file for vendor in vendors if not vendor.is_symlink() for file in plain_files(vendor, levels=RETURN_LEVELS)]
 
 
 def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Manifest) -> Manifest:
