@@ -113,8 +113,9 @@ def _pseudonymise(rows: pd.DataFrame, vendor: str, name: str, key: bytes) -> str
     codes, names = pd.factorize(rows["annotator"])
     made = np.array([alias(key, vendor, worker) for worker in names], dtype="object")
     name = shown(name, vendor, key)
+    bare = name.lower()
     for worker, other in zip(names, made, strict=True):
-        if len(worker) > 2:
+        if len(worker) > 2 and worker.lower() in bare:
             name = re.sub(re.escape(worker), other, name, flags=re.IGNORECASE)
     rows["worker_id"] = made[codes]
     secret = {worker for worker in names if worker}
