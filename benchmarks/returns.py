@@ -78,7 +78,8 @@ def make(path: Path, rows: int) -> None:
                     if chance.random() < 0.01:
                         label = chance.choice(["", "Value 1", "nothing"])
                     who = f"annotator {chance.randrange(200)}"
-                    when = f"2026-01-{chance.randrange(1, 28):02d}T{chance.randrange(24):02d}:{chance.randrange(60):02d}:{chance.randrange(60):02d}Z"
+                    day, second = chance.randrange(1, 28), chance.randrange(86400)
+                    when = f"2026-01-{day:02d}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}Z"
                     file.write(f"{item},question_{question},{label},{box},{who},{when},{chance.random() * 60:.2f}\n")
                     done += 1
 

@@ -8,7 +8,7 @@ Rejections (one code a row, the first that applies):
 | SCHEMA | cells missing or too many, no annotator, an attribute that wasn't asked for this item, no usable number, a rotated box |
 | SCHEMA | a box on a picture that the file says has another size than the one sent out; a shape that is no box |
 | UNKNOWN_LABEL | not a value of the attribute; an empty label |
-| NOT_FINITE, OUT_OF_BOUNDS | coordinates that are no numbers, or leave the picture by more than a pixel |
+| NOT_FINITE, OUT_OF_BOUNDS | coordinates that are no numbers, leave the picture by more than a pixel, or are smaller than one |
 | BAD_TIME, CLOCK_SKEW | `submitted_at` is no ISO 8601 time, `seconds` is negative; submitted after we received it |
 | DUPLICATE_CONTENT | the same worker gave the same answer before |
 | LABEL_CONFLICT | the same worker answered otherwise later; or twice at the same or an unknown time: then none of them counts |
@@ -37,6 +37,7 @@ from dataops_assets.spec import Attribute, ProjectSpec
 CLOCK_TOLERANCE = timedelta(minutes=5)
 EDGE_PX = 1.0  # drawing tools round; beyond this a box is wrong, up to it it is cut
 UNNAMED_PREFIX = "w-" + "0" * 8  # of a worker who stands for all whom a vendor's files don't name
+MIN_PX = 1.0  # a box smaller than a pixel both ways is no object: most likely shares of the sides where pixels are asked for
 _SIDES = ("x", "y", "w", "h")
 
 
@@ -240,6 +241,7 @@ def _clip(rows: pd.DataFrame, sides: dict[str, np.ndarray], tasks: pd.DataFrame,
             fine = boxed & inside & np.isfinite(start) & np.isfinite(end)
             rows[low] = np.where(fine, first, np.nan)
             rows[length] = np.where(fine, last - first, np.nan)
+        inside &= (sides["w"] >= MIN_PX) | (sides["h"] >= MIN_PX)
     verdict: np.ndarray = inside | ~boxed
     return verdict
 

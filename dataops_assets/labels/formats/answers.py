@@ -111,9 +111,14 @@ def together(rows: Sequence[Row], asked: Sequence[Attribute]) -> list[Row]:
     return found
 
 
-def nothing(rows: Iterable[Row], asked: Sequence[Attribute]) -> list[Row]:
-    """What a picture that was looked at whole says by having no box: for each box question without one, that there is none."""
-    held = {row.get("attribute") for row in rows}
+def nothing(rows: Sequence[Row], asked: Sequence[Attribute]) -> list[Row]:
+    """What a picture that was looked at whole says by having no box: for each box question without one, that there is none.
+
+    Where a row can't be used, or its question can't be told, nothing follows: it may be the box.
+    """
+    held = {row.get("attribute") for row in rows if not row.get("fault")}
+    if "" in held or any(row.get("fault") for row in rows):
+        return []
     return [{"attribute": name, "label": NO_OBJECT} for name in boxes(asked) if name not in held]
 
 

@@ -98,7 +98,7 @@ _RULES = """
 - Boxes are upright. Polygons, masks, tracks, crowds and rotated boxes are rejected (`SCHEMA`), and so is a box on a picture that the file
   says has another size than the one we sent.
 - Pascal VOC's edges count from 0, as labelImg, CVAT and datumaro write them. YOLO's lines have five numbers; pixels in place of shares
-  of the sides lie outside the picture (`OUT_OF_BOUNDS`).
+  of the sides lie outside the picture, shares in place of pixels are smaller than one (`OUT_OF_BOUNDS`).
 - In Label Studio, Labelbox, COCO, YOLO and VOC a picture that is listed was looked at whole: without a box there is nothing to box. CVAT
   lists every picture, so there it takes a tag, and a picture without anything was skipped (`NO_ROWS`).
 

@@ -6,6 +6,7 @@ an empty file says that there is nothing to box. Nobody is named, and there is n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -14,11 +15,11 @@ import yaml
 
 from dataops_assets.labels.formats import answers
 from dataops_assets.labels.formats.answers import Row, Sizes
-from dataops_assets.labels.tables import SIDES, UNNAMED, Refused
+from dataops_assets.labels.tables import MAX_DEPTH, SIDES, UNNAMED, Refused
 from dataops_assets.spec import Attribute
 
 CLASS_LISTS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml", "classes.txt", "obj.names")  # the first that is there counts
-MAX_LIST_BYTES = 1 << 20
+MAX_LIST_BYTES = 64 << 10
 
 
 def classes(name: str, data: bytes) -> tuple[str, ...]:
@@ -36,8 +37,6 @@ def classes(name: str, data: bytes) -> tuple[str, ...]:
         found = _from_yaml(text) if name.lower().endswith((".yaml", ".yml")) else [line.strip() for line in text.splitlines()]
     except UnicodeDecodeError as error:
         raise Refused("ENCODING", "a class list that isn't UTF-8") from error
-    except RecursionError as error:
-        raise Refused("TOO_DEEP", "a class list nested too deep") from error
     except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, Refused):
             raise
@@ -52,8 +51,13 @@ def classes(name: str, data: bytes) -> tuple[str, ...]:
 
 
 def _from_yaml(text: str) -> list[str]:
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-        raise Refused("SCHEMA", "a class list with anchors")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise Refused("TOO_DEEP", f"a class list nested deeper than {MAX_DEPTH}")
+        if isinstance(event, yaml.AliasEvent):
+            raise Refused("SCHEMA", "a class list with anchors")
     top = yaml.compose(text, Loader=yaml.SafeLoader)
     held = [value for key, value in top.value if key.value == "names"] if isinstance(top, yaml.MappingNode) else []
     if len(held) != 1:
@@ -62,7 +66,8 @@ def _from_yaml(text: str) -> list[str]:
     if isinstance(names, yaml.SequenceNode):
         parts = list(enumerate(names.value))
     elif isinstance(names, yaml.MappingNode):
-        parts = sorted((int(key.value) if str(key.value).isdecimal() else -1, value) for key, value in names.value)
+        counted = [(int(key.value) if re.fullmatch("[0-9]{1,9}", str(key.value)) else -1, value) for key, value in names.value]
+        parts = sorted(counted, key=lambda pair: pair[0])
     else:
         parts = []
     if [number for number, _ in parts] != list(range(len(parts))) or not all(isinstance(part, yaml.ScalarNode) for _, part in parts):
