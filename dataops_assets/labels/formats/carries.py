@@ -54,8 +54,9 @@ FORMATS: dict[str, dict[str, Carry]] = {
         "submitted_at": Carry(False, "the task's last change, for all of it"), "seconds": NO, "item_id": _NAME, "rotated": _REFUSED,
     },
     "COCO": {
-        **dict.fromkeys(FEATURES, YES), "single": Carry(True, "an annotation without a box"),
-        "multi": Carry(True, "an annotation without a box each"), "no_object": _EMPTY, "unanswered": _LOOKED, "skipped": _NOWHERE,
+        **dict.fromkeys(FEATURES, YES), "single": Carry(True, "an annotation with `is_image_level`"),
+        "multi": Carry(True, "such an annotation each"), "no_object": Carry(True, "by having no box, or by such an annotation `none`"),
+        "unanswered": _LOOKED, "skipped": _NOWHERE,
         "several": _FOLDER, "annotator": _FOLDER, "submitted_at": NO, "seconds": NO, "item_id": _NAME, "rotated": _REFUSED,
     },
     "YOLO": {
@@ -97,10 +98,12 @@ _RULES = """
 - The picture is known by the id we sent out, which is the file's name without its suffix.
 - Boxes are upright. Polygons, masks, tracks, crowds and rotated boxes are rejected (`SCHEMA`), and so is a box on a picture that the file
   says has another size than the one we sent.
-- Pascal VOC's edges count from 0, as labelImg, CVAT and datumaro write them. YOLO's lines have five numbers; pixels in place of shares
+- Pascal VOC's edges count from 0, as labelImg, CVAT and datumaro write them; a tool that counts from 1, as the challenge did
+  (supervision), sees and writes edges one pixel off. YOLO's lines have five numbers; pixels in place of shares
   of the sides lie outside the picture, shares in place of pixels are smaller than one (`OUT_OF_BOUNDS`).
-- In Label Studio, Labelbox, COCO, YOLO and VOC a picture that is listed was looked at whole: without a box there is nothing to box. CVAT
-  lists every picture, so there it takes a tag, and a picture without anything was skipped (`NO_ROWS`).
+- In Label Studio, Labelbox, COCO, YOLO and VOC a picture that is listed was looked at whole: without a box there is nothing to box, unless
+  something about it can't be read. A COCO file that only answers questions about whole pictures says nothing of boxes. CVAT lists every
+  picture, so there it takes a tag, and a picture without anything was skipped (`NO_ROWS`).
 
 ## Who answered, where the file can't say it
 

@@ -1,8 +1,9 @@
-"""COCO: boxes as annotations, answers about the whole picture as annotations without a box.
+"""COCO: boxes as annotations, answers about the whole picture as annotations without a box or marked `is_image_level`.
 
 Format: https://cocodataset.org/#format-data. A category says `attribute=value`, or names the attribute as its supercategory (as our own
 delivery does). `attributes` of an annotation, as CVAT and datumaro write them, answer the questions they are named like. A
-listed picture was looked at whole: where it has no box there is nothing to box. Nobody is named, and there is no time.
+picture that is listed in a file of boxes was looked at whole: where it has no box there is nothing to box. Files that only hold
+answers about whole pictures, as datumaro splits them off, say nothing of boxes. Nobody is named, and there is no time.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ def read(document: dict[str, Any], sizes: Sizes, asked: Sequence[Attribute]) -> 
         asked: The batch's questions.
 
     Raises:
-        Refused: SCHEMA when it is no COCO file, NO_ROWS when it answers nothing.
+        Refused: SCHEMA when it is no COCO file, NO_ROWS when it answers nothing or knows no category.
     """
     images, annotations, categories = (_dicts(document, name) for name in ("images", "annotations", "categories"))
+    if not categories:
+        raise Refused("NO_ROWS", "no category in it: a list of pictures")
     places = _by_id(images, "images")
     labels = _by_id(categories, "categories")
     found: list[list[Row]] = [[] for _ in images]
@@ -44,10 +47,12 @@ def read(document: dict[str, Any], sizes: Sizes, asked: Sequence[Attribute]) -> 
         image = images[place] if place is not None else {}
         rows = _annotation(annotation, None if category is None else categories[category], image, sizes, asked)
         (lost if place is None else found[place]).extend(rows)
+    questions = answers.boxes(asked)
+    is_drawn = not annotations or any("x" in row and row["attribute"] in questions for its in found for row in its)
     rows = []
     for number, (image, its) in enumerate(zip(images, found, strict=True), start=1):
         its = answers.together(its, asked)
-        its += answers.nothing(its, asked)
+        its += answers.nothing(its, asked) if is_drawn else []
         rows += answers.numbered(its or [{"fault": "NO_ROWS"}], number, item_id=_item(image), annotator=UNNAMED)
     rows += answers.numbered(lost, len(images) + 1, annotator=UNNAMED)
     return answers.frame(rows)
@@ -105,15 +110,17 @@ def write(rows: pd.DataFrame, sizes: Sizes, asked: Sequence[Attribute]) -> dict[
             {"id": number, "file_name": f"{item}.jpg", "width": sizes[item][0], "height": sizes[item][1]} for item, number in places.items()
         ]
         annotations: list[dict[str, Any]] = []
+        is_mixed = not mine["attribute"].isin(answers.boxes(asked)).all()  # then "nothing to box" has to be said
         for row in mine.to_dict("records"):
-            box = [float(row[side]) for side in SIDES] if row["x"] != "" else []
-            if row["attribute"] in answers.boxes(asked) and not box:
+            is_whole = row["x"] == ""
+            if row["attribute"] in answers.boxes(asked) and is_whole and not is_mixed:
                 continue
+            box = [0, 0, *sizes[row["item_id"]]] if is_whole else [float(row[side]) for side in SIDES]
             annotations += [
                 {
                     "id": len(annotations) + number, "image_id": places[row["item_id"]], "category_id": numbers[row["attribute"], value],
-                    "bbox": box, "area": box[2] * box[3] if box else 0, "iscrowd": 0, "segmentation": [],
-                    **({} if box else {"is_image_level": True}),
+                    "bbox": box, "area": box[2] * box[3], "iscrowd": 0, "segmentation": [],
+                    **({"is_image_level": True} if is_whole else {}),
                 }
                 for number, value in enumerate(row["label"].split("|"), start=1)
             ]  # fmt: skip

@@ -1,13 +1,14 @@
 """Pascal VOC: one XML a picture, boxes and nothing else.
 
 Format: M. Everingham and J. Winn, "The PASCAL VOC2012 Development Kit", section 3. Edges are taken as labelImg, CVAT and datumaro write
-them: from the picture's corner at 0, so width = xmax - xmin (the challenge's own files count pixels from 1). A file without objects
-says that there is nothing to box.
+them: from the picture's corner at 0, so width = xmax - xmin (the challenge's own files, and supervision, count pixels from 1). A file
+without objects says that there is nothing to box.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement
 
@@ -65,7 +66,10 @@ def _object(element: Element, asked: Sequence[Attribute]) -> list[Row]:
 
 
 def write(rows: pd.DataFrame, sizes: Sizes, asked: Sequence[Attribute]) -> dict[str, bytes]:
-    """One file for each picture that a person answered a box question about, in a folder that names the person; whole pixels."""
+    """One file for each picture that a person answered a box question about, in a folder that names the person; whole pixels.
+
+    The lists of labels and pictures beside them are what CVAT and datumaro ask for.
+    """
     files = {}
     boxed = rows[rows["attribute"].isin(answers.boxes(asked))]
     for (who, item), its in boxed.groupby(["annotator", "item_id"], sort=True):
@@ -83,5 +87,14 @@ def write(rows: pd.DataFrame, sizes: Sizes, asked: Sequence[Attribute]) -> dict[
             box = SubElement(thing, "bndbox")
             for name, edge in zip(EDGES, (x, y, x + w, y + h), strict=True):
                 SubElement(box, name).text = str(round(edge))
-        files[f"annotator={quote(str(who), safe='')}/Annotations/{item}.xml"] = xml.document(root)
+        files[f"{_folder(who)}/Annotations/{item}.xml"] = xml.document(root)
+    for who, mine in boxed.groupby("annotator", sort=True):
+        drawn = mine[mine["x"] != ""]
+        names = sorted({answers.named(*pair) for pair in zip(drawn["attribute"], drawn["label"], strict=True)})
+        files[f"{_folder(who)}/labelmap.txt"] = "".join(f"{name}:::\n" for name in ["background", *names]).encode("utf-8")
+        files[f"{_folder(who)}/ImageSets/Main/default.txt"] = "".join(f"{item}\n" for item in sorted(set(mine["item_id"]))).encode()
     return files
+
+
+def _folder(who: Any) -> str:
+    return f"annotator={quote(str(who), safe='')}"
