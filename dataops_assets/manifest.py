@@ -90,7 +90,7 @@ def conform(frame: pd.DataFrame, contract: Contract, is_unique: bool = True) -> 
 
 def _cast(column: pd.Series, kind: Type) -> pd.Series:
     if kind == "string":
-        text = column.astype("object", copy=False)
+        text = column if column.dtype == object else column.astype("object")
         text = text.where(text.notna(), None)
         wrong = next((value for value in text if value is not None and not isinstance(value, str)), None)
         if wrong is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from dataops_assets.blobs import Blobs
 from dataops_assets.flow.images import showable
 from dataops_assets.flow.shared import listing, plain_files, rows_of
+from dataops_assets.labels import returned
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 from dataops_assets.spec import ProjectSpec
@@ -57,11 +59,24 @@ def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifes
     if not files:
         raise NotReleased(f"nothing was returned for {tasks.partition}: {folder}/<vendor>/ holds no file")
     key = store.home.worker_key()
-    returned = {f"{vendor}/{stage.shown(name, vendor, key)}": store.blobs.put(data)[:16] for vendor, name, data in files}
+    sent = _once((vendor, name, store.blobs.put(data)) for vendor, name, data in files)
+    names = {f"{vendor}/{stage.shown(name, vendor, key)}": sha256[:16] for vendor, name, sha256 in sent}
     frame = stage.accept(files, tasks.frame, spec, key)
-    made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": returned})
+    made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": names})
     store.pin("returns", spec.name, f"{tasks.partition}.{listing(found, folder)}", {"version": made.version})
     return made
+
+
+def _once(files: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Files (vendor, path, sha256) without those that a vendor sent before: the same batch again is no other version.
+
+    Text files are named in any case: two of YOLO may be equal and mean two pictures.
+    """
+    first: dict[tuple[str, ...], tuple[str, str, str]] = {}
+    for vendor, name, sha256 in sorted(files, key=lambda file: (file[0], *returned.rank(file[1]))):
+        sent = (vendor, returned.annotator_of(name) or "", sha256, name if name.endswith(".txt") else "")
+        first.setdefault(sent, (vendor, name, sha256))
+    return list(first.values())
 
 
 def return_files(folder: Path) -> list[Path]:

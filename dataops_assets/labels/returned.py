@@ -64,17 +64,22 @@ class Document:
 
 
 def documents(files: Iterable[tuple[str, bytes]]) -> list[Document]:
-    """What there is to read among one vendor's files, in the order of their paths.
+    """What there is to read among one vendor's files, those in no folder first, then by their paths.
 
     Args:
         files: (path below the vendor's folder, bytes).
     """
     found: list[Document] = []
-    for name, data in sorted(files):
+    for name, data in sorted(files, key=lambda file: rank(file[0])):
         if not MARKERS.fullmatch(name):
             found += _unpacked(name, data) if data[:4] in zips.MAGIC else [Document(name, data, hashlib.sha256(data).hexdigest())]
     lists = _class_lists(found)
     return [done for document in found for done in _with_classes(document, lists)]
+
+
+def rank(name: str) -> tuple[int, str]:
+    """Order of files: a copy in a folder comes after what it is a copy of."""
+    return name.count("/"), name
 
 
 def read(document: Document, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribute]) -> pd.DataFrame:
