@@ -15,7 +15,7 @@ import pandas as pd
 
 from dataops_assets.labels.formats.answers import Row, Sizes, boxes, item_of
 from dataops_assets.labels.questions import NO_OBJECT
-from dataops_assets.labels.tables import COLUMNS, FIELDS, SIDES, Refused
+from dataops_assets.labels.tables import COLUMNS, FIELDS, IMPLIED, SIDES, Refused
 from dataops_assets.spec import Attribute
 
 LOCAL_FILES = "/data/local-files/?d="  # how Label Studio addresses pictures below its local document root
@@ -131,7 +131,7 @@ def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequen
             for result in results:
                 yield from (head | row for row in _result(result, sizes.get(item)))
             answered = {_text(result.get("from_name")) for result in results if isinstance(result, dict)}
-            yield from (head | {"attribute": name, "label": NO_OBJECT} for name in boxes if name not in answered)
+            yield from (head | {"attribute": name, "label": NO_OBJECT, "fault": IMPLIED} for name in boxes if name not in answered)
 
 
 def _result(result: Any, size: tuple[int, int] | None) -> Iterator[dict[str, Any]]:

@@ -23,11 +23,13 @@ FIELDS = ("item_id", "attribute", "label", "x", "y", "w", "h", "annotator", "sub
 COLUMNS = ("row", "part", "answer", *FIELDS, "fault")
 SIDES = ("x", "y", "w", "h")
 NUMBERS = (*SIDES, "seconds")
+IMPLIED = "IMPLIED"  # mark of a row that nobody wrote: the picture has no box, so there is none; it counts where boxes were asked for
 UNNAMED = "(unnamed)"  # annotator of a file whose format names nobody: one person a vendor, however many there were
 
 MAX_BYTES = 512 * 2**20
 MAX_DEPTH = 64
 CHUNK_ROWS = 10_000
+MAX_SEEN = 200_000
 _REPEATING = ("item_id", "attribute", "label", "annotator")  # few values, many rows: one string object each
 
 
@@ -51,7 +53,7 @@ def read(data: bytes, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribu
 
     Returns:
         A frame with `COLUMNS`: `row` from 1 and `part` name the place in the file; rows with the same `answer` were
-        submitted together; fields are text or numbers as given, "" where there was none; `fault` is a reason code or "".
+        submitted together; fields are text or numbers as given, "" where there was none; `fault` is a reason code, `IMPLIED` or "".
 
     Raises:
         Refused: when the file as a whole can't be used.
@@ -144,6 +146,8 @@ def _cells(rows: Any, names: list[str]) -> pd.DataFrame:
                 continue
             cells = [cell.strip() for cell in turned[places[name]]]
             columns[name].extend([seen.setdefault(cell, cell) for cell in cells] if name in _REPEATING else cells)
+        if len(seen) > MAX_SEEN:  # they don't repeat
+            seen.clear()
     # each column lies by itself (copy=False), so that one which is replaced later is freed: a million times of day are 70 MB
     frame = pd.DataFrame({name: pd.Series(columns.pop(name), dtype="object") for name in FIELDS}, copy=False)
     frame.insert(0, "row", np.concatenate(numbers) if numbers else np.empty(0, dtype=np.int64))

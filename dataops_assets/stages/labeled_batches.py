@@ -59,7 +59,8 @@ def accept(
         received_before: When the files were looked at; later submissions are CLOCK_SKEW. None: not checked.
 
     Returns:
-        `labeled_batches` rows: as many as the files have rows, plus one for each file refused as a whole.
+        `labeled_batches` rows: as many as the files have rows, plus one for each file refused as a whole, and one for each picture
+        that says by having no box that there is none, where boxes were asked for.
     """
     batch_id = str(tasks["batch_id"].iloc[0])
     asked = questions(spec, list(tasks["attributes"].unique()))
@@ -80,6 +81,7 @@ def accept(
         return manifest.empty("labeled_batches")
     rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     parts.clear()
+    rows = _settle_implied(rows, tasks.reset_index(drop=True))
     rows = _judge(rows, tasks.reset_index(drop=True), asked, received_before)
     rows["row_id"] = [f"{name}:{row}:{part}" for name, row, part in zip(rows["document"], rows["row"], rows["part"], strict=True)]
     rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
@@ -136,6 +138,24 @@ def _harmless(text: str, secret: set[str]) -> str:
 
 def _printable(name: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in name)[:256]
+
+
+def _settle_implied(rows: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """Rows that only follow from a picture's having no box become answers where its task asks for boxes.
+
+    Elsewhere they go; one stays as NO_ROWS where an answer would have no row left.
+    """
+    implied = (rows["fault"] == tables.IMPLIED).to_numpy()
+    if not implied.any():
+        return rows
+    place = pd.Index(tasks["task_id"]).get_indexer(pd.Index(rows["item_id"]))
+    rows.loc[implied, "fault"] = ""
+    needless = implied & ~_is_asked(rows["attribute"], tasks["attributes"], place)
+    answer = ["order", "row", "answer"]
+    unsaid = pd.Series(needless).groupby([rows[name] for name in answer]).transform("all") & ~rows.duplicated(answer)
+    rows.loc[unsaid, ["attribute", "label", "fault"]] = ["", "", "NO_ROWS"]
+    kept: pd.DataFrame = rows[~needless | unsaid].reset_index(drop=True)
+    return kept
 
 
 def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], received_before: datetime | None) -> pd.DataFrame:

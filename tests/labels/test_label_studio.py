@@ -69,7 +69,7 @@ def test_cancelled_and_empty_annotations_are_rows_with_a_reason():
 
 def test_no_rectangle_says_that_there_is_nothing():
     (row,) = read(export(), PARTS)
-    assert (row["attribute"], row["label"], row["x"], row["fault"]) == ("parts", "none", "", "")
+    assert (row["attribute"], row["label"], row["x"], row["fault"]) == ("parts", "none", "", tables.IMPLIED)
 
 
 @pytest.mark.parametrize(

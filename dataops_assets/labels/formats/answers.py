@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.labels.questions import NO_OBJECT
-from dataops_assets.labels.tables import COLUMNS, FIELDS, SIDES, Refused
+from dataops_assets.labels.tables import COLUMNS, FIELDS, IMPLIED, SIDES, Refused
 from dataops_assets.spec import Attribute
 
 Sizes = Mapping[str, tuple[int, int]]  # item_id -> width and height in pixels of the picture sent out
@@ -119,7 +119,7 @@ def nothing(rows: Sequence[Row], asked: Sequence[Attribute]) -> list[Row]:
     held = {row.get("attribute") for row in rows if not row.get("fault")}
     if "" in held or any(row.get("fault") for row in rows):
         return []
-    return [{"attribute": name, "label": NO_OBJECT} for name in boxes(asked) if name not in held]
+    return [{"attribute": name, "label": NO_OBJECT, "fault": IMPLIED} for name in boxes(asked) if name not in held]
 
 
 def numbered(rows: Iterable[Row], row: int, **head: Any) -> list[Row]:

@@ -56,7 +56,10 @@ def there_and_back(name: str, *rows: dict) -> list[dict]:
 
 
 def settled(rows: list[dict]) -> list[dict]:
-    shown = [{field: _settle(field, row[field]) for field in FIELDS} | {"fault": row.get("fault", "")} for row in rows]
+    shown = [
+        {field: _settle(field, row[field]) for field in FIELDS} | {"fault": row.get("fault", "").replace(tables.IMPLIED, "")}
+        for row in rows
+    ]
     return sorted(shown, key=str)
 
 

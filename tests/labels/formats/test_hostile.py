@@ -226,6 +226,23 @@ def test_a_box_that_cannot_be_read_does_not_mean_that_there_is_none(line):
     assert ("none" in set(frame["label"])) == (line == "")
 
 
+@pytest.mark.parametrize("name", ["VOC", "YOLO", "COCO", "Labelbox", "Label Studio"])
+def test_nothing_to_box_is_an_answer_only_where_boxes_were_asked_for(name):
+    tasks = TASKS.assign(attributes=["parts", "colour"])
+    files = {
+        "VOC": [(f"{item}.xml", f"<annotation><filename>{item}.jpg</filename></annotation>".encode()) for item in (ITEM, OTHER)],
+        "YOLO": [CLASSES, (f"{ITEM}.txt", b""), (f"{OTHER}.txt", b"\n")],
+        "COCO": [("a.json", json.dumps({"images": [{"id": item, "file_name": f"{item}.jpg"} for item in (ITEM, OTHER)], "annotations": [],
+                                        "categories": [{"id": 1, "name": "bag"}]}).encode())],
+        "Labelbox": [(f"{item}.ndjson", labelbox(item)[1].replace(b'"objects": [', b'"objects": [], "no": [')) for item in (ITEM, OTHER)],
+        "Label Studio": [("a.json", json.dumps([{"data": {"item_id": item}, "annotations": [{"completed_by": 1, "result": []}]}
+                                                for item in (ITEM, OTHER)]).encode())],
+    }[name]  # fmt: skip
+    frame = accept([("acme", *file) for file in files], tasks, SPEC, KEY)
+    told = frame.sort_values("reason")[["task_id", "label", "reason"]].to_dict("split")["data"]
+    assert told == [[ITEM, "none", ""], [OTHER, None, "NO_ROWS"]]
+
+
 def test_yaml_builds_nothing():
     with pytest.raises(tables.Refused):
         yolo_format.classes("data.yaml", b"names: !!python/object/apply:os.system {a: b}")
