@@ -129,7 +129,9 @@ def plan(
 def import_labels(
     project: Project,
     batch: Annotated[str, typer.Argument(help="The batch the labels answer.")],
-    file: Annotated[Path, typer.Argument(help="CSV or Label Studio JSON.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="CSV, Label Studio, CVAT, COCO, VOC, Labelbox; a zip for YOLO.", exists=True, dir_okay=False)
+    ],
     vendor: Annotated[str, typer.Option("--vendor", help="Who labelled.")],
     home: Home = None,
     json: Json = False,

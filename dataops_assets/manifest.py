@@ -70,26 +70,27 @@ def conform(frame: pd.DataFrame, contract: Contract, is_unique: bool = True) -> 
     unknown = [column for column in frame.columns if column not in contract.columns]
     if unknown:
         raise ContractError(f"{contract.name}: unknown columns {unknown}; the contract is in manifest.py")
-    columns = {}
+    columns: dict[str, pd.Series] = {}
     for name, kind in contract.columns.items():
         column = frame[name] if name in frame.columns else pd.Series([None] * len(frame), index=frame.index, dtype="object")
         try:
             columns[name] = _cast(column, kind)
         except (TypeError, ValueError) as error:
             raise ContractError(f"{contract.name}.{name} is not {kind}: {error}") from error
-    result = pd.DataFrame(columns, index=frame.index)
-    keys = result[list(contract.key)]
+    keys = pd.DataFrame({name: columns[name] for name in contract.key}, index=frame.index)
     if keys.isna().any(axis=None):
         raise ContractError(f"{contract.name}: key {contract.key} has nulls in {int(keys.isna().any(axis=1).sum())} rows")
     repeated = keys.duplicated()
     if is_unique and repeated.any():
         raise ContractError(f"{contract.name}: key {contract.key} repeats, first {keys[repeated].iloc[0].to_dict()}")
-    return result.sort_values(list(contract.key), kind="stable", ignore_index=True)
+    order = keys.reset_index(drop=True).sort_values(list(contract.key), kind="stable").index.to_numpy()
+    # a column at a time: frames of millions of rows are dear to hold twice
+    return pd.DataFrame({name: columns.pop(name).array.take(order) for name in contract.columns}, copy=False)
 
 
 def _cast(column: pd.Series, kind: Type) -> pd.Series:
     if kind == "string":
-        text = column.astype("object")
+        text = column if column.dtype == object else column.astype("object")
         text = text.where(text.notna(), None)
         wrong = next((value for value in text if value is not None and not isinstance(value, str)), None)
         if wrong is not None:

@@ -144,7 +144,7 @@ class Operations:
         if spec.labeling.vendor(vendor) is None:
             names = ", ".join(held.name for held in spec.labeling.vendors)
             raise Refused(f"{vendor!r} is no labelling vendor of {project}; there are: {names}.")
-        name = re.sub(r"[^\w.-]", "_", file.name).lstrip("._") or "labels"
+        name = re.sub(r"[^\w.=@%+-]", "_", file.name).lstrip("._") or "labels"
         target, data = self.store.home.returns(project) / batch / vendor / name, file.read_bytes()
         if not target.exists() or target.read_bytes() != data:
             atomic.write(target, data, self.store.home.tmp)

@@ -269,12 +269,12 @@ def returns(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_settle
         if not is_slug(batch) or batch not in released:
             found.held[batch] = f"no batch {batch} has been sent out; see requests/{spec.name}/"
             continue
-        print_ = shared.listing(files)
+        print_ = shared.listing(files, folder)
         version = read.get(f"{batch}.{print_}", {}).get("version")
         if version and _is_read(gates, batch, version):
             continue
         first = looks.get(batch)
-        is_marked = any((folder / file.parent.name / "_COMPLETE").exists() for file in files)
+        is_marked = any((folder / file.relative_to(folder).parts[0] / "_COMPLETE").exists() for file in files)
         if not (is_settled or is_marked or (_has_rested(first, print_, now, spec))):
             found.held[batch] = "INCOMPLETE"
             found.looks[batch] = first if first and first[0] == print_ else (print_, now)

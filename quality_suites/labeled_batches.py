@@ -9,7 +9,8 @@ import pandas as pd
 
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import among, between, filled, in_ontology, matching, not_empty, suite_of, true
+from dataops_assets.stages.labeled_batches import UNNAMED_PREFIX
+from quality_suites.expectations import WARNING, among, between, filled, in_ontology, matching, not_empty, suite_of, true
 
 ACCEPTED = 'status == "accepted"'
 
@@ -36,10 +37,15 @@ def suite(spec: ProjectSpec) -> Any:
         among("status", ("accepted",), "accepted_share", f"At least {share:.0%} of the returned rows must be usable", mostly=share),
         between("coverage", "coverage", f"At least {covered:.0%} of the questions must have all the answers asked for", low=covered),
         matching("worker_id", "^w-[0-9a-f]{16}$", "workers_pseudonymous", "Workers must be pseudonyms", where=ACCEPTED),
+        matching(
+            "worker_id", f"^(?!{UNNAMED_PREFIX})", "workers_named",
+            "Answers whose format names no annotator count as one person's: return them in folders `annotator=<name>`",
+            where=ACCEPTED, severity=WARNING,
+        ),
         filled("worker_id", "workers_known", "Every accepted answer must have a worker", where=ACCEPTED),
         filled("task_id", "tasks_known", "Every accepted answer must belong to a task", where=ACCEPTED),
         among("attribute", names, "questions_known", "Every accepted answer must be to a question of the ontology", where=ACCEPTED),
         filled("label", "answers_given", "Every accepted answer must have a label", where=ACCEPTED),
         *(in_ontology(attribute, where=ACCEPTED) for attribute in (SCREENING, *spec.ontology.attributes)),
-    ]
+    ]  # fmt: skip
     return suite_of("labeled_batches", *rules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -9,10 +10,13 @@ import pandas as pd
 from dataops_assets.blobs import Blobs
 from dataops_assets.flow.images import showable
 from dataops_assets.flow.shared import listing, plain_files, rows_of
+from dataops_assets.labels import returned
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import NotReleased, Store
+
+RETURN_LEVELS = 16  # of folders below a vendor's that returned files may lie in
 
 
 def brief(store: Store, spec: ProjectSpec) -> Manifest:
@@ -50,20 +54,35 @@ def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifes
 
     folder = store.home.returns(spec.name) / tasks.partition
     found = return_files(folder)
-    files = [(path.parent.name, path.name, path.read_bytes()) for path in found]
+    places = [path.relative_to(folder) for path in found]
+    files = [(place.parts[0], "/".join(place.parts[1:]), path.read_bytes()) for place, path in zip(places, found, strict=True)]
     if not files:
         raise NotReleased(f"nothing was returned for {tasks.partition}: {folder}/<vendor>/ holds no file")
-    returned = {f"{vendor}/{name}": store.blobs.put(data)[:16] for vendor, name, data in files}
-    frame = stage.accept(files, tasks.frame, spec, store.home.worker_key())
-    made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": returned})
-    store.pin("returns", spec.name, f"{tasks.partition}.{listing(found)}", {"version": made.version})
+    key = store.home.worker_key()
+    sent = _once((vendor, name, store.blobs.put(data)) for vendor, name, data in files)
+    names = {f"{vendor}/{stage.shown(name, vendor, key)}": sha256[:16] for vendor, name, sha256 in sent}
+    frame = stage.accept(files, tasks.frame, spec, key)
+    made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": names})
+    store.pin("returns", spec.name, f"{tasks.partition}.{listing(found, folder)}", {"version": made.version})
     return made
 
 
+def _once(files: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Files (vendor, path, sha256) without those that a vendor sent before: the same batch again is no other version.
+
+    Text files are named in any case: two of YOLO may be equal and mean two pictures.
+    """
+    first: dict[tuple[str, ...], tuple[str, str, str]] = {}
+    for vendor, name, sha256 in sorted(files, key=lambda file: (file[0], *returned.rank(file[1]))):
+        sent = (vendor, returned.annotator_of(name) or "", sha256, name if name.endswith(".txt") else "")
+        first.setdefault(sent, (vendor, name, sha256))
+    return list(first.values())
+
+
 def return_files(folder: Path) -> list[Path]:
-    """Files of a batch's returns, `<vendor>/<file>`."""
+    """Files of a batch's returns, `<vendor>/<file>` or up to `RETURN_LEVELS` folders deep."""
     vendors = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [file for vendor in vendors if not vendor.is_symlink() for file in plain_files(vendor)]
+    return [file for vendor in vendors if not vendor.is_symlink() for file in plain_files(vendor, levels=RETURN_LEVELS)]
 
 
 def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Manifest) -> Manifest:

@@ -44,17 +44,30 @@ def digest_of(names: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
 
 
-def plain_files(folder: Path) -> list[Path]:
-    """Files directly in a folder, sorted, without markers, hidden and unfinished ones; links are not followed."""
+def plain_files(folder: Path, *, levels: int = 1) -> list[Path]:
+    """Files in a folder, sorted, without markers, hidden and unfinished ones; links are not followed.
+
+    Args:
+        folder: Where; nothing when it isn't there.
+        levels: 1: directly in it; more: in so many levels of folders, each folder's own files first.
+    """
     unfinished = (".part", ".tmp", ".crdownload")
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [p for p in found if p.is_file() and not p.is_symlink() and not p.name.startswith((".", "_")) and p.suffix not in unfinished]
+    found = [p for p in found if not p.is_symlink() and not p.name.startswith((".", "_"))]
+    files = [p for p in found if p.is_file() and p.suffix not in unfinished]
+    return files + [file for p in found if levels > 1 and p.is_dir() for file in plain_files(p, levels=levels - 1)]
 
 
-def listing(files: Sequence[Path]) -> str:
-    """16 hex digits that tell files by folder, name, size and time."""
+def listing(files: Sequence[Path], root: Path | None = None) -> str:
+    """16 hex digits that tell files by folder, name, size and time.
+
+    Args:
+        files: Which.
+        root: Where they all lie below, when by more than one folder: the folder is then told by its path from there.
+    """
     facts = []
     for file in files:
         stat = file.stat()
-        facts.append([file.parent.name, file.name, stat.st_size, stat.st_mtime_ns])
+        folder = file.parent.relative_to(root).as_posix() if root else file.parent.name
+        facts.append([folder, file.name, stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -6,15 +6,16 @@ Format: https://labelstud.io/guide/task_format.html (boxes are percent of the pi
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import pandas as pd
 
+from dataops_assets.labels.formats.answers import Row, Sizes, boxes, item_of
 from dataops_assets.labels.questions import NO_OBJECT
-from dataops_assets.labels.tables import COLUMNS, FIELDS, Refused
+from dataops_assets.labels.tables import COLUMNS, FIELDS, IMPLIED, SIDES, Refused
 from dataops_assets.spec import Attribute
 
 LOCAL_FILES = "/data/local-files/?d="  # how Label Studio addresses pictures below its local document root
@@ -90,6 +91,35 @@ def read(document: Any, sizes: dict[str, tuple[int, int]], boxes: Sequence[str])
     return pd.DataFrame(found, columns=list(COLUMNS), dtype="object")
 
 
+def write(rows: pd.DataFrame, sizes: Sizes, asked: Sequence[Attribute]) -> dict[str, bytes]:
+    """An export of these answers, as `read` takes it: one annotation for what a person said of a picture at one time."""
+    drawn = set(boxes(asked))
+    documents: list[Row] = []
+    for number, (item, its) in enumerate(rows.groupby("item_id", sort=True), start=1):
+        annotations: list[Row] = []
+        for (who, when, seconds), mine in its.groupby(["annotator", "submitted_at", "seconds"], sort=True):
+            results = [_written(row, sizes[str(item)], drawn) for row in mine.to_dict("records") if row["attribute"]]
+            annotations.append({
+                "id": len(annotations) + 1, "completed_by": who, "created_at": when, "lead_time": seconds or None,
+                "was_cancelled": not results, "result": [result for result in results if result],
+            })  # fmt: skip
+        documents.append({"id": number, "data": {"item_id": item}, "annotations": annotations})
+    return {"label_studio.json": (json.dumps(documents, ensure_ascii=False) + "\n").encode("utf-8")}
+
+
+def _written(row: Mapping[Hashable, Any], size: tuple[int, int], drawn: set[str]) -> Row:
+    """One result; nothing for "nothing to box", which the annotation says by having no rectangle."""
+    head = {"from_name": row["attribute"], "to_name": "image"}
+    if row["attribute"] not in drawn:
+        return head | {"type": "choices", "value": {"choices": row["label"].split("|")}}
+    if row["x"] == "":
+        return {}
+    limits = (size[0], size[1], size[0], size[1])
+    shares = [float(row[side]) * 100 / limit for side, limit in zip(SIDES, limits, strict=True)]
+    value = dict(zip(("x", "y", "width", "height"), shares, strict=True)) | {"rotation": 0, "rectanglelabels": [row["label"]]}
+    return head | {"type": "rectanglelabels", "original_width": size[0], "original_height": size[1], "value": value}
+
+
 def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequence[str]) -> Iterator[dict[str, Any]]:
     item = _item_id(task)
     annotations = task.get("annotations", task.get("completions"))
@@ -116,7 +146,7 @@ def _task(task: dict[str, Any], sizes: dict[str, tuple[int, int]], boxes: Sequen
             for result in results:
                 yield from (head | row for row in _result(result, sizes.get(item)))
             answered = {_text(result.get("from_name")) for result in results if isinstance(result, dict)}
-            yield from (head | {"attribute": name, "label": NO_OBJECT} for name in boxes if name not in answered)
+            yield from (head | {"attribute": name, "label": NO_OBJECT, "fault": IMPLIED} for name in boxes if name not in answered)
 
 
 def _result(result: Any, size: tuple[int, int] | None) -> Iterator[dict[str, Any]]:
@@ -141,7 +171,10 @@ def _result(result: Any, size: tuple[int, int] | None) -> Iterator[dict[str, Any
 
 def _pixels(percent: Any, side: Any) -> float | str:
     number = _number(percent)
-    return number * side / 100 if isinstance(number, float) and isinstance(side, int | float) else ""
+    if not isinstance(number, float) or not isinstance(side, int | float):
+        return ""
+    pixels = number * side / 100
+    return pixels if math.isfinite(pixels) else str(pixels)
 
 
 def _item_id(task: dict[str, Any]) -> str:
@@ -152,7 +185,7 @@ def _item_id(task: dict[str, Any]) -> str:
     if "item_id" in data:
         return _text(data["item_id"])
     name = _text(data.get("image")) or _text(task.get("file_upload"))
-    return re.sub(r"^[0-9a-f]{8}-", "", re.split(r"[/\\=]", name)[-1]).rsplit(".", 1)[0]
+    return item_of(name)
 
 
 def _annotator(given: Any) -> str:

@@ -97,6 +97,19 @@ def _csv(rows: list[list[str]]) -> str:
     return text.getvalue()
 
 
+def _other_tools(asked: list[Attribute], has_box: bool) -> list[str]:
+    label = f"{asked[0].name}={next(iter(asked[0].values))}"
+    boxes_only = ["YOLO and Pascal VOC carry boxes and nothing else."] if has_box else []
+    return [
+        "With another tool: return what it exports as CVAT for images 1.1, COCO" + (", YOLO, Pascal VOC" if has_box else ""),
+        f"or Labelbox NDJSON, as files or zipped. Name its labels <attribute>=<value>, such as {label}, and leave the",
+        "pictures' file names as they are.",
+        *boxes_only,
+        "Such exports don't say who labelled (CVAT's name the task's assignee, Labelbox's everybody): put each person's files",
+        "into a folder annotator=<name>, or they all count as one person's.",
+    ]
+
+
 def _readme(spec: ProjectSpec, batch_id: str, vendor: str, asked: list[Attribute], n_tasks: int) -> str:
     has_box = any(attribute.kind == "box" for attribute in asked)
     has_multi = any(attribute.kind == "multi" for attribute in asked)
@@ -113,7 +126,9 @@ def _readme(spec: ProjectSpec, batch_id: str, vendor: str, asked: list[Attribute
         "Give each annotator a project of their own: in the free edition everybody sees everybody's answers. Return each",
         "project's export as JSON (not JSON_MIN).",
         "",
-        "With any other tool: return CSV (UTF-8) with the columns of returns_template.csv, one row an answer:",
+        *_other_tools(asked, has_box),
+        "",
+        "Or return CSV (UTF-8) with the columns of returns_template.csv, one row an answer:",
         "  item_id       as in tasks.csv",
         "  attribute     the question",
         "  label         one of its values, spelt as in the guidelines" + ("; several joined by |" if has_multi else ""),

@@ -11,18 +11,25 @@ import io
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dataops_assets.spec import Attribute
+
 FIELDS = ("item_id", "attribute", "label", "x", "y", "w", "h", "annotator", "submitted_at", "seconds")
 COLUMNS = ("row", "part", "answer", *FIELDS, "fault")
-NUMBERS = ("x", "y", "w", "h", "seconds")
+SIDES = ("x", "y", "w", "h")
+NUMBERS = (*SIDES, "seconds")
+IMPLIED = "IMPLIED"  # mark of a row that nobody wrote: the picture has no box, so there is none; it counts where boxes were asked for
+UNNAMED = "(unnamed)"  # annotator of a file whose format names nobody: one person a vendor, however many there were
 
 MAX_BYTES = 512 * 2**20
 MAX_DEPTH = 64
 CHUNK_ROWS = 10_000
+MAX_SEEN = 200_000
 _REPEATING = ("item_id", "attribute", "label", "annotator")  # few values, many rows: one string object each
 
 
@@ -34,17 +41,19 @@ class Refused(ValueError):
         self.code = code
 
 
-def read(data: bytes, sizes: dict[str, tuple[int, int]], boxes: tuple[str, ...]) -> pd.DataFrame:
+def read(data: bytes, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribute]) -> pd.DataFrame:
     """Rows of a returned file, whatever it is: its content decides, not its name.
+
+    Files of YOLO mean nothing without their class list: `returned.py` reads those.
 
     Args:
         data: The file's bytes.
         sizes: item_id -> width and height in pixels of the picture sent out.
-        boxes: Attributes that are answered with boxes.
+        asked: The batch's questions.
 
     Returns:
         A frame with `COLUMNS`: `row` from 1 and `part` name the place in the file; rows with the same `answer` were
-        submitted together; fields are text or numbers as given, "" where there was none; `fault` is a reason code or "".
+        submitted together; fields are text or numbers as given, "" where there was none; `fault` is a reason code, `IMPLIED` or "".
 
     Raises:
         Refused: when the file as a whole can't be used.
@@ -53,14 +62,33 @@ def read(data: bytes, sizes: dict[str, tuple[int, int]], boxes: tuple[str, ...])
         raise Refused("TOO_LARGE", f"{len(data)} bytes; at most {MAX_BYTES} are read")
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start in (b"[", b"{"):
-        from dataops_assets.labels import label_studio
-
-        return label_studio.read(strict_json(data), sizes, boxes)
+        return _read_json(data, sizes, asked)
     if start == b"<":
-        if re.search(rb"<!(DOCTYPE|ENTITY)", data, re.IGNORECASE):
-            raise Refused("XML_FORBIDDEN", "a document type or entity declaration")
-        raise Refused("SCHEMA", "XML of a kind that isn't read")
+        return _read_xml(data, sizes, asked)
     return read_csv(data)
+
+
+def _read_json(data: bytes, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribute]) -> pd.DataFrame:
+    from dataops_assets.labels import label_studio
+    from dataops_assets.labels.formats import coco, labelbox
+
+    if labelbox.is_it(data):
+        return labelbox.read(data, sizes, asked)
+    document = strict_json(data)
+    if isinstance(document, dict):
+        return coco.read(document, sizes, asked)
+    return label_studio.read(document, sizes, [attribute.name for attribute in asked if attribute.kind == "box"])
+
+
+def _read_xml(data: bytes, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribute]) -> pd.DataFrame:
+    from dataops_assets.labels.formats import cvat, voc, xml
+
+    if re.search(rb"<!(DOCTYPE|ENTITY)", data, re.IGNORECASE):
+        raise Refused("XML_FORBIDDEN", "a document type or entity declaration")
+    root = xml.root_of(data)
+    if root not in ("annotations", "annotation"):
+        raise Refused("SCHEMA", "XML of a kind that isn't read: CVAT's starts with <annotations>, VOC's with <annotation>")
+    return cvat.read(data, sizes, asked) if root == "annotations" else voc.read(data, sizes, asked)
 
 
 def read_csv(data: bytes) -> pd.DataFrame:
@@ -90,6 +118,11 @@ def read_csv(data: bytes) -> pd.DataFrame:
     return frame
 
 
+def write_csv(rows: pd.DataFrame) -> bytes:
+    """Rows as CSV with `FIELDS`, as `read_csv` takes it."""
+    return rows[list(FIELDS)].to_csv(index=False, lineterminator="\n").encode("utf-8")
+
+
 def _cells(rows: Any, names: list[str]) -> pd.DataFrame:
     places = {name: names.index(name) for name in FIELDS if name in names}
     seen: dict[str, str] = {}
@@ -113,7 +146,10 @@ def _cells(rows: Any, names: list[str]) -> pd.DataFrame:
                 continue
             cells = [cell.strip() for cell in turned[places[name]]]
             columns[name].extend([seen.setdefault(cell, cell) for cell in cells] if name in _REPEATING else cells)
-    frame = pd.DataFrame({name: pd.Series(columns.pop(name), dtype="object") for name in FIELDS})
+        if len(seen) > MAX_SEEN:  # they don't repeat
+            seen.clear()
+    # each column lies by itself (copy=False), so that one which is replaced later is freed: a million times of day are 70 MB
+    frame = pd.DataFrame({name: pd.Series(columns.pop(name), dtype="object") for name in FIELDS}, copy=False)
     frame.insert(0, "row", np.concatenate(numbers) if numbers else np.empty(0, dtype=np.int64))
     frame.insert(1, "part", 1)
     frame.insert(2, "answer", 0)

@@ -6,18 +6,20 @@ Rejections (one code a row, the first that applies):
 |---|---|
 | UNKNOWN_ITEM | the item was not sent out in this batch, or not to the vendor whose folder the file lay in |
 | SCHEMA | cells missing or too many, no annotator, an attribute that wasn't asked for this item, no usable number, a rotated box |
+| SCHEMA | a box on a picture that the file says has another size than the one sent out; a shape that is no box |
 | UNKNOWN_LABEL | not a value of the attribute; an empty label |
-| NOT_FINITE, OUT_OF_BOUNDS | coordinates that are no numbers, or leave the picture by more than a pixel |
+| NOT_FINITE, OUT_OF_BOUNDS | coordinates that are no numbers, leave the picture by more than a pixel, or are smaller than one |
 | BAD_TIME, CLOCK_SKEW | `submitted_at` is no ISO 8601 time, `seconds` is negative; submitted after we received it |
 | DUPLICATE_CONTENT | the same worker gave the same answer before |
 | LABEL_CONFLICT | the same worker answered otherwise later; or twice at the same or an unknown time: then none of them counts |
-| NO_ROWS | a Label Studio annotation that was cancelled or holds no answer |
-| ENCODING, TOO_DEEP, XML_FORBIDDEN, TOO_LARGE, NO_ROWS, SCHEMA, NOT_FINITE | the whole file, as one row |
+| NO_ROWS | a picture that was skipped, or cancelled, or holds no answer |
+| ENCODING, TOO_DEEP, XML_FORBIDDEN, TOO_LARGE, NO_ROWS, SCHEMA, NOT_FINITE, or a zip's own | the whole file, as one row |
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -28,13 +30,14 @@ import pandas as pd
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.home import pseudonym
-from dataops_assets.labels import tables
+from dataops_assets.labels import returned, tables
 from dataops_assets.labels.questions import NO_OBJECT, questions
 from dataops_assets.spec import Attribute, ProjectSpec
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 EDGE_PX = 1.0  # drawing tools round; beyond this a box is wrong, up to it it is cut
-MARKERS = re.compile(r"(?:.*/)?(?:\..*|_COMPLETE|_READY|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
+UNNAMED_PREFIX = "w-" + "0" * 8  # of a worker who stands for all whom a vendor's files don't name
+MIN_PX = 1.0  # a box smaller than a pixel both ways is no object: most likely shares of the sides where pixels are asked for
 _SIDES = ("x", "y", "w", "h")
 
 
@@ -48,40 +51,39 @@ def accept(
     """Judge every row of the files returned for one batch. Nothing a vendor sends raises.
 
     Args:
-        files: (vendor whose folder it lay in, file name, bytes). The same bytes twice count once; completion markers and
-            hidden files are no returns.
+        files: (vendor whose folder it lay in, path below it, bytes). The same content twice counts once; completion markers and
+            hidden files are no returns. How files belong together: `labels/returned.py`.
         tasks: `label_tasks` rows of the batch.
         spec: The project.
         key: Secret behind the workers' pseudonyms; the names themselves are in nothing that is returned.
         received_before: When the files were looked at; later submissions are CLOCK_SKEW. None: not checked.
 
     Returns:
-        `labeled_batches` rows: as many as the files have rows, plus one for each file refused as a whole.
+        `labeled_batches` rows: as many as the files have rows, plus one for each file refused as a whole, and one for each picture
+        that says by having no box that there is none, where boxes were asked for.
     """
     batch_id = str(tasks["batch_id"].iloc[0])
     asked = questions(spec, list(tasks["attributes"].unique()))
-    boxes = tuple(attribute.name for attribute in asked if attribute.kind == "box")
     sizes = _sizes(tasks)
     parts: list[pd.DataFrame] = []
     seen: set[str] = set()
-    for vendor, name, data in sorted(files):
-        sha256 = hashlib.sha256(data).hexdigest()
-        if MARKERS.fullmatch(name) or sha256 in seen:
-            continue
-        seen.add(sha256)
-        try:
-            part = tables.read(data, sizes, boxes)
-        except tables.Refused as refused:
-            part = pd.DataFrame([dict.fromkeys(tables.COLUMNS, "") | {"row": 0, "part": 0, "answer": 0, "fault": refused.code}])
-        part["file"] = _pseudonymise(part, vendor, name, key)
-        part["file_sha256"], part["vendor"], part["order"] = sha256, vendor, len(parts)
-        parts.append(part)
+    for vendor, group in itertools.groupby(sorted(files), key=lambda file: file[0]):
+        for document in returned.documents((name, data) for _, name, data in group):
+            key_ = document.key
+            if key_ in seen:
+                continue
+            seen.add(key_)
+            part = returned.read(document, sizes, asked)
+            part["file"] = _pseudonymise(part, vendor, document.name, key)
+            part["file_sha256"], part["vendor"], part["order"], part["document"] = document.sha256, vendor, len(parts), key_[:12]
+            parts.append(part)
     if not parts:
         return manifest.empty("labeled_batches")
     rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     parts.clear()
+    rows = _settle_implied(rows, tasks.reset_index(drop=True))
     rows = _judge(rows, tasks.reset_index(drop=True), asked, received_before)
-    rows["row_id"] = [f"{sha[:12]}:{row}:{part}" for sha, row, part in zip(rows["file_sha256"], rows["row"], rows["part"], strict=True)]
+    rows["row_id"] = [f"{name}:{row}:{part}" for name, row, part in zip(rows["document"], rows["row"], rows["part"], strict=True)]
     rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
     rows["batch_id"] = batch_id
     rows["ontology_version"] = str(tasks["ontology_version"].iloc[0])
@@ -98,13 +100,26 @@ def _sizes(tasks: pd.DataFrame) -> dict[str, tuple[int, int]]:
     return {item: (int(w), int(h)) for item, w, h in zip(known["task_id"], known["width_px"], known["height_px"], strict=True)}
 
 
+def alias(key: bytes, vendor: str, worker: str) -> str:
+    """Pseudonym of a worker; "" for none, and one that can be told as such for those that the format doesn't name."""
+    made = pseudonym(key, vendor, worker) if worker else ""
+    return UNNAMED_PREFIX + made[-8:] if worker == tables.UNNAMED else made
+
+
+def shown(name: str, vendor: str, key: bytes) -> str:
+    """A returned file's path, with pseudonyms for the annotators that it names as such."""
+    return returned.without_annotators(name, lambda worker: alias(key, vendor, worker))
+
+
 def _pseudonymise(rows: pd.DataFrame, vendor: str, name: str, key: bytes) -> str:
     """Replace `annotator` by `worker_id`, in place; returns the file's name without annotators in it."""
     codes, names = pd.factorize(rows["annotator"])
-    made = np.array([pseudonym(key, vendor, worker) if worker else "" for worker in names], dtype="object")
-    for worker, alias in zip(names, made, strict=True):
-        if len(worker) > 2:
-            name = re.sub(re.escape(worker), alias, name, flags=re.IGNORECASE)
+    made = np.array([alias(key, vendor, worker) for worker in names], dtype="object")
+    name = shown(name, vendor, key)
+    bare = name.lower()
+    for worker, other in zip(names, made, strict=True):
+        if len(worker) > 2 and worker.lower() in bare:
+            name = re.sub(re.escape(worker), other, name, flags=re.IGNORECASE)
     rows["worker_id"] = made[codes]
     secret = {worker for worker in names if worker}
     for column in ("item_id", "attribute", "label"):
@@ -123,6 +138,24 @@ def _harmless(text: str, secret: set[str]) -> str:
 
 def _printable(name: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in name)[:256]
+
+
+def _settle_implied(rows: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """Rows that only follow from a picture's having no box become answers where its task asks for boxes.
+
+    Elsewhere they go; one stays as NO_ROWS where an answer would have no row left.
+    """
+    implied = (rows["fault"] == tables.IMPLIED).to_numpy()
+    if not implied.any():
+        return rows
+    place = pd.Index(tasks["task_id"]).get_indexer(pd.Index(rows["item_id"]))
+    rows.loc[implied, "fault"] = ""
+    needless = implied & ~_is_asked(rows["attribute"], tasks["attributes"], place)
+    answer = ["order", "row", "answer"]
+    unsaid = pd.Series(needless).groupby([rows[name] for name in answer]).transform("all") & ~rows.duplicated(answer)
+    rows.loc[unsaid, ["attribute", "label", "fault"]] = ["", "", "NO_ROWS"]
+    kept: pd.DataFrame = rows[~needless | unsaid].reset_index(drop=True)
+    return kept
 
 
 def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], received_before: datetime | None) -> pd.DataFrame:
@@ -228,6 +261,7 @@ def _clip(rows: pd.DataFrame, sides: dict[str, np.ndarray], tasks: pd.DataFrame,
             fine = boxed & inside & np.isfinite(start) & np.isfinite(end)
             rows[low] = np.where(fine, first, np.nan)
             rows[length] = np.where(fine, last - first, np.nan)
+        inside &= (sides["w"] >= MIN_PX) | (sides["h"] >= MIN_PX)
     verdict: np.ndarray = inside | ~boxed
     return verdict
 

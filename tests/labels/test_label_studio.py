@@ -28,8 +28,8 @@ def rectangle(label: str, **value: float) -> dict:
     return {"from_name": "parts", "to_name": "image", "type": "rectanglelabels", "original_width": 50, "original_height": 50, "value": box}
 
 
-def read(data: bytes, boxes: tuple[str, ...] = ()) -> list[dict]:
-    return tables.read(data, SIZES, boxes).to_dict("records")
+def read(data: bytes, *asked: dict) -> list[dict]:
+    return tables.read(data, SIZES, [Attribute.model_validate(given) for given in asked]).to_dict("records")
 
 
 def test_choices_single_and_multiple():
@@ -40,7 +40,7 @@ def test_choices_single_and_multiple():
 
 
 def test_percents_become_pixels_of_the_picture_sent_out():
-    (row,) = read(export(rectangle("bag")), ("parts",))
+    (row,) = read(export(rectangle("bag")), PARTS)
     assert [row[side] for side in "xywh"] == [20.0, 20.0, 60.0, 40.0]
 
 
@@ -68,8 +68,8 @@ def test_cancelled_and_empty_annotations_are_rows_with_a_reason():
 
 
 def test_no_rectangle_says_that_there_is_nothing():
-    (row,) = read(export(), ("parts",))
-    assert (row["attribute"], row["label"], row["x"], row["fault"]) == ("parts", "none", "", "")
+    (row,) = read(export(), PARTS)
+    assert (row["attribute"], row["label"], row["x"], row["fault"]) == ("parts", "none", "", tables.IMPLIED)
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def labeled_batches(spec: ProjectSpec) -> Case:
     good = pd.DataFrame([
         {
             "row_id": f"f:{worker}:{attribute.name}", "task_id": task, "image_id": sha(1), "attribute": attribute.name,
-            "worker_id": f"w-{worker:016x}", "label": next(iter(attribute.values)),
+            "worker_id": f"w-{worker + 1:x}{0:015x}", "label": next(iter(attribute.values)),
         }
         for worker in range(3) for task, attribute in tasks
     ]).assign(batch_id="b", object_id="", vendor="v", status="accepted", reason=None)  # fmt: skip
@@ -273,6 +273,7 @@ def labeled_batches(spec: ProjectSpec) -> Case:
         "accepted_share": reject(0.5),
         "coverage": one_less,
         "workers_pseudonymous": first("worker_id", "jane"),
+        "workers_named": first("worker_id", "w-0000000012345678"),
         "workers_known": first("worker_id", None),
         "tasks_known": first("task_id", None),
         "questions_known": first("attribute", "smell"),

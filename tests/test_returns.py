@@ -1,0 +1,108 @@
+"""Returned files on their way into the store: the same again adds nothing, a correction is a new version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataops_assets import waiting
+from dataops_assets.flow import labels, shared
+from dataops_assets.manifest import Manifest
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store, now
+from tests.labels.world import COLOUR, PARTS, answer_all, make_spec, make_tasks
+
+BATCH = "production-001"
+
+
+@pytest.fixture
+def spec() -> ProjectSpec:
+    return make_spec(COLOUR, PARTS)
+
+
+@pytest.fixture
+def tasks(store: Store, spec: ProjectSpec) -> Manifest:
+    made = Manifest("label_tasks", spec.name, BATCH, make_tasks(spec))
+    pass_gate(store, made)
+    return made
+
+
+def pass_gate(store: Store, made: Manifest, outcome: str = "pass") -> None:
+    place = {"project": made.project, "asset": made.asset, "partition": made.partition, "version": made.version}
+    store.gates.append(lambda rows: [{**place, "outcome": outcome, "at": now()}])
+
+
+def put(store: Store, path: str, data: bytes) -> Path:
+    target = store.home.returns("demo") / BATCH / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    return target
+
+
+def returned(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifest:
+    return labels.labeled_batches(store, spec, tasks)
+
+
+def test_the_same_batch_returned_twice_adds_nothing(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    data = answer_all(tasks.frame, spec)
+    put(store, "acme/labels.csv", data)
+    once = returned(store, spec, tasks)
+    assert returned(store, spec, tasks).version == once.version
+    put(store, "acme/again/labels.csv", data)
+    twice = returned(store, spec, tasks)
+    assert (twice.version, twice.inputs) == (once.version, once.inputs)
+    assert len(once.frame) == 12 and (once.frame["status"] == "accepted").all()
+
+
+def test_what_was_read_is_not_read_again_until_a_file_changes(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    put(store, "acme/annotator=ann/labels.csv", answer_all(tasks.frame, spec))
+    put(store, "acme/_COMPLETE", b"")
+    assert [item.partition for item in waiting.returns(store, spec, {}, 0).ready] == [BATCH]
+    pass_gate(store, returned(store, spec, tasks), "fail")
+    assert waiting.returns(store, spec, {}, 0).ready == []
+    put(store, "acme/annotator=ann/more/labels.csv", b"item_id,label\n")
+    assert [item.partition for item in waiting.returns(store, spec, {}, 0).ready] == [BATCH]
+
+
+def test_a_correction_is_a_new_version_and_the_old_one_stays(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    first = returned(store, spec, tasks)
+    store.write(first)
+    later = answer_all(tasks.frame, spec, workers=("ann",), value=1).replace(b"2026-01-02", b"2026-01-03")
+    put(store, "acme/correction.csv", later)
+    second = returned(store, spec, tasks)
+    store.write(second)
+    assert second.version != first.version
+    assert store.read("labeled_batches", spec.name, BATCH, first.version).frame.equals(first.frame)
+    reasons = second.frame[second.frame["worker_id"].isin(set(second.frame.loc[second.frame["file"] == "correction.csv", "worker_id"]))]
+    assert reasons.groupby("file")["reason"].apply(set).to_dict() == {"correction.csv": {""}, "labels.csv": {"LABEL_CONFLICT"}}
+
+
+def test_the_annotator_named_by_a_folder_is_named_nowhere_else(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    put(store, "acme/annotator=Maria/labels.csv", answer_all(tasks.frame, spec, workers=("",)))
+    made = returned(store, spec, tasks)
+    assert (made.frame["status"] == "accepted").all()
+    assert "Maria" not in str(made.inputs) + made.frame.to_csv()
+
+
+def test_folders_hidden_or_linked_or_too_deep_are_not_looked_at(tmp_path: Path) -> None:
+    for name in (
+        "acme/a.csv",
+        "acme/sub/b.csv",
+        "acme/.hidden/c.csv",
+        "acme/__MACOSX/d.csv",
+        "acme/sub/e.part",
+        "acme/" + "x/" * 16 + "f.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "acme/link").symlink_to(tmp_path / "acme/sub")
+    assert [path.relative_to(tmp_path).as_posix() for path in labels.return_files(tmp_path)] == ["acme/a.csv", "acme/sub/b.csv"]
+
+
+def test_files_in_a_vendors_folder_are_told_as_they_always_were(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme/a.csv").write_bytes(b"x")
+    files = labels.return_files(tmp_path)
+    assert shared.listing(files, tmp_path) == shared.listing(files)
