@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import pictures, screened, status
+from dataops_assets.reports import brief, pictures, screened, status
 from dataops_assets.reports.panels import Page, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -31,8 +31,14 @@ def _table(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
 
 
 def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
-    numbers = {row["check"]: row["value"] for row in records(made.frame) if row["value"] is not None}
-    return {**numbers, "what it adds up to": table_of(made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]])}
+    numbers = {row["check"]: row["value"] for row in records(made.frame) if row["value"] is not None and "." not in row["check"]}
+    told = made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]]
+    return {
+        **numbers,
+        **brief.parts(store, spec, made),
+        "what it adds up to": table_of(told),
+        "brief": Page(brief.path(spec)),
+    }
 
 
 def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
