@@ -102,13 +102,18 @@ def run(work: Operations, print_: Callable[[str], None]) -> Outcome:
             teller.tell(work.plan(PROJECT, "pilot"))
         _label(work, truth, teller, "pilot")
         _approve(work, teller, "pilot")
-    with teller.step("Send production batches to simulated workers: four good, one hasty, one spammer"):
+    with teller.step("The vendor's best people take the test: production is for vendors that pass on the hidden gold"):
+        if not _batches(work, "qualification"):
+            vendor = spec.labeling.production.name
+            teller.tell(work.plan(PROJECT, "qualification", vendor=vendor))
+        _label(work, truth, teller, "qualification")
+    with teller.step("Send production batches to simulated workers: four good, one hasty, one spammer; a small one first"):
         while True:
+            _label(work, truth, teller, "production")
             done = work.plan(PROJECT, "production")
             teller.tell(done)
             if not done.steps or not done.is_success:
                 break
-        _label(work, truth, teller, "production")
     with teller.step("One round of rework, without the spammer; our own people settle the rest"):
         for kind in ("rework", "adjudication"):
             teller.tell(work.plan(PROJECT, kind))
@@ -126,7 +131,7 @@ def _label(work: Operations, truth: _Truth, teller: _Teller, kind: str) -> None:
     """Answer every sent batch of a kind that nobody has answered yet."""
     spec, store = work.specs[PROJECT], work.store
     values = {attribute.name: list(attribute.values) for attribute in spec.ontology.attributes}
-    crew = {"production": workers.SPAMMED_CREW, "rework": workers.CREW}.get(kind, workers.EXPERTS)
+    crew = {"production": workers.SPAMMED_CREW, "rework": workers.CREW, "qualification": workers.GOOD}.get(kind, workers.EXPERTS)
     for number, batch in enumerate(_batches(work, kind)):
         if batch in store.released("label_quality", PROJECT):
             continue

@@ -125,6 +125,9 @@ class Operations:
             planned = planning.plan_batches(self.store, spec, kind, limit, vendor)
         except ValueError as error:
             raise Refused(str(error)) from error
+        if planned.is_refused:
+            done.add(f"{kind} batches", runs.Result(False, f"{planned.reason}."))
+            return done
         if planned.batch_ids:
             done.notes.append(f"{len(planned.batch_ids)} {kind} batches for {planned.amount:,.2f} {spec.brief.currency}.")
         if planned.reason:

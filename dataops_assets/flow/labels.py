@@ -85,6 +85,31 @@ def gold_labels(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
     return stage.gold_of(approved), {"approved_labels": used} if used else {}
 
 
+def judged_on(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
+    """`label_quality` rows of all batches of a kind as they were judged last, whether their gate released them or not."""
+    rows = rows_of(store.gates.rows(), spec.name)
+    rows = rows[(rows["asset"] == "label_quality") & (rows["outcome"] != "error") & rows["partition"].str.startswith(f"{kind}-")]
+    last = rows.drop_duplicates("partition", keep="last")
+    return store.read_all("label_quality", spec.name, dict(zip(last["partition"], last["version"], strict=True)))
+
+
+def qualification(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """What each vendor's last qualification batch showed: `qualification.verdicts`."""
+    from dataops_assets.stages import qualification as stage
+
+    return stage.verdicts(judged_on(store, spec, "qualification"), spec)
+
+
+def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Whether each labelling vendor may have production batches: `vendor, is_passed, sentence`."""
+    from dataops_assets.stages import qualification as stage
+
+    found = qualification(store, spec)
+    allowed = stage.passed(found, spec)
+    rows = [(vendor.name, vendor.name in allowed, stage.sentence(vendor.name, found, spec)) for vendor in spec.labeling.vendors]
+    return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence"])
+
+
 def vendor_feedback(store: Store, spec: ProjectSpec, quality: Manifest, labeled: Manifest, tasks: Manifest) -> Manifest:
     """What each worker of a batch should hear."""
     from dataops_assets.stages import vendor_feedback as stage

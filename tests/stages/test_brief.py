@@ -24,12 +24,13 @@ def test_the_sum_can_be_followed_by_hand(dresses: ProjectSpec) -> None:
     seen = figures(dresses)
     answers = (120 + 18) * 6 * 3  # images and 15 % gold, six questions, three answers each
     rework = 373  # 15 % of 2,484, rounded up
+    tried = 24 * 6 * 3  # the vendor's qualification on the pilot
     assert seen["images_wanted"]["value"] == 120
     assert seen["labels_wanted"]["value"] == answers
     assert seen["image_cost"]["value"] == pytest.approx(120 * 0.05)  # the dearest vendor's price
     assert seen["label_cost"]["value"] == pytest.approx(answers * 0.04)
-    assert seen["cost_total"]["value"] == pytest.approx(6 + (answers + rework) * 0.04)
-    assert seen["days_needed"]["value"] == 2  # one of the vendor's, one of our own people's
+    assert seen["cost_total"]["value"] == pytest.approx(6 + (answers + rework + tried) * 0.04)
+    assert seen["days_needed"]["value"] == 3  # two of the vendor's, one of our own people's
     assert seen["cost_total"]["value"] == pytest.approx(sum(seen[part]["value"] for part in brief.COSTS))
 
 
@@ -57,9 +58,9 @@ def test_our_own_people_are_paid_too(dresses: ProjectSpec) -> None:
     vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
     vendors = [{**vendor, "price_per_label": 0.5} if vendor["internal"] else vendor for vendor in vendors]
     seen = figures(changed(dresses, labeling={"vendors": vendors}))
-    assert seen["own_cost"]["value"] == pytest.approx(24 * 6 * 0.5)
+    assert seen["own_cost"]["value"] == pytest.approx(24 * 6 * 2 * 0.5)  # two of them look at each picture
     assert seen["audit_cost"]["value"] == pytest.approx(482 * 0.5)
-    assert seen["cost_total"]["value"] == pytest.approx(figures(dresses)["cost_total"]["value"] + 72 + 241)
+    assert seen["cost_total"]["value"] == pytest.approx(figures(dresses)["cost_total"]["value"] + 144 + 241)
 
 
 def test_a_production_batch_needs_gold_from_a_pilot(dresses: ProjectSpec) -> None:
@@ -86,9 +87,9 @@ def test_the_same_spec_gives_the_same_rows(dresses: ProjectSpec) -> None:
 
 def test_a_requester_reads_how_much_is_too_much(dresses: ProjectSpec) -> None:
     (told,) = brief.unmet(changed(dresses, brief={"budget": 60}))
-    assert told.startswith("All in all 120.28 of 60.00 EUR: 60.28 too much; the budget pays for about 59 of 120 images")
+    assert told.startswith("All in all 137.56 of 60.00 EUR: 77.56 too much; the budget pays for about 52 of 120 images")
     (late,) = brief.unmet(changed(dresses, brief={"deadline": "2026-11-03"}))
-    assert "all is done on 2026-11-03" in late and "1 too many" in late
+    assert "all is done on 2026-11-04" in late and "2 too many" in late
     assert brief.unmet(dresses) == []
 
 
