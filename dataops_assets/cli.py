@@ -26,6 +26,10 @@ app = typer.Typer(
 )
 audit = typer.Typer(help="Where a row came from, and whether the records still hold.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
+gold = typer.Typer(
+    help="The settled answers that batches are measured with: where they come from, and what stands against them.", no_args_is_help=True
+)
+app.add_typer(gold, name="gold")
 
 Home = Annotated[Path | None, typer.Option("--home", help="Where everything lies. Default: $DATAOPS_HOME, else ./var.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -254,6 +258,66 @@ def query(sql: Annotated[str, typer.Argument(help="DuckDB SQL.")], home: Home = 
         except duckdb.Error as error:
             _stop(2, str(error))
     _report(rows, _grid(rows), json)
+
+
+@gold.command("list")
+def gold_list(project: Project, home: Home = None, json: Json = False) -> None:
+    """Every gold answer: votes, source batch, how often it was shown, and whether it is active, disputed or retired."""
+    (spec,) = _specs(project)
+    with _store(home) as store:
+        from dataops_assets.flow.labels import gold as registry
+        from dataops_assets.manifest import records
+
+        rows = records(registry(store, spec, with_workers=True)[0])
+    short = ("image_id", "attribute", "label", "votes", "batch_id", "status", "exposures", "most_exposed", "workers", "reason", "by")
+    _report(rows, _grid([{name: row[name][:12] if name == "image_id" else row[name] for name in short} for row in rows]), json)
+
+
+Image = Annotated[str, typer.Argument(help="A gold picture's id, or its beginning.")]
+AttributeName = Annotated[str, typer.Argument(metavar="ATTRIBUTE", help="Which of its answers.")]
+
+
+@gold.command("dispute")
+def gold_dispute(
+    project: Project, image: Image, attribute: AttributeName, reason: Reason, by: By, home: Home = None, json: Json = False
+) -> None:
+    """Say that a gold answer is wrong: it measures nobody until it is settled."""
+    with _operations(home, project) as work:
+        done = work.gold(project, "dispute", image, attribute, None, reason, by)
+    _finish(done, json)
+
+
+@gold.command("settle")
+def gold_settle(
+    project: Project,
+    image: Image,
+    attribute: AttributeName,
+    reason: Reason,
+    by: By,
+    label: Annotated[str | None, typer.Option(help="The right answer. Left out: the disputed one was right.")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Decide a dispute: with another label, or that the answer was right."""
+    with _operations(home, project) as work:
+        done = work.gold(project, "settle", image, attribute, label, reason, by)
+    _finish(done, json)
+
+
+@gold.command("retire")
+def gold_retire(
+    project: Project,
+    image: Image,
+    reason: Reason,
+    by: By,
+    attribute: Annotated[str | None, typer.Argument(metavar="[ATTRIBUTE]", help="Which of its answers; left out: all.")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Take gold that leaked out of use: it isn't hidden in batches any more, and what it measured stands."""
+    with _operations(home, project) as work:
+        done = work.gold(project, "retire", image, attribute, None, reason, by)
+    _finish(done, json)
 
 
 @audit.command()

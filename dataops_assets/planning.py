@@ -28,6 +28,7 @@ def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None =
     Raises:
         ValueError: for a kind or vendor that can't be.
     """
+    from dataops_assets.stages import gold
     from dataops_assets.stages import label_tasks as stage
 
     with shared.exclusive(store, f"{spec.name}.plan_batches"):
@@ -37,12 +38,13 @@ def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None =
         may = may_plan(store, spec, planned, vendor) if kind == "production" else May(vendor, None, "", False)
         if may.is_refused:
             return Planned([], 0.0, may.reason, is_refused=True)
+        found, _ = labels.gold(store, spec)
         cut = stage.plan(
             kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
             spec,
             images.showable(store, spec, kind),
             planned,
-            gold=labels.gold_labels(store, spec)[0],
+            gold=gold.usable(found),
             quality=store.load_all("label_quality", spec.name)[0],
             budget_left=spec.brief.budget - store.spent(spec.name),
             vendor=may.vendor,
@@ -101,6 +103,5 @@ def _commit(store: Store, spec: ProjectSpec, batch_id: str, rows: pd.DataFrame) 
 
 
 def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """Rows of all batch plans. A plan is written once and never changes."""
-    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
-    return store.read_all("batch_plans", spec.name, versions)
+    """Rows of all batch plans."""
+    return labels.plans(store, spec)

@@ -315,7 +315,7 @@ def plannable(store: Store, spec: ProjectSpec) -> list[str]:
     taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
     usable, _ = images.usable_images(store, spec)
     free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)
-    has_gold = not spec.labeling.gold_share or bool(len(labels.gold_labels(store, spec)[0]))
+    has_gold = not spec.labeling.gold_share or bool(labels.gold(store, spec)[0]["status"].eq("active").any())
     least = min(spec.labeling.batch_size, spec.labeling.ramp_start or spec.labeling.batch_size)
     if not has_gold or len(free) < least:
         return []

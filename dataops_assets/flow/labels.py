@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.flow.images import showable
 from dataops_assets.flow.shared import listing, plain_files, rows_of
@@ -75,14 +77,38 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     return Manifest("label_quality", spec.name, labeled.partition, frame, {**labeled.input, **tasks.input, **used})
 
 
-def gold_labels(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
-    """Answers our own people settled in pilots, and the versions they come from."""
-    from dataops_assets.stages import approved_labels as stage
+def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Rows of all batch plans. A plan is written once and never changes."""
+    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
+    return store.read_all("batch_plans", spec.name, versions)
+
+
+def gold(store: Store, spec: ProjectSpec, with_workers: bool = False) -> tuple[pd.DataFrame, Inputs]:
+    """Answers our own people settled in pilots with what stands against them (`gold.registry`), and the versions they come from."""
+    from dataops_assets.stages import approved_labels
+    from dataops_assets.stages import gold as stage
 
     approved, inputs = store.load_all("approved_labels", spec.name)
-    pilots = set(approved.loc[approved["kind"] == "pilot", "batch_id"])
-    used = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in pilots}
-    return stage.gold_of(approved), {"approved_labels": used} if used else {}
+    planned = plans(store, spec)
+    entries = rows_of(store.gold.rows(), spec.name)
+    sent = set(planned.loc[planned["is_gold"].astype("boolean").fillna(False).astype(bool), "batch_id"])
+    labeled = store.load_all("labeled_batches", spec.name, sent)[0] if with_workers else manifest.empty("labeled_batches")
+    found = stage.registry(approved_labels.gold_of(approved, planned), approved, planned, labeled, entries, spec)
+    batches = set(found["batch_id"])
+    used: dict[str, Mapping[str, str]] = {}
+    if batches:
+        used["approved_labels"] = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in batches}
+    if len(entries):
+        used["gold"] = {"entries": str(entries["seq"].max())}
+    return found, used
+
+
+def gold_labels(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
+    """Gold that answers are compared with, and the versions it comes from."""
+    from dataops_assets.stages import gold as stage
+
+    found, used = gold(store, spec)
+    return stage.measuring(found), used
 
 
 def judged_on(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:

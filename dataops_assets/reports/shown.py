@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import brief, pictures, screened, status
-from dataops_assets.reports.panels import Page, Table, counts, sheet, table_of
+from dataops_assets.reports import brief, pictures, screened, status, vendors
+from dataops_assets.reports.panels import Page, Points, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import qualification
 from dataops_assets.store import Store
 
 PICTURES = 24
@@ -134,7 +135,17 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
         "by attribute": table_of(by_attribute.round(4).reset_index()) if len(frame) else None,
         "not accepted": counts(open_, "attribute", "decision", "reason"),
         "pictures not accepted": sheet(store.blobs, open_.drop_duplicates("image_id").head(PICTURES), caption="attribute"),
+        **_of_kind(store, spec, made),
     }
+
+
+def _of_kind(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    """What a batch of some kinds is labelled for."""
+    if made.partition.startswith("qualification-"):
+        found = qualification.verdicts(made.frame, spec)
+        told = [f"{qualification.sentence(name, found, spec)}." for name in sorted(found["vendor"].unique())]
+        return {"has the vendor passed?": Points(told), "vendor comparison": Page(vendors.path(spec))}
+    return {}
 
 
 def _vendor_feedback(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
@@ -176,6 +187,14 @@ def _training_export(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
         "class balance": Table(rows) if rows else None,
         "pictures": sheet(store.blobs, _spread(frame, "split"), caption="split"),
         "export folder": store.home.exports(spec.name) / made.partition,
+    }
+
+
+def _vendor_scorecard(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    return {
+        "vendors": table_of(made.frame.round(4)),
+        **vendors.parts(store, spec),
+        "vendor comparison": Page(vendors.path(spec)),
     }
 
 

@@ -63,11 +63,11 @@ def _owed(spec: ProjectSpec, raw: pd.DataFrame) -> dict[str, int]:
 
 
 def _sentence(row: Mapping[Hashable, object]) -> str:
-    what = f"{row['attribute']} {row['value']}"
-    told = f"{what}: {row['wanted']:,} wanted, {row['approved']:,} approved, about {row['in_stock']:,} more in stock"
+    told = f"{row['attribute']} {row['value']}: {row['wanted']:,} wanted, {row['approved']:,} approved"
+    told += f", about {row['in_stock']:,} more in stock" if row["in_stock"] else ", none to be expected in stock"
     short, promised = int(str(row["short"])), int(str(row["promised"]))
     if not short:
         return f"{told}: enough."
     if promised >= short:
-        return f"{told}: {short:,} short, and vendors still owe {promised:,}."
-    return f"{told}: {short:,} short" + (f", of which vendors owe {promised:,}" if promised else "") + ": order more."
+        return f"{told}; {short:,} short, and vendors still owe {promised:,}."
+    return f"{told}; {short:,} short" + (f", of which vendors owe {promised:,}" if promised else "") + ": order more."

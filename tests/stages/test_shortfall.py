@@ -33,7 +33,7 @@ def test_the_shares_among_approved_labels_are_expected_of_the_stock(dresses: Pro
     seen = shortfall(dresses, labels("style", casual=20, evening=15, work=5), stock(dress=80), raw()).set_index("value")
     assert seen["in_stock"].to_dict() == {"casual": 40, "evening": 30, "work": 10}
     assert seen["short"].to_dict() == {"casual": 0, "evening": 0, "work": 25}
-    assert seen.loc["work", "sentence"] == "style work: 40 wanted, 5 approved, about 10 more in stock: 25 short: order more."
+    assert seen.loc["work", "sentence"] == "style work: 40 wanted, 5 approved, about 10 more in stock; 25 short: order more."
     assert seen.loc["casual", "sentence"].endswith(": enough.")
 
 
