@@ -118,12 +118,13 @@ def plan(
     ] = "production",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
     vendor: Annotated[str | None, typer.Option(help="Who labels; needed for qualification.")] = None,
+    like: Annotated[str | None, typer.Option(help="A pilot whose pictures are labelled again, e.g. in another tool.")] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Cut images into batches within the budget that is left, and make their request folders."""
     with _operations(home, project) as work, _bars(json):
-        done = work.plan(project, kind, limit, vendor)
+        done = work.plan(project, kind, limit, vendor, like)
     _finish(done, json)
 
 
@@ -243,6 +244,29 @@ def gate(
     with _operations(home, project) as work:
         done = work.gate(project, asset, partition)
     _finish(done, json)
+
+
+@app.command("compare-pilots")
+def compare_pilots(
+    project: Project,
+    first: Annotated[str, typer.Argument(help="A pilot batch whose labels were read.")],
+    second: Annotated[str, typer.Argument(help="Another one of the same pictures: see `plan --like`.")],
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Two tools or set-ups on the same pilot: time, agreement, accuracy on gold, what the exports spoil."""
+    (spec,) = _specs(project)
+    with _store(home) as store:
+        from dataops_assets.reports import panels, pilot
+
+        try:
+            found = pilot.compare(store, spec, first, second)
+        except ValueError as error:
+            _stop(2, str(error))
+    shown = {name: list(part.rows) for name, part in found.items() if isinstance(part, panels.Table)}
+    told = list(found["what follows"].lines)
+    lines = [*told, *_grid(shown["side by side"]), f"All of it: {found['path']}"]
+    _report({"what follows": told, **shown, "page": found["path"]}, lines, json)
 
 
 @app.command()

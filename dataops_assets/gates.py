@@ -21,7 +21,7 @@ import pandas as pd
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
-from dataops_assets.reports import brief, delivery, pages, panels, pictures, screened, screening, vendors
+from dataops_assets.reports import brief, delivery, pages, panels, pictures, pilot, screened, screening, vendors
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -239,6 +239,8 @@ def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verd
         _tell("brief", lambda: brief.write(store, spec))
     if candidate.asset == "label_quality" and candidate.partition.startswith(("qualification-", "production-")):
         _tell("vendor", lambda: vendors.write(store, spec))
+    if candidate.asset == "label_quality" and candidate.partition.startswith("pilot-"):
+        _tell("pilot", lambda: pilot.write(store, spec, candidate.partition))
     if candidate.asset == "cleaned_set":
         _tell("screening", lambda: screening.write(store, spec, candidate))
 

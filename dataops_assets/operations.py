@@ -115,14 +115,16 @@ class Operations:
                 done.add(f"model results for {item.partition}", self._run(spec, "feedback", item))
         return done
 
-    def plan(self, project: str, kind: str = "production", limit: int | None = None, vendor: str | None = None) -> Done:
+    def plan(
+        self, project: str, kind: str = "production", limit: int | None = None, vendor: str | None = None, like: str | None = None
+    ) -> Done:
         """Cut batches of a kind and make their request folders."""
         done, spec = Done(), self.specs[project]
         self._setup(spec, done)
         if not done.is_success:
             return done
         try:
-            planned = planning.plan_batches(self.store, spec, kind, limit, vendor)
+            planned = planning.plan_batches(self.store, spec, kind, limit, vendor, like)
         except ValueError as error:
             raise Refused(str(error)) from error
         if planned.is_refused:

@@ -22,7 +22,9 @@ class Planned:
     is_refused: bool = False
 
 
-def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None = None, vendor: str | None = None) -> Planned:
+def plan_batches(
+    store: Store, spec: ProjectSpec, kind: str, limit: int | None = None, vendor: str | None = None, like: str | None = None
+) -> Planned:
     """Cut what waits into batches that the budget left pays for, commit their cost and keep their plans.
 
     Raises:
@@ -49,6 +51,7 @@ def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None =
             budget_left=spec.brief.budget - store.spent(spec.name),
             vendor=may.vendor,
             limit=limit if may.most is None else min(may.most, limit or may.most),
+            like=like,
             gold_of=spec.labeling.batch_size if spec.labeling.ramp_start is not None else None,
         )
         batch_ids = []

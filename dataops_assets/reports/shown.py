@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import brief, pictures, screened, status, vendors
+from dataops_assets.reports import brief, pictures, pilot, screened, status, vendors
 from dataops_assets.reports.panels import Page, Points, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import qualification
@@ -145,6 +145,11 @@ def _of_kind(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
         found = qualification.verdicts(made.frame, spec)
         told = [f"{qualification.sentence(name, found, spec)}." for name in sorted(found["vendor"].unique())]
         return {"has the vendor passed?": Points(told), "vendor comparison": Page(vendors.path(spec))}
+    if made.partition.startswith("pilot-"):
+        version = made.inputs.get("labeled_batches", {}).get(made.partition)
+        if version is not None:
+            labeled = store.read("labeled_batches", spec.name, made.partition, version).frame
+            return {**pilot.parts(store, spec, labeled), "pilot report": Page(pilot.path(spec, made.partition))}
     return {}
 
 

@@ -48,6 +48,7 @@ def plan(
     vendor: str | None = None,
     limit: int | None = None,
     gold_of: int | None = None,
+    like: str | None = None,
 ) -> Plan:
     """Cut what waits into batches of at most `labeling.batch_size` images (a pilot is one batch) that the budget pays for.
 
@@ -72,6 +73,7 @@ def plan(
         budget_left: In `brief.currency`; the plan's amounts never add up to more.
         vendor: Who labels; default by kind. Needed for qualification.
         limit: At most so many images, gold not counted; default: all (`pilot_size` for pilot and preservation).
+        like: A pilot whose very pictures a pilot asks for again, e.g. in another tool.
         gold_of: Hide as much gold as a batch of so many images would: a small batch of a ramp is judged as surely as a full one.
 
     Returns:
@@ -84,7 +86,7 @@ def plan(
         raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
     who = _who(kind, spec, vendor)
     gold = _whole_gold(gold, spec, sources, planned)
-    waiting = _waiting(kind, spec, sources, planned, gold, quality)
+    waiting = _waiting(kind, spec, sources, planned, gold, quality) if like is None else _again(kind, like, sources, planned)
     if limit is not None:
         waiting = waiting.head(limit)
     if waiting.empty:
@@ -211,6 +213,15 @@ def _waiting(
     if kind in ("pilot", "preservation"):
         rows = _evenly(rows, ["category", "vendor"] if kind == "pilot" else ["recipe"]).head(spec.labeling.pilot_size)
     rows = rows.assign(is_gold=False, round=0, parent_batch_id=None, group="")
+    return rows[["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]]
+
+
+def _again(kind: str, like: str, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+    """The pictures of an earlier pilot, asked as they were."""
+    rows = planned[(planned["batch_id"] == like) & (planned["kind"] == "pilot") & planned["image_id"].isin(set(sources["image_id"]))]
+    if kind != "pilot" or rows.empty:
+        raise ValueError(f"only a pilot may be labelled again, and {like!r} is none whose pictures may be shown")
+    rows = rows.assign(group="").sort_values("image_id", ignore_index=True)
     return rows[["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]]
 
 
