@@ -60,9 +60,15 @@ def plan_batches(
             store.write(Manifest("batch_plans", spec.name, batch_id, rows))
             _commit(store, spec, batch_id, rows)
             batch_ids.append(batch_id)
-    return Planned(
-        batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), "; ".join(filter(None, (may.reason, cut.reason)))
-    )
+    reason = "; ".join(filter(None, (may.reason, cut.reason, _worn(found, kind))))
+    return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), reason)
+
+
+def _worn(found: pd.DataFrame, kind: str) -> str:
+    """What is said of gold that isn't used, where gold is."""
+    lost = found[found["status"] != "active"].groupby("status")["image_id"].nunique()
+    listed = " and ".join(f"{count} {status}" for status, count in lost.items())
+    return f"of {found['image_id'].nunique()} gold pictures {listed}" if listed and kind in ("production", "qualification") else ""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ h1{font-size:1.5rem;margin-bottom:.2rem} h2{font-size:1.05rem;margin:1.8rem 0 .4
 .numbers b{display:block;font-size:1.2rem;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;font-size:.9rem} th,td{border-bottom:1px solid #e3e7ee;padding:.25rem .7rem;text-align:left}
 td{vertical-align:top;min-width:3rem} td:last-child{min-width:14rem}
-td.number{text-align:right;font-variant-numeric:tabular-nums} img{max-width:100%;border:1px solid #e3e7ee} .wide{overflow-x:auto}
+td.number{text-align:right;font-variant-numeric:tabular-nums} td.number:last-child{min-width:3rem}
+ul{padding-left:1.2rem} img{max-width:100%;border:1px solid #e3e7ee} .wide{overflow-x:auto}
 """
 
 

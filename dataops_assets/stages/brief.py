@@ -30,11 +30,13 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
     answers = (images + gold) * questions * labeling.overlap
     own = labeling.pilot_size * questions * labeling.pilot_overlap
     rework = math.ceil(answers * REWORK_ALLOWANCE)
-    tried = labeling.pilot_size * questions * labeling.overlap if labeling.is_qualified_first else 0
+    candidates = [held for held in labeling.vendors if not held.internal] if labeling.is_qualified_first else []
+    tried = labeling.pilot_size * questions * labeling.overlap if candidates else 0
     vendor, internal, money = labeling.production, labeling.internal, agreed.currency
     dearest = max(source.price_per_image for source in spec.sources.vendors)
     image_cost = images * dearest
-    label_cost, rework_cost, tried_cost = (n * vendor.price_per_label for n in (answers, rework, tried))
+    label_cost, rework_cost = answers * vendor.price_per_label, rework * vendor.price_per_label
+    tried_cost = sum(tried * held.price_per_label for held in candidates)
     audit, audit_row = _audit(spec, images * questions)
     own_cost, audit_cost = own * internal.price_per_label, audit * internal.price_per_label
     total = image_cost + label_cost + rework_cost + own_cost + tried_cost + audit_cost
@@ -61,7 +63,8 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
         ),
         (
             "qualification_cost", tried_cost, None, money, None,
-            f"The qualification of {vendor.name} on the pilot's gold costs {tried_cost:,.2f} {money} ({tried:,} answers)."
+            f"The qualification of {', '.join(held.name for held in candidates)} on the pilot's gold costs up to {tried_cost:,.2f} {money} "
+            f"({tried:,} answers each)."
             if tried else "No qualification is asked for: production may start with a vendor nobody has tried.",
         ),
         ("audit_cost", audit_cost, None, money, None, f"Our own people's audit of {audit:,} labels costs {audit_cost:,.2f} {money}."),

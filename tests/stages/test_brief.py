@@ -24,12 +24,12 @@ def test_the_sum_can_be_followed_by_hand(dresses: ProjectSpec) -> None:
     seen = figures(dresses)
     answers = (120 + 18) * 6 * 3  # images and 15 % gold, six questions, three answers each
     rework = 373  # 15 % of 2,484, rounded up
-    tried = 24 * 6 * 3  # the vendor's qualification on the pilot
+    tried = 24 * 6 * 3  # each vendor's qualification on the pilot
     assert seen["images_wanted"]["value"] == 120
     assert seen["labels_wanted"]["value"] == answers
     assert seen["image_cost"]["value"] == pytest.approx(120 * 0.05)  # the dearest vendor's price
     assert seen["label_cost"]["value"] == pytest.approx(answers * 0.04)
-    assert seen["cost_total"]["value"] == pytest.approx(6 + (answers + rework + tried) * 0.04)
+    assert seen["cost_total"]["value"] == pytest.approx(6 + (answers + rework) * 0.04 + tried * (0.04 + 0.03))
     assert seen["days_needed"]["value"] == 3  # two of the vendor's, one of our own people's
     assert seen["cost_total"]["value"] == pytest.approx(sum(seen[part]["value"] for part in brief.COSTS))
 
@@ -87,7 +87,7 @@ def test_the_same_spec_gives_the_same_rows(dresses: ProjectSpec) -> None:
 
 def test_a_requester_reads_how_much_is_too_much(dresses: ProjectSpec) -> None:
     (told,) = brief.unmet(changed(dresses, brief={"budget": 60}))
-    assert told.startswith("All in all 137.56 of 60.00 EUR: 77.56 too much; the budget pays for about 52 of 120 images")
+    assert told.startswith("All in all 150.52 of 60.00 EUR: 90.52 too much; the budget pays for about 47 of 120 images")
     (late,) = brief.unmet(changed(dresses, brief={"deadline": "2026-11-03"}))
     assert "all is done on 2026-11-04" in late and "2 too many" in late
     assert brief.unmet(dresses) == []
