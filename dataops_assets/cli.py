@@ -119,12 +119,15 @@ def plan(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
     vendor: Annotated[str | None, typer.Option(help="Who labels; needed for qualification.")] = None,
     like: Annotated[str | None, typer.Option(help="A pilot whose pictures are labelled again, e.g. in another tool.")] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also for a vendor that has not passed; its batch is held back until somebody waives it.")
+    ] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Cut images into batches within the budget that is left, and make their request folders."""
     with _operations(home, project) as work, _bars(json):
-        done = work.plan(project, kind, limit, vendor, like)
+        done = work.plan(project, kind, limit, vendor, like, anyway)
     _finish(done, json)
 
 

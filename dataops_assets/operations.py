@@ -116,7 +116,13 @@ class Operations:
         return done
 
     def plan(
-        self, project: str, kind: str = "production", limit: int | None = None, vendor: str | None = None, like: str | None = None
+        self,
+        project: str,
+        kind: str = "production",
+        limit: int | None = None,
+        vendor: str | None = None,
+        like: str | None = None,
+        is_anyway: bool = False,
     ) -> Done:
         """Cut batches of a kind and make their request folders."""
         done, spec = Done(), self.specs[project]
@@ -124,7 +130,7 @@ class Operations:
         if not done.is_success:
             return done
         try:
-            planned = planning.plan_batches(self.store, spec, kind, limit, vendor, like)
+            planned = planning.plan_batches(self.store, spec, kind, limit, vendor, like, is_anyway)
         except ValueError as error:
             raise Refused(str(error)) from error
         if planned.is_refused:
@@ -261,7 +267,9 @@ class Operations:
         told = {
             "dispute": f"{what} is disputed: it measures nobody until it is settled: "
             f"dataops gold settle {project} {row['image_id'][:12]} {row['attribute']} --label ... --reason ... --by ...",
-            "settle": f"{what} is settled" + (f": {row['label']}." if row["label"] else ": it stays as it was."),
+            "settle": f"{what} is settled"
+            + (f": {row['label']}." if row["label"] else ": it stays as it was.")
+            + " Labels approved for training don't change by it.",
             "retire": f"{what} is retired: it isn't hidden in batches any more; what it measured stands.",
         }
         done.notes.append(told[action])

@@ -23,9 +23,18 @@ class Planned:
 
 
 def plan_batches(
-    store: Store, spec: ProjectSpec, kind: str, limit: int | None = None, vendor: str | None = None, like: str | None = None
+    store: Store,
+    spec: ProjectSpec,
+    kind: str,
+    limit: int | None = None,
+    vendor: str | None = None,
+    like: str | None = None,
+    is_anyway: bool = False,
 ) -> Planned:
     """Cut what waits into batches that the budget left pays for, commit their cost and keep their plans.
+
+    `is_anyway` cuts production batches for a vendor that hasn't passed its qualification, or whose last batch isn't judged yet: the gate
+    of such a batch holds it back until somebody waives it.
 
     Raises:
         ValueError: for a kind or vendor that can't be.
@@ -38,7 +47,7 @@ def plan_batches(
         for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
             _commit(store, spec, str(batch_id), rows)
         may = may_plan(store, spec, planned, vendor) if kind == "production" else May(vendor, None, "", False)
-        if may.is_refused:
+        if may.is_refused and not is_anyway:
             return Planned([], 0.0, may.reason, is_refused=True)
         found, _ = labels.gold(store, spec)
         cut = stage.plan(
@@ -91,7 +100,7 @@ def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str
         found = labels.qualification(store, spec)
         reason = qualification.refusal(spec, found, vendor)
         if reason:
-            return May(vendor, None, reason, True)
+            return May(vendor, spec.labeling.ramp_start, reason, True)
         chosen = qualification.choose(spec, found)
     else:
         chosen = spec.labeling.production
@@ -101,7 +110,7 @@ def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str
     past = ramp.history(planned, labels.judged_on(store, spec, "production"), spec, who)
     step = ramp.step(past, spec.labeling.ramp_start, spec.labeling.batch_size)
     if step.waits:
-        return May(who, None, step.sentence, True)
+        return May(who, step.size, step.sentence, True)
     return May(who, None if step.is_full else step.size, step.sentence, False)
 
 

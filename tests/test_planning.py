@@ -86,8 +86,8 @@ def test_a_later_failure_counts_even_where_its_gate_held_it_back(world: Store) -
 
 
 def test_the_gate_says_who_must_pass_what_and_lets_it_through_once_it_is_passed(world: Store) -> None:
-    plan = label_tasks.plan("production", SPEC, SOURCES, planning.plans(world, SPEC), gold=labels.gold_labels(world, SPEC)[0]).batches[0]
-    world.write(Manifest("batch_plans", SPEC.name, "production-001", plan))  # somebody went round the planning
+    assert planning.plan_batches(world, SPEC, "production", is_anyway=True, limit=6).batch_ids == ["production-001"]
+    plan = world.only("batch_plans", SPEC.name, "production-001").frame
     tasks = Manifest("label_tasks", SPEC.name, "production-001", label_tasks.build(plan, SOURCES, SPEC), {
         "batch_plans": {"production-001": world.candidates("batch_plans", SPEC.name)["production-001"][0]}
     })  # fmt: skip
