@@ -296,7 +296,20 @@ def gold_list(project: Project, home: Home = None, json: Json = False) -> None:
         from dataops_assets.manifest import records
 
         rows = records(registry(store, spec, with_workers=True)[0])
-    short = ("image_id", "attribute", "label", "votes", "batch_id", "status", "exposures", "most_exposed", "workers", "reason", "by")
+    short = (
+        "image_id",
+        "attribute",
+        "label",
+        "votes",
+        "batch_id",
+        "status",
+        "exposures",
+        "most_exposed",
+        "workers",
+        "pace",
+        "reason",
+        "by",
+    )
     _report(rows, _grid([{name: row[name][:12] if name == "image_id" else row[name] for name in short} for row in rows]), json)
 
 

@@ -148,6 +148,22 @@ def test_disputed_gold_is_not_hidden_in_batches(home: Home) -> None:
             work.gold(SPEC.name, "dispute", first, "colour", None, "x", " ")
 
 
+def test_what_a_third_expert_decided_is_gold_too(world: Store) -> None:
+    image = sorted(labels.gold_labels(world, SPEC)[0]["image_id"])[0]
+    decided = {
+        "batch_id": "adjudication-001",
+        "kind": "adjudication",
+        "image_id": image,
+        "attribute": "colour",
+        "object_id": "",
+        "label": "NA",
+    }
+    put(world, "approved_labels", "adjudication-001", pd.DataFrame([decided | {"n_labels": 1, "decided_by": "adjudication"}]))
+    found, used = labels.gold_labels(world, SPEC)
+    assert found.set_index("image_id").loc[image, "label"] == "NA" and len(found) == 8
+    assert set(used["approved_labels"]) == {"pilot-001", "adjudication-001"}  # what measured is named among what it is made from
+
+
 def test_the_pages_read_like_a_letter(world: Store) -> None:
     for number, (vendor, right) in enumerate([("acme", 3), ("other", 1)], start=1):
         planning.plan_batches(world, SPEC, "qualification", vendor=vendor)

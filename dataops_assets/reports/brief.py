@@ -41,6 +41,7 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
         "what would be sounder": Points(advice) if advice else None,
         "what it costs": _split(rows, costs),
         "the sum": Points([rows[name]["sentence"] for name in (*costs, "cost_total") if name in rows]),
+        "with more or fewer answers": Table(stage.choices(spec)),
         "classes": _classes(needs),
         "what is short": Points(list(needs.loc[needs["short"] > 0, "sentence"])[:20] or ["No class is short."]) if len(needs) else None,
         **_versions(store, spec, made),

@@ -113,6 +113,19 @@ def expected_accuracy(spec: ProjectSpec) -> float:
     return sampling.majority_accuracy(spec.labeling.worker_accuracy, spec.labeling.overlap)
 
 
+def choices(spec: ProjectSpec, overlaps: tuple[int, ...] = (1, 3, 5, 7)) -> list[dict[str, object]]:
+    """What other numbers of answers would give: accuracy, cost and days of each, for whoever has to weigh them."""
+    found: list[dict[str, object]] = []
+    for overlap in sorted({*overlaps, spec.labeling.overlap}):
+        other = spec.model_copy(update={"labeling": spec.labeling.model_copy(update={"overlap": overlap})})
+        rows = check(other).set_index("check")["value"]
+        found.append({
+            "answers": overlap, "right": round(float(rows["consensus_accuracy"]), 4), "cost": round(float(rows["cost_total"]), 2),
+            "days": int(rows["days_needed"]), "audit": int(rows["audit_labels"]), "note": "agreed" if overlap == spec.labeling.overlap else "",
+        })  # fmt: skip
+    return found
+
+
 def unmet(spec: ProjectSpec) -> list[str]:
     """Sentences about what doesn't fit."""
     rows = check(spec)

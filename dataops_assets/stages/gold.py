@@ -16,7 +16,7 @@ ACTIVE, DISPUTED, RETIRED = "active", "disputed", "retired"
 ACTIONS = ("dispute", "settle", "retire")
 COLUMNS = [
     "image_id", "attribute", "label", "object_id", "x", "y", "w", "h", "votes", "decided_by", "batch_id", "status", "reason", "by",
-    "exposures", "most_exposed", "workers",
+    "exposures", "most_exposed", "workers", "pace",
 ]  # fmt: skip
 _UNIT = ["image_id", "attribute"]
 
@@ -36,7 +36,8 @@ def registry(
 
     Returns:
         Columns of COLUMNS: `votes` of our own people behind the answer, `exposures` in all, `most_exposed` to one vendor, `workers`
-        who saw it, `status`, and for what isn't active who said why. A settled answer carries the label it was settled to.
+        who saw it, `pace` (their time on it as a share of their time on the rest of the batch: far below 1 may be a leak), `status`, and
+        for what isn't active who said why. A settled answer carries the label it was settled to.
     """
     source = approved.sort_values("batch_id").drop_duplicates(_UNIT, keep="last").set_index(_UNIT)
     made = gold.join(source[["n_labels", "decided_by", "batch_id"]], on=_UNIT).rename(columns={"n_labels": "votes"})
@@ -46,11 +47,19 @@ def registry(
     made["most_exposed"] = made["image_id"].map(by_vendor.groupby(level=0).max()).fillna(0).astype("int64")
     seen = labeled[labeled["batch_id"].isin(set(shown["batch_id"])) & (labeled["status"] == "accepted")]
     made["workers"] = made["image_id"].map(seen.groupby("image_id")["worker_id"].nunique()).fillna(0).astype("int64")
+    made["pace"] = made["image_id"].map(_pace(seen)).astype("float64").round(2)
     made = _said(made, entries)
     worn = (made["status"] == ACTIVE) & (made["most_exposed"] >= spec.labeling.gold_exposures)
     made.loc[worn, "status"] = RETIRED
     made.loc[worn, "reason"] = [f"shown {n} times to one vendor" for n in made.loc[worn, "most_exposed"]]
     return made[COLUMNS].sort_values([*_UNIT, "object_id"], ignore_index=True)
+
+
+def _pace(labeled: pd.DataFrame) -> pd.Series:
+    """image_id -> median over people and questions of the seconds on it, divided by the person's median for that question."""
+    rows = labeled[labeled["seconds"].notna() & (labeled["seconds"] > 0)]
+    usual = rows.groupby(["batch_id", "worker_id", "attribute"])["seconds"].transform("median")
+    return (rows["seconds"] / usual).groupby(rows["image_id"]).median()
 
 
 def measuring(found: pd.DataFrame) -> pd.DataFrame:

@@ -87,13 +87,18 @@ def plan(
     who = _who(kind, spec, vendor)
     gold = _whole_gold(gold, spec, sources, planned)
     waiting = _waiting(kind, spec, sources, planned, gold, quality) if like is None else _again(kind, like, sources, planned)
+    uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
+    if (
+        kind == "qualification" and who is not None
+    ):  # all candidates get the same pictures, one that tries again others where there are some
+        seen = waiting["image_id"].map(lambda image: uses.get((who.name, image), 0))
+        waiting = waiting.loc[seen.sort_values(kind="stable").index].head(spec.labeling.batch_size)
     if limit is not None:
         waiting = waiting.head(limit)
     if waiting.empty:
         return Plan([], f"nothing waits for {kind}")
     with_gold = kind == "production" and spec.labeling.gold_share > 0
     reasons = ["no hidden gold: no pilot is approved yet"] if with_gold and gold.empty else []
-    uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
     number = _last_number(kind, planned)
     batches: list[pd.DataFrame] = []
     size = max(spec.labeling.batch_size, spec.labeling.pilot_size if kind in ("pilot", "preservation") else 1)
@@ -193,7 +198,7 @@ def _waiting(
     if kind in ("rework", "adjudication"):
         return _sent_back(kind, spec, sources, planned, quality if quality is not None else manifest.empty("label_quality"))
     if kind == "qualification":
-        return gold.assign(overlap=spec.labeling.overlap).head(spec.labeling.batch_size)
+        return gold.assign(overlap=spec.labeling.overlap)
     everything = "|".join(attribute.name for attribute in spec.ontology.attributes)
     if kind == "screening":
         rows = sources[(sources["status"] == "review") & sources["clean_sha256"].notna()]

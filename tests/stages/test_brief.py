@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -146,3 +147,12 @@ def test_versions_differ_in_sentences_cost_and_date_first(dresses: ProjectSpec) 
     assert "Volume of style work: 40 -> not there." in told
     assert not any("evening" in line for line in told)
     assert brief.difference(brief.check(dresses), brief.check(dresses)) == []
+
+
+def test_other_numbers_of_answers_stand_beside_the_one_agreed(dresses: ProjectSpec) -> None:
+    rows = brief.choices(dresses)
+    assert [row["answers"] for row in rows if row["note"]] == [3]
+    assert [row["answers"] for row in rows] == [1, 3, 5, 7]
+    for less, more in pairwise(rows):
+        assert less["right"] < more["right"] and less["cost"] < more["cost"]  # type: ignore[operator]
+    assert [row["answers"] for row in brief.choices(changed(dresses, labeling={"overlap": 2}))] == [1, 2, 3, 5, 7]

@@ -83,6 +83,20 @@ def test_gold_that_one_vendor_has_seen_too_often_is_retired() -> None:
     assert (shared["status"], shared["exposures"], shared["most_exposed"]) == ("active", 4, 2)
 
 
+def test_gold_that_everybody_answers_at_once_shows() -> None:
+    shown = exposed("acme", 1)
+    batch = "production-acme0"
+    rows = [
+        {"batch_id": batch, "row_id": f"{who}{n}", "image_id": image, "attribute": "colour", "worker_id": who, "status": "accepted",
+         "seconds": 1.0 if n == 0 else 8.0}
+        for who in ("a", "b") for n, image in enumerate([IMAGES[0], "x", "y"])
+    ]  # fmt: skip
+    labeled = conform(pd.DataFrame(rows), CONTRACTS["labeled_batches"])
+    seen = gold.registry(approved_labels.gold_of(APPROVED), APPROVED, shown, labeled, empty("gold"), SPEC).set_index("image_id")
+    assert (seen.loc[IMAGES[0], "pace"] < 0.2).all() and (seen.loc[IMAGES[0], "workers"] == 2).all()
+    assert seen.loc[IMAGES[1], "pace"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
