@@ -35,8 +35,8 @@ def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     numbers = {row["check"]: row["value"] for row in records(made.frame) if row["value"] is not None and "." not in row["check"]}
     told = made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]]
     return {
-        **numbers,
         **brief.parts(store, spec, made),
+        **numbers,
         "what it adds up to": table_of(told),
         "brief": Page(brief.path(spec)),
     }

@@ -121,7 +121,8 @@ def choices(spec: ProjectSpec, overlaps: tuple[int, ...] = (1, 3, 5, 7)) -> list
         rows = check(other).set_index("check")["value"]
         found.append({
             "answers": overlap, "right": round(float(rows["consensus_accuracy"]), 4), "cost": round(float(rows["cost_total"]), 2),
-            "days": int(rows["days_needed"]), "audit": int(rows["audit_labels"]), "note": "agreed" if overlap == spec.labeling.overlap else "",
+            "days": int(rows["days_needed"]), "audit": int(rows["audit_labels"]),
+            "note": "agreed" if overlap == spec.labeling.overlap else "",
         })  # fmt: skip
     return found
 

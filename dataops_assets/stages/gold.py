@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages.approved_labels import current
 
 ACTIVE, DISPUTED, RETIRED = "active", "disputed", "retired"
 ACTIONS = ("dispute", "settle", "retire")
@@ -39,7 +40,7 @@ def registry(
         who saw it, `pace` (their time on it as a share of their time on the rest of the batch: far below 1 may be a leak), `status`, and
         for what isn't active who said why. A settled answer carries the label it was settled to.
     """
-    source = approved.sort_values("batch_id").drop_duplicates(_UNIT, keep="last").set_index(_UNIT)
+    source = current(approved).drop_duplicates(_UNIT).set_index(_UNIT)
     made = gold.join(source[["n_labels", "decided_by", "batch_id"]], on=_UNIT).rename(columns={"n_labels": "votes"})
     shown = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)]
     by_vendor = shown.groupby(["image_id", "vendor"]).size()
