@@ -28,6 +28,10 @@ audit = typer.Typer(help="Where a row came from, and whether the records still h
 app.add_typer(audit, name="audit")
 labelstudio = typer.Typer(help="Label Studio on this machine, and the batches that are in it.", no_args_is_help=True)
 app.add_typer(labelstudio, name="labelstudio")
+gold = typer.Typer(
+    help="The settled answers that batches are measured with: where they come from, and what stands against them.", no_args_is_help=True
+)
+app.add_typer(gold, name="gold")
 
 Home = Annotated[Path | None, typer.Option("--home", help="Where everything lies. Default: $DATAOPS_HOME, else ./var.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -116,12 +120,16 @@ def plan(
     ] = "production",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
     vendor: Annotated[str | None, typer.Option(help="Who labels; needed for qualification.")] = None,
+    like: Annotated[str | None, typer.Option(help="A pilot whose pictures are labelled again, e.g. in another tool.")] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also for a vendor that has not passed; its batch is held back until somebody waives it.")
+    ] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Cut images into batches within the budget that is left, and make their request folders."""
     with _operations(home, project) as work, _bars(json):
-        done = work.plan(project, kind, limit, vendor)
+        done = work.plan(project, kind, limit, vendor, like, anyway)
     _finish(done, json)
 
 
@@ -245,6 +253,29 @@ def gate(
     _finish(done, json)
 
 
+@app.command("compare-pilots")
+def compare_pilots(
+    project: Project,
+    first: Annotated[str, typer.Argument(help="A pilot batch whose labels were read.")],
+    second: Annotated[str, typer.Argument(help="Another one of the same pictures: see `plan --like`.")],
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Two tools or set-ups on the same pilot: time, agreement, accuracy on gold, what the exports spoil."""
+    (spec,) = _specs(project)
+    with _store(home) as store:
+        from dataops_assets.reports import panels, pilot
+
+        try:
+            found = pilot.compare(store, spec, first, second)
+        except ValueError as error:
+            _stop(2, str(error))
+    shown = {name: list(part.rows) for name, part in found.items() if isinstance(part, panels.Table)}
+    told = list(found["what follows"].lines)
+    lines = [*told, *_grid(shown["side by side"]), f"All of it: {found['path']}"]
+    _report({"what follows": told, **shown, "page": found["path"]}, lines, json)
+
+
 @app.command()
 def query(sql: Annotated[str, typer.Argument(help="DuckDB SQL.")], home: Home = None, json: Json = False) -> None:
     """Ask the released tables and the ledgers, read-only. `SHOW TABLES` lists them."""
@@ -258,6 +289,79 @@ def query(sql: Annotated[str, typer.Argument(help="DuckDB SQL.")], home: Home = 
         except duckdb.Error as error:
             _stop(2, str(error))
     _report(rows, _grid(rows), json)
+
+
+@gold.command("list")
+def gold_list(project: Project, home: Home = None, json: Json = False) -> None:
+    """Every gold answer: votes, source batch, how often it was shown, and whether it is active, disputed or retired."""
+    (spec,) = _specs(project)
+    with _store(home) as store:
+        from dataops_assets.flow.labels import gold as registry
+        from dataops_assets.manifest import records
+
+        rows = records(registry(store, spec, with_workers=True)[0])
+    short = (
+        "image_id",
+        "attribute",
+        "label",
+        "votes",
+        "batch_id",
+        "status",
+        "exposures",
+        "most_exposed",
+        "workers",
+        "pace",
+        "reason",
+        "by",
+    )
+    _report(rows, _grid([{name: row[name][:12] if name == "image_id" else row[name] for name in short} for row in rows]), json)
+
+
+Image = Annotated[str, typer.Argument(help="A gold picture's id, or its beginning.")]
+AttributeName = Annotated[str, typer.Argument(metavar="ATTRIBUTE", help="Which of its answers.")]
+
+
+@gold.command("dispute")
+def gold_dispute(
+    project: Project, image: Image, attribute: AttributeName, reason: Reason, by: By, home: Home = None, json: Json = False
+) -> None:
+    """Say that a gold answer is wrong: it measures nobody until it is settled."""
+    with _operations(home, project) as work:
+        done = work.gold(project, "dispute", image, attribute, None, reason, by)
+    _finish(done, json)
+
+
+@gold.command("settle")
+def gold_settle(
+    project: Project,
+    image: Image,
+    attribute: AttributeName,
+    reason: Reason,
+    by: By,
+    label: Annotated[str | None, typer.Option(help="The right answer. Left out: the disputed one was right.")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Decide a dispute: with another label, or that the answer was right."""
+    with _operations(home, project) as work:
+        done = work.gold(project, "settle", image, attribute, label, reason, by)
+    _finish(done, json)
+
+
+@gold.command("retire")
+def gold_retire(
+    project: Project,
+    image: Image,
+    reason: Reason,
+    by: By,
+    attribute: Annotated[str | None, typer.Argument(metavar="[ATTRIBUTE]", help="Which of its answers; left out: all.")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Take gold that leaked out of use: it isn't hidden in batches any more, and what it measured stands."""
+    with _operations(home, project) as work:
+        done = work.gold(project, "retire", image, attribute, None, reason, by)
+    _finish(done, json)
 
 
 @audit.command()

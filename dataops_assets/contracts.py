@@ -454,6 +454,21 @@ _CONTRACTS = (
         },
         ("seq",),
     ),
+    Contract(
+        "gold",
+        {
+            "project": "string",
+            "image_id": "string",
+            "attribute": "string",  # null: all of the picture
+            "action": "string",  # dispute, settle, retire
+            "label": "string",  # what a dispute was settled to
+            "reason": "string",
+            "by": "string",
+            "at": "timestamp",
+            **_CHAIN,
+        },
+        ("seq",),
+    ),
 )
 CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in _CONTRACTS}
-LEDGERS = ("gates", "costs", "drops", "withdrawals")
+LEDGERS = ("gates", "costs", "drops", "withdrawals", "gold")

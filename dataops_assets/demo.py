@@ -32,6 +32,7 @@ DELIVERIES = (
     ("bazaar", "lot-1", 24, "bad"),  # three quarters unusable: its gate says no
     ("bazaar", "lot-2.zip", 48, "good"),
 )
+CANDIDATES = {"labelworks": workers.GOOD, "pixelcrew": workers.CHEAP}  # whom a vendor lets take the test
 
 
 @dataclass
@@ -102,13 +103,18 @@ def run(work: Operations, print_: Callable[[str], None]) -> Outcome:
             teller.tell(work.plan(PROJECT, "pilot"))
         _label(work, truth, teller, "pilot")
         _approve(work, teller, "pilot")
-    with teller.step("Send production batches to simulated workers: four good, one hasty, one spammer"):
+    with teller.step("Two labelling vendors take the same test: production is for those that pass on the hidden gold"):
+        candidates = [vendor.name for vendor in spec.labeling.vendors if not vendor.internal]
+        for vendor in candidates[len(_batches(work, "qualification")) :]:
+            teller.tell(work.plan(PROJECT, "qualification", vendor=vendor))
+        _label(work, truth, teller, "qualification")
+    with teller.step("Send production batches to simulated workers: four good, one hasty, one spammer; a small one first"):
         while True:
+            _label(work, truth, teller, "production")
             done = work.plan(PROJECT, "production")
             teller.tell(done)
             if not done.steps or not done.is_success:
                 break
-        _label(work, truth, teller, "production")
     with teller.step("One round of rework, without the spammer; our own people settle the rest"):
         for kind in ("rework", "adjudication"):
             teller.tell(work.plan(PROJECT, kind))
@@ -126,18 +132,20 @@ def _label(work: Operations, truth: _Truth, teller: _Teller, kind: str) -> None:
     """Answer every sent batch of a kind that nobody has answered yet."""
     spec, store = work.specs[PROJECT], work.store
     values = {attribute.name: list(attribute.values) for attribute in spec.ontology.attributes}
-    crew = {"production": workers.SPAMMED_CREW, "rework": workers.CREW}.get(kind, workers.EXPERTS)
+    crews = {"production": workers.SPAMMED_CREW, "rework": workers.CREW}
     for number, batch in enumerate(_batches(work, kind)):
         if batch in store.released("label_quality", PROJECT):
             continue
         tasks = store.load("label_tasks", PROJECT, batch).frame
+        vendor = str(tasks["vendor"].iloc[0])
+        crew = crews.get(kind, CANDIDATES.get(vendor, workers.EXPERTS))
         known = {task: truth.of(image) for task, image in zip(tasks["task_id"], tasks["image_id"], strict=True)}
         at = START + timedelta(days=number + 1)
         text = workers.label(store.home.requests(PROJECT) / batch, known, crew, SEED, at, values)
         file = store.home.root / "demo" / f"{batch}.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-        teller.tell(work.import_labels(PROJECT, batch, file, str(tasks["vendor"].iloc[0])))
+        teller.tell(work.import_labels(PROJECT, batch, file, vendor))
 
 
 def _approve(work: Operations, teller: _Teller, kind: str) -> None:
@@ -208,6 +216,8 @@ def _outcome(work: Operations, truth: _Truth, seconds: float) -> Outcome:
         "what stands where": f"dataops status{root}",
         "the dataset card": str(store.home.exports(PROJECT) / name / "README.md"),
         "a vendor's work": str(store.home.requests(PROJECT) / "production-001"),
+        "who may label": str(store.home.reports(PROJECT) / "vendors.html"),
+        "the brief": str(store.home.reports(PROJECT) / "brief.html"),
         "report pages": str(store.home.reports(PROJECT)),
     }
     return Outcome(

@@ -21,7 +21,7 @@ import pandas as pd
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
-from dataops_assets.reports import delivery, pages, panels, pictures, screened, screening
+from dataops_assets.reports import brief, delivery, pages, panels, pictures, pilot, screened, screening, vendors
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -171,7 +171,9 @@ def _observed(seen: Mapping[str, Any]) -> str:
     if "observed_value" in seen:
         return str(seen["observed_value"])[:200]
     unexpected, count = seen.get("unexpected_count"), seen.get("element_count")
-    return f"{unexpected} of {count} rows" if count is not None else ""
+    wrong = {value for value in seen.get("unexpected_list") or () if isinstance(value, str)}
+    said = f": {wrong.pop()[:300]}" if len(wrong) == 1 and len(seen.get("unexpected_list") or ()) == unexpected else ""
+    return f"{unexpected} of {count} rows{said}" if count is not None else ""
 
 
 def pass_through(
@@ -186,7 +188,7 @@ def pass_through(
 ) -> Verdict:
     """Judge a stored candidate, enter the outcome into the ledger and publish what was released."""
     candidate = store.read(asset, spec.name, partition, version)
-    verdict, document = judge(candidate, spec, gating.input_frames(store, candidate))
+    verdict, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
     digest = store.put_document("suites", document)
     waiver = gating.waiver(store, spec.name, asset, partition, version, date.today()) if verdict.outcome == "fail" else None
     if waiver is not None:
@@ -217,7 +219,7 @@ def waive(store: Store, spec: ProjectSpec, asset: str, partition: str, *, reason
     if last["outcome"] == "error":
         raise ValueError(f"{where}: the gate could not run ({last['reason']}); mend that first, an error can't be waived")
     candidate = store.read(asset, spec.name, partition, str(last["version"]))
-    judged, document = judge(candidate, spec, gating.input_frames(store, candidate))
+    judged, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
     verdict = Verdict("waived", judged.findings, store.put_document("suites", document), reason, by, judged.frame)
     enter(store, candidate, verdict, run_id="", until=until.isoformat())
     _publish(store, spec, candidate, verdict)
@@ -233,6 +235,12 @@ def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verd
     # a delivery that was taken is screened next, and told of then
     if candidate.asset == "cleaned_set" or (candidate.asset == "raw_images" and not verdict.is_released):
         _tell("delivery", lambda: delivery.write(store, spec, candidate.partition))
+    if candidate.asset in ("brief", "label_tasks", "approved_labels") and verdict.is_released:
+        _tell("brief", lambda: brief.write(store, spec))
+    if candidate.asset == "label_quality" and candidate.partition.startswith(("qualification-", "production-")):
+        _tell("vendor", lambda: vendors.write(store, spec))
+    if candidate.asset == "label_quality" and candidate.partition.startswith("pilot-"):
+        _tell("pilot", lambda: pilot.write(store, spec, candidate.partition))
     if candidate.asset == "cleaned_set":
         _tell("screening", lambda: screening.write(store, spec, candidate))
 
@@ -359,7 +367,10 @@ def _evidence(store: Store, spec: ProjectSpec, asset: str, frame: pd.DataFrame, 
     rows = frame.iloc[[row for row in finding.rows if row < len(frame)]]
     if rows.empty:
         return {}
-    columns = [*CONTRACTS[asset].key, *(name for name in ("status", "reason", "label", "split", "gold_lower") if name in rows)]
+    columns = [
+        *CONTRACTS[asset].key,
+        *(name for name in ("status", "reason", "label", "split", "gold_lower", "qualification") if name in rows),
+    ]
     parts: dict[str, Any] = {f"{finding.name}: rows": panels.table_of(rows[columns].head(SHOWN_ROWS))}
     shown = rows.head(SHOWN_PICTURES)
     if asset == "cleaned_set":

@@ -1,4 +1,4 @@
-"""Append-only, hash-chained ledgers on Delta tables: gates, costs, drops, withdrawals.
+"""Append-only, hash-chained ledgers on Delta tables: gates, costs, drops, withdrawals, gold.
 
 Each row names its predecessor's hash, so a row that was changed, dropped or slipped in breaks the chain. An append
 goes through the handle that was read and fails if anybody committed in between; then it reads again and retries, so

@@ -185,7 +185,9 @@ def verify(store: Store, project: str | None = None, release: str | None = None)
         project: Only this one; default: all.
         release: Only this release and what it was made from; default: everything that was ever released.
     """
-    problems = [sentence for ledger in (store.gates, store.costs, store.drops, store.withdrawals) for sentence in ledger.verify()]
+    problems = [
+        sentence for ledger in (store.gates, store.costs, store.drops, store.withdrawals, store.gold) for sentence in ledger.verify()
+    ]
     released = store.gates.rows()
     released = released[released["outcome"].isin(RELEASING)].drop_duplicates(["project", "asset", "partition", "version"], keep="last")
     if project is not None:

@@ -118,16 +118,27 @@ class Operations:
                 done.add(f"model results for {item.partition}", self._run(spec, "feedback", item))
         return done
 
-    def plan(self, project: str, kind: str = "production", limit: int | None = None, vendor: str | None = None) -> Done:
+    def plan(
+        self,
+        project: str,
+        kind: str = "production",
+        limit: int | None = None,
+        vendor: str | None = None,
+        like: str | None = None,
+        is_anyway: bool = False,
+    ) -> Done:
         """Cut batches of a kind and make their request folders."""
         done, spec = Done(), self.specs[project]
         self._setup(spec, done)
         if not done.is_success:
             return done
         try:
-            planned = planning.plan_batches(self.store, spec, kind, limit, vendor)
+            planned = planning.plan_batches(self.store, spec, kind, limit, vendor, like, is_anyway)
         except ValueError as error:
             raise Refused(str(error)) from error
+        if planned.is_refused:
+            done.add(f"{kind} batches", runs.Result(False, f"{planned.reason}."))
+            return done
         if planned.batch_ids:
             done.notes.append(f"{len(planned.batch_ids)} {kind} batches for {planned.amount:,.2f} {spec.brief.currency}.")
         if planned.reason:
@@ -259,6 +270,35 @@ class Operations:
             raise Refused(str(error)) from error
         self._show(spec, asset, partition, verdict)
         done.notes.append(f"Released {asset} {partition} on {by}'s word until {until}; `dataops run {project}` carries on.")
+        return done
+
+    def gold(self, project: str, action: str, image: str, attribute: str | None, label: str | None, reason: str, by: str) -> Done:
+        """Enter into the ledger that a gold answer is disputed, settled or retired."""
+        from dataops_assets.flow import labels
+        from dataops_assets.stages import gold
+
+        done, spec = Done(), self.specs[project]
+        if not by.strip() or not reason.strip():
+            raise Refused("--by must name a person, and --reason say why.")
+
+        def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
+            row = gold.entry(labels.gold(self.store, spec)[0], action, image, attribute, label, spec)
+            return [{"project": project, **row, "reason": reason, "by": by, "at": now()}]
+
+        try:
+            (row,) = self.store.gold.append(build)
+        except ValueError as error:
+            raise Refused(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+        what = f"{row['attribute'] or 'picture'} of {row['image_id'][:12]}"
+        told = {
+            "dispute": f"{what} is disputed: it measures nobody until it is settled: "
+            f"dataops gold settle {project} {row['image_id'][:12]} {row['attribute']} --label ... --reason ... --by ...",
+            "settle": f"{what} is settled"
+            + (f": {row['label']}." if row["label"] else ": it stays as it was.")
+            + " Labels approved for training don't change by it.",
+            "retire": f"{what} is retired: it isn't hidden in batches any more; what it measured stands.",
+        }
+        done.notes.append(told[action])
         return done
 
     def gate(self, project: str, asset: str, partition: str) -> Done:

@@ -14,35 +14,54 @@ from dataops_assets.store import Store
 
 @dataclass(frozen=True)
 class Planned:
-    """New batches, and a sentence about what was left out."""
+    """New batches, and a sentence about what was left out; `is_refused`: nothing may be cut before something else is done."""
 
     batch_ids: list[str]
     amount: float
     reason: str
+    is_refused: bool = False
 
 
-def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None = None, vendor: str | None = None) -> Planned:
+def plan_batches(
+    store: Store,
+    spec: ProjectSpec,
+    kind: str,
+    limit: int | None = None,
+    vendor: str | None = None,
+    like: str | None = None,
+    is_anyway: bool = False,
+) -> Planned:
     """Cut what waits into batches that the budget left pays for, commit their cost and keep their plans.
+
+    `is_anyway` cuts production batches for a vendor that hasn't passed its qualification, or whose last batch isn't judged yet: the gate
+    of such a batch holds it back until somebody waives it.
 
     Raises:
         ValueError: for a kind or vendor that can't be.
     """
+    from dataops_assets.stages import gold
     from dataops_assets.stages import label_tasks as stage
 
     with shared.exclusive(store, f"{spec.name}.plan_batches"):
         planned = plans(store, spec)
         for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
             _commit(store, spec, str(batch_id), rows)
+        may = may_plan(store, spec, planned, vendor) if kind == "production" else May(vendor, None, "", False)
+        if may.is_refused and not is_anyway:
+            return Planned([], 0.0, may.reason, is_refused=True)
+        found, _ = labels.gold(store, spec)
         cut = stage.plan(
             kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
             spec,
             images.showable(store, spec, kind),
             planned,
-            gold=labels.gold_labels(store, spec)[0],
+            gold=gold.usable(found),
             quality=store.load_all("label_quality", spec.name)[0],
             budget_left=spec.brief.budget - store.spent(spec.name),
-            vendor=vendor,
-            limit=limit,
+            vendor=may.vendor,
+            limit=limit if may.most is None else min(may.most, limit or may.most),
+            like=like,
+            gold_of=spec.labeling.batch_size if spec.labeling.ramp_start is not None else None,
         )
         batch_ids = []
         for rows in cut.batches:
@@ -50,7 +69,49 @@ def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None =
             store.write(Manifest("batch_plans", spec.name, batch_id, rows))
             _commit(store, spec, batch_id, rows)
             batch_ids.append(batch_id)
-    return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), cut.reason)
+    reason = "; ".join(filter(None, (may.reason, cut.reason, _worn(found, kind))))
+    return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), reason)
+
+
+def _worn(found: pd.DataFrame, kind: str) -> str:
+    """What is said of gold that isn't used, where gold is."""
+    lost = found[found["status"] != "active"].groupby("status")["image_id"].nunique()
+    listed = " and ".join(f"{count} {status}" for status, count in lost.items())
+    return f"of {found['image_id'].nunique()} gold pictures {listed}" if listed and kind in ("production", "qualification") else ""
+
+
+@dataclass(frozen=True)
+class May:
+    """Who may have production batches, at most how many images now (None: any), and why not more."""
+
+    vendor: str | None
+    most: int | None
+    reason: str
+    is_refused: bool
+
+
+def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str | None = None) -> May:
+    """Whether a production batch may be cut: for a vendor that has passed its qualification, as large as its quality so far allows."""
+    from dataops_assets.stages import qualification, ramp
+
+    if vendor is not None and spec.labeling.vendor(vendor) is None:
+        return May(vendor, None, "", False)  # planning refuses it by name
+    if spec.labeling.is_qualified_first:
+        found = labels.qualification(store, spec)
+        reason = qualification.refusal(spec, found, vendor)
+        if reason:
+            return May(vendor, spec.labeling.ramp_start, reason, True)
+        chosen = qualification.choose(spec, found)
+    else:
+        chosen = spec.labeling.production
+    who = vendor or (chosen.name if chosen is not None else None)
+    if who is None or spec.labeling.ramp_start is None:
+        return May(who, None, "", False)
+    past = ramp.history(planned, labels.judged_on(store, spec, "production"), spec, who)
+    step = ramp.step(past, spec.labeling.ramp_start, spec.labeling.batch_size)
+    if step.waits:
+        return May(who, step.size, step.sentence, True)
+    return May(who, None if step.is_full else step.size, step.sentence, False)
 
 
 def _commit(store: Store, spec: ProjectSpec, batch_id: str, rows: pd.DataFrame) -> None:
@@ -60,6 +121,5 @@ def _commit(store: Store, spec: ProjectSpec, batch_id: str, rows: pd.DataFrame) 
 
 
 def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """Rows of all batch plans. A plan is written once and never changes."""
-    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
-    return store.read_all("batch_plans", spec.name, versions)
+    """Rows of all batch plans."""
+    return labels.plans(store, spec)

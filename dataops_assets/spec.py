@@ -55,6 +55,8 @@ class Brief(Section):
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
     start: date = Field(description="First day of work.")
     deadline: date = Field(description="Day of delivery.")
+    days_a_week: int = Field(5, ge=1, le=7, description="Days worked, from Monday on; holidays are not known.")
+    confidence: float = Field(0.95, ge=0.5, lt=1, description="How sure a statement on accuracy must be: audits and qualifications.")
     volume: dict[Word, dict[str, Annotated[int, Field(ge=0)]]] = Field(
         description="Images wanted: attribute -> value -> count. Not every value must be listed."
     )
@@ -288,11 +290,26 @@ class LabelVendor(Section):
 class Labeling(Section):
     """How labels are bought and when they are believed."""
 
-    vendors: tuple[LabelVendor, ...] = Field(min_length=1, description="The first external one gets production batches.")
+    vendors: tuple[LabelVendor, ...] = Field(min_length=1, description="The first external one that may gets production batches.")
     overlap: int = Field(3, ge=1, le=25, description="Independent answers per image and attribute.")
     gold_share: Share = Field(0.1, description="Share of a production batch that is hidden gold.")
     batch_size: int = Field(200, ge=1, description="Source images per batch, gold not counted.")
     pilot_size: int = Field(30, ge=1, description="Images the DOps team labels itself first; they become gold.")
+    pilot_overlap: int = Field(1, ge=1, le=25, description="Our own people who answer each pilot image; two make slips and doubts show.")
+    worker_accuracy: Share = Field(0.9, description="How often one answer is right, believed until gold has measured it.")
+    qualification: Literal["required", "optional"] = Field(
+        "optional", description="Whether a vendor must pass a qualification batch before production; optional: a warning says it hasn't."
+    )
+    qualification_accuracy: Share = Field(
+        0.75, description="Least lower bound of a vendor's accuracy on gold, for each attribute that matters."
+    )
+    qualify_on: tuple[Word, ...] = Field((), description="Attributes that matter for it; empty: all.")
+    ramp_start: int | None = Field(
+        None,
+        ge=1,
+        description="Images of a vendor's first production batch; it doubles while quality holds. Left out: full batches at once.",
+    )
+    gold_exposures: int = Field(25, ge=1, description="A gold picture that one vendor was shown so often is retired.")
     accept_agreement: Share = Field(0.66, description="Share of answers behind the winner that accepts a task.")
     rework_rounds: int = Field(1, ge=0, description="Rework batches a task may go through before adjudication.")
 
@@ -308,6 +325,11 @@ class Labeling(Section):
     @property
     def internal(self) -> LabelVendor:
         return next(vendor for vendor in self.vendors if vendor.internal)
+
+    @property
+    def is_qualified_first(self) -> bool:
+        """Whether a vendor must pass a qualification batch before production."""
+        return self.qualification == "required" and not self.production.internal
 
     @property
     def production(self) -> LabelVendor:
@@ -376,6 +398,8 @@ class ProjectSpec(Section):
         for recipe in self.augmentation.recipes:
             for name in set(recipe.breaks) - known.keys():
                 raise ValueError(f"augmentation recipe {recipe.name!r} breaks {name!r}, which the ontology lacks")
+        for name in set(self.labeling.qualify_on) - known.keys():
+            raise ValueError(f"labeling.qualify_on names attribute {name!r}, which the ontology lacks")
         for issue in () if self.cleaning.relevance else ("irrelevant", "outlier", "mislabelled"):
             if issue in (*self.cleaning.reject, *self.cleaning.review):
                 raise ValueError(f"cleaning decides on {issue!r}, which is judged only where cleaning.relevance names references")

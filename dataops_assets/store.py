@@ -42,7 +42,8 @@ class Store:
         self.home = home
         self.storage_options = storage_options
         self.blobs = Blobs(home.store_url, storage_options)
-        self.gates, self.costs, self.drops, self.withdrawals = (Ledger(name, self._uri(name), storage_options) for name in LEDGERS)
+        ledgers = (Ledger(name, self._uri(name), storage_options) for name in LEDGERS)
+        self.gates, self.costs, self.drops, self.withdrawals, self.gold = ledgers
         self._tables: dict[str, DeltaTable] = {}
 
     def apart(self, project: str) -> Apart:

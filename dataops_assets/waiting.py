@@ -310,13 +310,17 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
 
 
 def plannable(store: Store, spec: ProjectSpec) -> list[str]:
-    """A key for the set of unlabelled images, once they fill a production batch; else nothing."""
+    """A key for the set of unlabelled images, once they fill a production batch that somebody may have; else nothing."""
     planned = planning.plans(store, spec)
     taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
     usable, _ = images.usable_images(store, spec)
     free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)
-    has_gold = not spec.labeling.gold_share or bool(len(labels.gold_labels(store, spec)[0]))
-    return [shared.digest_of(free)] if has_gold and len(free) >= spec.labeling.batch_size else []
+    has_gold = not spec.labeling.gold_share or bool(labels.gold(store, spec)[0]["status"].eq("active").any())
+    least = min(spec.labeling.batch_size, spec.labeling.ramp_start or spec.labeling.batch_size)
+    if not has_gold or len(free) < least:
+        return []
+    may = planning.may_plan(store, spec, planned)
+    return [shared.digest_of(free)] if not may.is_refused and len(free) >= (may.most or spec.labeling.batch_size) else []
 
 
 def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:

@@ -17,7 +17,7 @@ SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool"
 def connect(store: Store) -> duckdb.DuckDBPyConnection:
     """An in-memory connection with a view a table, that can read nothing but the store's tables.
 
-    Tables show the last released version of each partition; the ledgers `gates`, `costs`, `withdrawals` every row, `drops` one row
+    Tables show the last released version of each partition; the ledgers `gates`, `costs`, `withdrawals`, `gold` every row, `drops` one row
     a delivery with the drop that replaced it as `superseded_by` (`drops_history` all), `releases` the released rows of `gates`.
     """
     connection = duckdb.connect(":memory:")

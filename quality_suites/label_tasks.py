@@ -8,16 +8,40 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import WARNING, among, as_many_rows, between, expect, gxe, matching, not_empty, suite_of, unique
+from dataops_assets.stages.qualification import matter
+from quality_suites.expectations import (
+    CRITICAL,
+    WARNING,
+    among,
+    as_many_rows,
+    between,
+    expect,
+    gxe,
+    matching,
+    not_empty,
+    suite_of,
+    unique,
+)  # fmt: skip
 
 KINDS = ("screening", "pilot", "qualification", "production", "rework", "adjudication", "preservation")
 
 
+PASSED = "passed"
+
+
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `gold_share` of the batch, and `amount`: what the plan says a task costs."""
+    """Adds three columns.
+
+    - `gold_share` of the batch;
+    - `amount`: what the plan says a task costs;
+    - `qualification`: `passed`, or in a sentence what the vendor still has to show.
+    """
+    known = inputs["qualified"].set_index("vendor") if "qualified" in inputs else pd.DataFrame(columns=["is_passed", "sentence"])
+    told = known["sentence"].mask(known["is_passed"].eq(True), PASSED)
+    qualification = frame["vendor"].map(told).fillna("nothing is known of the vendor's qualification")
     amounts = inputs["batch_plans"].drop_duplicates("image_id").set_index("image_id")["amount"]
     share = float(frame["is_gold"].fillna(False).astype(bool).mean()) if len(frame) else 0.0
-    return frame.assign(gold_share=share, amount=frame["image_id"].map(amounts).astype("float64"))
+    return frame.assign(gold_share=share, amount=frame["image_id"].map(amounts).astype("float64"), qualification=qualification)
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -28,6 +52,7 @@ def suite(spec: ProjectSpec) -> Any:
     vendors = [vendor.name for vendor in spec.labeling.vendors]
     internal = [vendor.name for vendor in spec.labeling.vendors if vendor.internal]
     trusted = [vendor.name for vendor in spec.labeling.vendors if vendor.internal or vendor.may_see_personal_data]
+    must = ", ".join(matter(spec))
     names = "|".join(["screening", *(attribute.name for attribute in spec.ontology.attributes)])
     return suite_of(
         "label_tasks",
@@ -43,6 +68,11 @@ def suite(spec: ProjectSpec) -> Any:
         among(
             "vendor", trusted, "trusted_people", "Pictures to screen may go only to people who may see personal data",
             where='kind == "screening"',
+        ),
+        among(
+            "qualification", [PASSED], "vendor_qualified",
+            f"Production is for vendors that have shown an accuracy of {spec.labeling.qualification_accuracy:.0%} on {must}",
+            where='kind == "production"', severity=CRITICAL if spec.labeling.qualification == "required" else WARNING,
         ),
         between("overlap", "answers_wanted", "Every task must want at least one answer", low=1, high=25),
         matching("attributes", rf"^(?:{names})(?:\|(?:{names}))*$", "questions_known", "Every question must be in the ontology"),

@@ -122,6 +122,11 @@ def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: H
         assert work.plan("dresses", "pilot", 8).is_success
         answer("pilot-001", workers.EXPERTS)
         assert work.approve("dresses", "pilot-001", "ann@example.org").is_success
+        untried = work.plan("dresses")  # the vendor must show on the pilot's gold what it can do
+        assert not untried.is_success and "labelworks has not passed a qualification" in untried.steps[0]["error"]
+        assert waiting.plannable(store, dresses) == []
+        assert work.plan("dresses", "qualification", vendor="labelworks").is_success
+        answer("qualification-001", workers.EXPERTS + (workers.Worker("expert-3", 1.0, 9.0),))
         spent = store.spent("dresses")
         assert work.plan("dresses").is_success
         assert store.spent("dresses") > spent

@@ -9,21 +9,27 @@ import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.flow.delivery import assemble
-from dataops_assets.flow.labels import blobs_of
+from dataops_assets.flow.labels import blobs_of, standing
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
 
-def input_frames(store: Store, candidate: Manifest) -> dict[str, pd.DataFrame]:
-    """Frames of the versions a candidate was made from, by asset; for a drop also its last row in the `drops` ledger."""
+def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[str, pd.DataFrame]:
+    """Frames of the versions a candidate was made from, by asset.
+
+    For a drop also its last row in the `drops` ledger, for a batch of tasks whether vendors are `qualified` now: like a licence
+    that is a question of the day, so a batch may be judged again once its vendor has passed.
+    """
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
     frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
     if candidate.asset == "raw_images":
         rows = rows_of(store.drops.rows(), candidate.project)
         rows = rows[(rows["drop_id"] == candidate.partition) & rows["files_seen"].notna()]
         frames["drops"] = rows.tail(1).reset_index(drop=True)
+    if candidate.asset == "label_tasks":
+        frames["qualified"] = standing(store, spec)
     return frames
 
 

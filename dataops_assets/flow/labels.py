@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.flow.images import showable
 from dataops_assets.flow.shared import listing, plain_files, rows_of
@@ -94,14 +95,63 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     return Manifest("label_quality", spec.name, labeled.partition, frame, {**labeled.input, **tasks.input, **used})
 
 
-def gold_labels(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
-    """Answers our own people settled in pilots, and the versions they come from."""
-    from dataops_assets.stages import approved_labels as stage
+def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Rows of all batch plans. A plan is written once and never changes."""
+    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
+    return store.read_all("batch_plans", spec.name, versions)
+
+
+def gold(store: Store, spec: ProjectSpec, with_workers: bool = False) -> tuple[pd.DataFrame, Inputs]:
+    """Answers our own people settled in pilots with what stands against them (`gold.registry`), and the versions they come from."""
+    from dataops_assets.stages import approved_labels
+    from dataops_assets.stages import gold as stage
 
     approved, inputs = store.load_all("approved_labels", spec.name)
-    pilots = set(approved.loc[approved["kind"] == "pilot", "batch_id"])
-    used = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in pilots}
-    return stage.gold_of(approved), {"approved_labels": used} if used else {}
+    planned = plans(store, spec)
+    entries = rows_of(store.gold.rows(), spec.name)
+    sent = set(planned.loc[planned["is_gold"].astype("boolean").fillna(False).astype(bool), "batch_id"])
+    labeled = store.load_all("labeled_batches", spec.name, sent)[0] if with_workers else manifest.empty("labeled_batches")
+    found = stage.registry(approved_labels.gold_of(approved, planned), approved, planned, labeled, entries, spec)
+    batches = set(found["batch_id"])
+    used: dict[str, Mapping[str, str]] = {}
+    if batches:
+        used["approved_labels"] = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in batches}
+    if len(entries):
+        used["gold"] = {"entries": str(entries["seq"].max())}
+    return found, used
+
+
+def gold_labels(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
+    """Gold that answers are compared with, and the versions it comes from."""
+    from dataops_assets.stages import gold as stage
+
+    found, used = gold(store, spec)
+    return stage.measuring(found), used
+
+
+def judged_on(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
+    """`label_quality` rows of all batches of a kind as they were judged last, whether their gate released them or not."""
+    rows = rows_of(store.gates.rows(), spec.name)
+    rows = rows[(rows["asset"] == "label_quality") & (rows["outcome"] != "error") & rows["partition"].str.startswith(f"{kind}-")]
+    last = rows.drop_duplicates("partition", keep="last")
+    return store.read_all("label_quality", spec.name, dict(zip(last["partition"], last["version"], strict=True)))
+
+
+def qualification(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """What each vendor's last qualification batch showed: `qualification.verdicts`."""
+    from dataops_assets.stages import qualification as stage
+
+    return stage.verdicts(judged_on(store, spec, "qualification"), spec)
+
+
+def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Whether each labelling vendor may have production batches: `vendor, is_passed, sentence`."""
+    from dataops_assets.stages import qualification as stage
+
+    found = qualification(store, spec)
+    allowed = stage.passed(found, spec)
+    rows = [(vendor.name, vendor.name in allowed, stage.sentence(vendor.name, found, spec)) for vendor in spec.labeling.vendors]
+    return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence"])
 
 
 def vendor_feedback(store: Store, spec: ProjectSpec, quality: Manifest, labeled: Manifest, tasks: Manifest) -> Manifest:

@@ -10,7 +10,7 @@ from typing import Any
 from dataops_assets import atomic
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports import shown
-from dataops_assets.reports.panels import Page, Picture, Table
+from dataops_assets.reports.panels import Page, Picture, Points, Table
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -21,7 +21,8 @@ h1{font-size:1.5rem;margin-bottom:.2rem} h2{font-size:1.05rem;margin:1.8rem 0 .4
 .numbers b{display:block;font-size:1.2rem;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;font-size:.9rem} th,td{border-bottom:1px solid #e3e7ee;padding:.25rem .7rem;text-align:left}
 td{vertical-align:top;min-width:3rem} td:last-child{min-width:14rem}
-td.number{text-align:right;font-variant-numeric:tabular-nums} img{max-width:100%;border:1px solid #e3e7ee} .wide{overflow-x:auto}
+td.number{text-align:right;font-variant-numeric:tabular-nums} td.number:last-child{min-width:3rem}
+ul{padding-left:1.2rem} img{max-width:100%;border:1px solid #e3e7ee} .wide{overflow-x:auto}
 """
 
 
@@ -36,6 +37,11 @@ def write(store: Store, spec: ProjectSpec, made: Manifest, said: dict[str, str],
     return put(path, text, store.home.tmp)
 
 
+def write_parts(store: Store, address: str, title: str, where: str, parts: dict[str, Any]) -> Path:
+    """Write a page that stands for itself at an address below `reports/`; returns its path."""
+    return put(store.home.root / "reports" / address, page(title, where, parts), store.home.tmp)
+
+
 def put(path: Path, text: str, tmp: Path) -> Path:
     """Write a page so that a reader never sees half of it; `tmp` is the home's folder for unfinished files."""
     atomic.write(path, text.encode("utf-8", "replace"), tmp)
@@ -45,7 +51,7 @@ def put(path: Path, text: str, tmp: Path) -> Path:
 def page(title: str, where: str, parts: dict[str, Any]) -> str:
     """Title, numbers, then tables and pictures in the order given. Everything is escaped."""
     numbers = [(name, value) for name, value in parts.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    blocks = "".join(_block(name, value) for name, value in parts.items() if isinstance(value, (Table, Picture, Path, str)))
+    blocks = "".join(_block(name, value) for name, value in parts.items() if isinstance(value, (Table, Picture, Points, Path, str)))
     boxes = "".join(f"<div>{html.escape(name)}<b>{_number(value)}</b></div>" for name, value in numbers)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
@@ -63,6 +69,8 @@ def _block(name: str, part: Any) -> str:
             columns = "".join(f"<th>{html.escape(column)}</th>" for column in rows[0])
             body = "".join("<tr>" + "".join(map(_cell, row.values())) + "</tr>" for row in rows)
             return f'{head}<div class="wide"><table><tr>{columns}</tr>{body}</table></div>'
+        case Points(lines=lines):
+            return f"{head}<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
         case str():
             return f"{head}<p>{html.escape(part)}</p>"
         case Path():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,17 @@ class Table:
 class Picture:
     jpeg: bytes
     title: str
+
+
+@dataclass(frozen=True)
+class Points:
+    """Sentences of our own, one a line. Whatever they quote is shown as it is written, never as markup."""
+
+    lines: Sequence[str]
+
+    @property
+    def markdown(self) -> str:
+        return "\n".join(f"- {_inert(line)}" for line in self.lines)
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,14 @@ def _drawn(blobs: Blobs, named: tuple[tuple[str, str], ...], is_screened: bool) 
         pictures = [(small.get(sha256, b"?"), word) for sha256, word in named if sha256 in small or blobs.has(sha256)]
     found = [(data, word) for data, word in pictures if data is not None]
     return contact_sheet(found) if found else b""
+
+
+def _inert(text: str) -> str:
+    """Text on one line in which nothing is Markdown or HTML."""
+    text = escape(" ".join(text.split()), quote=False)
+    for sign in "\\`*_[]|#~":
+        text = text.replace(sign, f"\\{sign}")
+    return text
 
 
 def _read(blobs: Blobs, sha256: Any) -> bytes | None:

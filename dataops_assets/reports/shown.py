@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import pictures, screened, status
-from dataops_assets.reports.panels import Page, Table, counts, sheet, table_of
+from dataops_assets.reports import brief, pictures, pilot, screened, status, vendors
+from dataops_assets.reports.panels import Page, Points, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import qualification
 from dataops_assets.store import Store
 
 PICTURES = 24
@@ -31,8 +32,14 @@ def _table(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
 
 
 def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
-    numbers = {row["check"]: row["value"] for row in records(made.frame) if row["value"] is not None}
-    return {**numbers, "what it adds up to": table_of(made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]])}
+    numbers = {row["check"]: row["value"] for row in records(made.frame) if row["value"] is not None and "." not in row["check"]}
+    told = made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]]
+    return {
+        **brief.parts(store, spec, made),
+        **numbers,
+        "what it adds up to": table_of(told),
+        "brief": Page(brief.path(spec)),
+    }
 
 
 def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
@@ -128,7 +135,22 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
         "by attribute": table_of(by_attribute.round(4).reset_index()) if len(frame) else None,
         "not accepted": counts(open_, "attribute", "decision", "reason"),
         "pictures not accepted": sheet(store.blobs, open_.drop_duplicates("image_id").head(PICTURES), caption="attribute"),
+        **_of_kind(store, spec, made),
     }
+
+
+def _of_kind(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    """What a batch of some kinds is labelled for."""
+    if made.partition.startswith("qualification-"):
+        found = qualification.verdicts(made.frame, spec)
+        told = [f"{qualification.sentence(name, found, spec)}." for name in sorted(found["vendor"].unique())]
+        return {"has the vendor passed?": Points(told), "vendor comparison": Page(vendors.path(spec))}
+    if made.partition.startswith("pilot-"):
+        version = made.inputs.get("labeled_batches", {}).get(made.partition)
+        if version is not None:
+            labeled = store.read("labeled_batches", spec.name, made.partition, version).frame
+            return {**pilot.parts(store, spec, labeled), "pilot report": Page(pilot.path(spec, made.partition))}
+    return {}
 
 
 def _vendor_feedback(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
@@ -170,6 +192,14 @@ def _training_export(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
         "class balance": Table(rows) if rows else None,
         "pictures": sheet(store.blobs, _spread(frame, "split"), caption="split"),
         "export folder": store.home.exports(spec.name) / made.partition,
+    }
+
+
+def _vendor_scorecard(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    return {
+        "vendors": table_of(made.frame.round(4)),
+        **vendors.parts(store, spec),
+        "vendor comparison": Page(vendors.path(spec)),
     }
 
 

@@ -51,6 +51,7 @@ class Worker:
 GOOD = tuple(Worker(f"good-{number}", 0.97, 7.0) for number in (1, 2, 3))
 HASTY = Worker("hasty-1", 0.80, 2.0)
 SPAMMER = Worker("spammer-1", 0.0, 1.0, is_spammer=True)
+CHEAP = tuple(Worker(f"cheap-{number}", 0.82, 4.0) for number in (1, 2, 3))
 EXPERTS = (Worker("expert-1", 1.0, 12.0), Worker("expert-2", 1.0, 12.0))
 CREW = (*GOOD, Worker("good-4", 0.97, 7.0), HASTY)
 SPAMMED_CREW = (*CREW, SPAMMER)

@@ -23,7 +23,7 @@ def assess(labeled: pd.DataFrame, tasks: pd.DataFrame, gold: pd.DataFrame | None
 
     - `accept`: all answers wanted are there, and the winner has `accept_agreement` of them without an equal.
     - `rework`: otherwise, while the batch's round is below `rework_rounds`.
-    - `adjudicate`: otherwise: our own people decide.
+    - `adjudicate`: otherwise, and where those who labelled a pilot differ: our own people decide.
 
     Hidden gold is always `accept` with the gold label: it measures, and is never exported from this batch.
 
@@ -167,7 +167,8 @@ def _decide(rows: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     is_tie = rows["is_tie"].astype(bool)
     enough = n >= wanted
     agreed = (posterior >= spec.labeling.accept_agreement - _EPSILON) & ~is_tie & rows["label"].notna()
-    may_rework = rows["round"].astype(int) < spec.labeling.rework_rounds
+    is_split = rows["kind"].eq("pilot") & enough  # experts who differ aren't asked again: a third one decides
+    may_rework = (rows["round"].astype(int) < spec.labeling.rework_rounds) & ~is_split
     decision = np.select([rows["is_gold"].astype(bool) | (enough & agreed), may_rework], ["accept", "rework"], "adjudicate")
     columns = zip(rows["is_gold"], n, wanted, posterior, is_tie, agreed, strict=True)
     why = [_why(gold, given, asked, share, tie, fine, spec.labeling.accept_agreement) for gold, given, asked, share, tie, fine in columns]

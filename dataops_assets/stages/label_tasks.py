@@ -47,11 +47,13 @@ def plan(
     budget_left: float = float("inf"),
     vendor: str | None = None,
     limit: int | None = None,
+    gold_of: int | None = None,
+    like: str | None = None,
 ) -> Plan:
     """Cut what waits into batches of at most `labeling.batch_size` images (a pilot is one batch) that the budget pays for.
 
-    - `pilot`: source images never planned, drawn evenly over category and image vendor; internal. One answer each: our own
-      people's answer defines what is right, and a second opinion on it is what `preservation` and a tool trial are for.
+    - `pilot`: source images never planned, drawn evenly over category and image vendor; internal. `pilot_overlap` answers each: our
+      own people define what is right, and where two of them differ a third one adjudicates.
     - `production`: source images in no pilot or production plan, plus `gold_share` of hidden gold (at least one
       picture where there is gold), the least used with this vendor first.
     - `rework`: what `quality` sends back and no later batch has planned; to the same vendor, one round later.
@@ -71,6 +73,8 @@ def plan(
         budget_left: In `brief.currency`; the plan's amounts never add up to more.
         vendor: Who labels; default by kind. Needed for qualification.
         limit: At most so many images, gold not counted; default: all (`pilot_size` for pilot and preservation).
+        like: A pilot whose very pictures a pilot asks for again, e.g. in another tool.
+        gold_of: Hide as much gold as a batch of so many images would: a small batch of a ramp is judged as surely as a full one.
 
     Returns:
         `batch_plans` rows, one frame a batch; `amount` is a row's own price: overlap x attributes x price_per_label.
@@ -82,14 +86,19 @@ def plan(
         raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
     who = _who(kind, spec, vendor)
     gold = _whole_gold(gold, spec, sources, planned)
-    waiting = _waiting(kind, spec, sources, planned, gold, quality)
+    waiting = _waiting(kind, spec, sources, planned, gold, quality) if like is None else _again(kind, like, sources, planned)
+    uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
+    if (
+        kind == "qualification" and who is not None
+    ):  # all candidates get the same pictures, one that tries again others where there are some
+        seen = waiting["image_id"].map(lambda image: uses.get((who.name, image), 0))
+        waiting = waiting.loc[seen.sort_values(kind="stable").index].head(spec.labeling.batch_size)
     if limit is not None:
         waiting = waiting.head(limit)
     if waiting.empty:
         return Plan([], f"nothing waits for {kind}")
     with_gold = kind == "production" and spec.labeling.gold_share > 0
     reasons = ["no hidden gold: no pilot is approved yet"] if with_gold and gold.empty else []
-    uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
     number = _last_number(kind, planned)
     batches: list[pd.DataFrame] = []
     size = max(spec.labeling.batch_size, spec.labeling.pilot_size if kind in ("pilot", "preservation") else 1)
@@ -100,7 +109,7 @@ def plan(
             rows = group.iloc[start : start + size]
             batch_id = f"{kind}-{number + 1:03d}"
             pool = _draw(gold, batch_id, labels_it.name, uses) if with_gold else gold.head(0)
-            n, n_gold = _affordable(rows, pool, spec, labels_it, left)
+            n, n_gold = _affordable(rows, pool, spec, labels_it, left, gold_of or 0)
             unpaid += len(rows) - n
             if n == 0:
                 continue
@@ -189,7 +198,7 @@ def _waiting(
     if kind in ("rework", "adjudication"):
         return _sent_back(kind, spec, sources, planned, quality if quality is not None else manifest.empty("label_quality"))
     if kind == "qualification":
-        return gold.assign(overlap=spec.labeling.overlap).head(spec.labeling.batch_size)
+        return gold.assign(overlap=spec.labeling.overlap)
     everything = "|".join(attribute.name for attribute in spec.ontology.attributes)
     if kind == "screening":
         rows = sources[(sources["status"] == "review") & sources["clean_sha256"].notna()]
@@ -203,12 +212,21 @@ def _waiting(
         done = planned[planned["kind"] == kind]
     else:
         rows = sources[sources["kind"] == "source"].assign(attributes=everything)
-        rows = rows.assign(overlap=1 if kind == "pilot" else spec.labeling.overlap)
+        rows = rows.assign(overlap=spec.labeling.pilot_overlap if kind == "pilot" else spec.labeling.overlap)
         done = planned[planned["kind"].isin(["pilot", "production"])]
     rows = rows[~rows["image_id"].isin(set(done["image_id"]))].drop_duplicates("image_id").sort_values("image_id")
     if kind in ("pilot", "preservation"):
         rows = _evenly(rows, ["category", "vendor"] if kind == "pilot" else ["recipe"]).head(spec.labeling.pilot_size)
     rows = rows.assign(is_gold=False, round=0, parent_batch_id=None, group="")
+    return rows[["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]]
+
+
+def _again(kind: str, like: str, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+    """The pictures of an earlier pilot, asked as they were."""
+    rows = planned[(planned["batch_id"] == like) & (planned["kind"] == "pilot") & planned["image_id"].isin(set(sources["image_id"]))]
+    if kind != "pilot" or rows.empty:
+        raise ValueError(f"only a pilot may be labelled again, and {like!r} is none whose pictures may be shown")
+    rows = rows.assign(group="").sort_values("image_id", ignore_index=True)
     return rows[["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]]
 
 
@@ -260,11 +278,13 @@ def _prices(rows: pd.DataFrame, vendor: LabelVendor) -> np.ndarray:
     return rows["overlap"].to_numpy(dtype=np.float64) * n_attributes * vendor.price_per_label
 
 
-def _affordable(rows: pd.DataFrame, pool: pd.DataFrame, spec: ProjectSpec, vendor: LabelVendor, left: float) -> tuple[int, int]:
-    """How many of the rows, with their share of gold, the budget pays for."""
+def _affordable(
+    rows: pd.DataFrame, pool: pd.DataFrame, spec: ProjectSpec, vendor: LabelVendor, left: float, gold_of: int
+) -> tuple[int, int]:
+    """How many of the rows, with their share of gold (or that of `gold_of` rows), the budget pays for."""
     n_gold = np.zeros(len(rows) + 1, dtype=np.int64)
     if len(pool):
-        n_gold[1:] = [min(len(pool), max(1, round(spec.labeling.gold_share * n))) for n in range(1, len(rows) + 1)]
+        n_gold[1:] = [min(len(pool), max(1, round(spec.labeling.gold_share * max(n, gold_of)))) for n in range(1, len(rows) + 1)]
     cost = np.concatenate([[0.0], np.cumsum(_prices(rows, vendor))])
     gold_cost = np.concatenate([[0.0], np.cumsum(_prices(pool, vendor))])
     n = int(np.flatnonzero(cost + gold_cost[n_gold] <= left + _CENT)[-1]) if left >= 0 else 0

@@ -225,7 +225,10 @@ def label_tasks(spec: ProjectSpec) -> Case:
         "vendor": spec.labeling.production.name, "overlap": 3, "attributes": names, "ontology_version": spec.ontology.version,
     })  # fmt: skip
     plans = good[["image_id"]].assign(amount=[spec.brief.budget / 2] + [0.1] * 9)
-    return Case(good, {"batch_plans": plans}, {
+    qualified = pd.DataFrame(
+        {"vendor": [spec.labeling.production.name, spec.labeling.internal.name], "is_passed": True, "sentence": "fine"}
+    )
+    return Case(good, {"batch_plans": plans, "qualified": qualified}, {
         "not_empty": none_left,
         "every_input_accounted_for": one_less,
         "pictures_unique": twice("image_id"),
@@ -233,6 +236,7 @@ def label_tasks(spec: ProjectSpec) -> Case:
         "vendor_known": put("vendor", "stranger"),
         "own_people": put("kind", "pilot"),
         "trusted_people": put("kind", "screening"),
+        "vendor_qualified": put("vendor", "stranger"),
         "answers_wanted": first("overlap", 0),
         "questions_known": first("attributes", "smell"),
         "picture_stored": first("sha256", "abc"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -23,14 +25,14 @@ def test_the_sum_can_be_followed_by_hand(dresses: ProjectSpec) -> None:
     seen = figures(dresses)
     answers = (120 + 18) * 6 * 3  # images and 15 % gold, six questions, three answers each
     rework = 373  # 15 % of 2,484, rounded up
+    tried = 24 * 6 * 3  # each vendor's qualification on the pilot
     assert seen["images_wanted"]["value"] == 120
     assert seen["labels_wanted"]["value"] == answers
     assert seen["image_cost"]["value"] == pytest.approx(120 * 0.05)  # the dearest vendor's price
     assert seen["label_cost"]["value"] == pytest.approx(answers * 0.04)
-    assert seen["cost_total"]["value"] == pytest.approx(6 + (answers + rework) * 0.04)
-    assert seen["days_needed"]["value"] == 2  # one of the vendor's, one of our own people's
-    parts = ("image_cost", "label_cost", "own_cost", "rework_cost")
-    assert seen["cost_total"]["value"] == pytest.approx(sum(seen[part]["value"] for part in parts))
+    assert seen["cost_total"]["value"] == pytest.approx(6 + (answers + rework) * 0.04 + tried * (0.04 + 0.03))
+    assert seen["days_needed"]["value"] == 3  # two of the vendor's, one of our own people's
+    assert seen["cost_total"]["value"] == pytest.approx(sum(seen[part]["value"] for part in brief.COSTS))
 
 
 @pytest.mark.parametrize("project", ["dresses", "garments"])
@@ -57,8 +59,9 @@ def test_our_own_people_are_paid_too(dresses: ProjectSpec) -> None:
     vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
     vendors = [{**vendor, "price_per_label": 0.5} if vendor["internal"] else vendor for vendor in vendors]
     seen = figures(changed(dresses, labeling={"vendors": vendors}))
-    assert seen["own_cost"]["value"] == pytest.approx(24 * 6 * 0.5)
-    assert seen["cost_total"]["value"] == pytest.approx(figures(dresses)["cost_total"]["value"] + 72)
+    assert seen["own_cost"]["value"] == pytest.approx(24 * 6 * 2 * 0.5)  # two of them look at each picture
+    assert seen["audit_cost"]["value"] == pytest.approx(482 * 0.5)
+    assert seen["cost_total"]["value"] == pytest.approx(figures(dresses)["cost_total"]["value"] + 144 + 241)
 
 
 def test_a_production_batch_needs_gold_from_a_pilot(dresses: ProjectSpec) -> None:
@@ -81,3 +84,75 @@ def test_nothing_wanted_is_not_met(dresses: ProjectSpec) -> None:
 
 def test_the_same_spec_gives_the_same_rows(dresses: ProjectSpec) -> None:
     pd.testing.assert_frame_equal(brief.check(dresses), brief.check(dresses))
+
+
+def test_a_requester_reads_how_much_is_too_much(dresses: ProjectSpec) -> None:
+    (told,) = brief.unmet(changed(dresses, brief={"budget": 60}))
+    assert told.startswith("All in all 150.52 of 60.00 EUR: 90.52 too much; the budget pays for about 47 of 120 images")
+    (late,) = brief.unmet(changed(dresses, brief={"deadline": "2026-11-03"}))
+    assert "all is done on 2026-11-04" in late and "2 too many" in late
+    assert brief.unmet(dresses) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "workdays", "days_a_week", "end"),
+    [
+        ("2026-11-02", 1, 5, "2026-11-02"),  # a Monday
+        ("2026-11-02", 5, 5, "2026-11-06"),
+        ("2026-11-02", 6, 5, "2026-11-09"),
+        ("2026-11-02", 6, 6, "2026-11-07"),
+        ("2026-11-02", 8, 7, "2026-11-09"),
+        ("2026-11-07", 1, 5, "2026-11-09"),  # nobody begins on a Saturday
+        ("2026-11-06", 0, 5, "2026-11-06"),
+    ],
+)
+def test_work_rests_at_weekends_unless_the_brief_says_otherwise(start: str, workdays: int, days_a_week: int, end: str) -> None:
+    assert brief.finish(date.fromisoformat(start), workdays, days_a_week) == date.fromisoformat(end)
+
+
+def test_the_overlap_is_weighed_against_the_target(dresses: ProjectSpec) -> None:
+    fine = figures(dresses)["consensus_accuracy"]
+    assert fine["is_met"] and fine["value"] == pytest.approx(0.972)
+    high = figures(changed(dresses, brief={"accuracy_target": 0.99}))["consensus_accuracy"]
+    assert not high["is_met"] and "5 answers would do" in high["sentence"]
+    hopeless = figures(changed(dresses, labeling={"worker_accuracy": 0.5}))["consensus_accuracy"]
+    assert "better people or clearer definitions" in hopeless["sentence"]
+
+
+def test_an_audit_is_as_large_as_its_certainty_needs_and_never_larger_than_what_is_delivered(dresses: ProjectSpec) -> None:
+    sure = figures(dresses)["audit_labels"]
+    assert "482 delivered labels are looked at again and 466 must be right" in sure["sentence"]
+    surer = figures(changed(dresses, brief={"confidence": 0.99}))["audit_labels"]
+    assert surer["value"] == 720  # 120 images x 6 questions: all of them
+    assert "all of them are looked at again" in surer["sentence"]
+    blind = figures(changed(dresses, labeling={"worker_accuracy": 0.8}))["audit_labels"]
+    assert blind["value"] == 720 and blind["sentence"].startswith("Nothing can show with 95% confidence")
+
+
+def test_a_pilot_too_small_to_qualify_anybody_is_advised_against(dresses: ProjectSpec) -> None:
+    small = figures(changed(dresses, labeling={"qualification": "required", "pilot_size": 8}))["qualification_gold"]
+    assert not small["is_met"] and "A pilot of 15 images would give them a fair chance" in small["sentence"]
+    enough = figures(changed(dresses, labeling={"qualification": "required", "pilot_size": 24}))["qualification_gold"]
+    assert enough["is_met"] and "61 of 72 gold answers" in enough["sentence"]
+
+
+def test_versions_differ_in_sentences_cost_and_date_first(dresses: ProjectSpec) -> None:
+    new = changed(dresses, brief={"volume": {"style": {"casual": 9000, "evening": 40}}, "budget": 20000})
+    told = brief.difference(brief.check(new), brief.check(dresses))
+    assert told[0].startswith("It costs 8,")
+    assert told[0].split(":")[0].endswith("EUR more")
+    assert "The budget: 900 EUR -> 20,000 EUR." in told
+    assert any(line.startswith("It takes") and "days longer" in line for line in told)
+    assert "Volume of style casual: 40 -> 9,000 images." in told
+    assert "Volume of style work: 40 -> not there." in told
+    assert not any("evening" in line for line in told)
+    assert brief.difference(brief.check(dresses), brief.check(dresses)) == []
+
+
+def test_other_numbers_of_answers_stand_beside_the_one_agreed(dresses: ProjectSpec) -> None:
+    rows = brief.choices(dresses)
+    assert [row["answers"] for row in rows if row["note"]] == [3]
+    assert [row["answers"] for row in rows] == [1, 3, 5, 7]
+    for less, more in pairwise(rows):
+        assert less["right"] < more["right"] and less["cost"] < more["cost"]  # type: ignore[operator]
+    assert [row["answers"] for row in brief.choices(changed(dresses, labeling={"overlap": 2}))] == [1, 2, 3, 5, 7]

@@ -54,6 +54,15 @@ def test_two_of_three_pass_a_threshold_of_two_thirds():
     assert judge(COLOUR, says("red", "red", "blue"), accept_agreement=2 / 3)[0]["decision"] == "accept"
 
 
+@pytest.mark.parametrize(("labels", "decision"), [(["red", "red"], "accept"), (["red", "blue"], "adjudicate"), (["red"], "rework")])
+def test_where_two_experts_differ_on_a_pilot_a_third_decides(labels, decision):
+    spec = make_spec(COLOUR, pilot_overlap=2)
+    tasks = make_tasks(spec, 1, "pilot")
+    rows = [f"{tasks['task_id'][0]},colour,{label},,,,,w{number},," for number, label in enumerate(labels)]
+    labeled = accept([("us", "a.csv", make_csv(*rows))], tasks, spec, KEY)
+    assert list(assess(labeled, tasks, None, spec)["decision"]) == [decision]
+
+
 def test_one_answer_is_enough_where_one_is_wanted():
     assert judge(COLOUR, says("red"), overlap=1)[0]["decision"] == "accept"
 

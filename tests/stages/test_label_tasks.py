@@ -157,6 +157,16 @@ def test_qualification_is_gold_alone_for_the_vendor_named():
         label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="nobody")
 
 
+def test_candidates_get_the_same_gold_and_one_that_tries_again_gets_what_it_has_not_seen():
+    spec, sources, planned, gold = after_pilot(12, pilot_size=6, batch_size=3)
+    shown = []
+    for vendor in ("acme", "other", "acme"):
+        (batch,) = label_tasks.plan("qualification", spec, sources, planned, gold=gold, vendor=vendor).batches
+        planned = pd.concat([planned, batch])
+        shown.append(set(batch["image_id"]))
+    assert shown[0] == shown[1] and not shown[0] & shown[2] and len(shown[2]) == 3
+
+
 def test_preservation_asks_of_variants_what_they_should_have_kept():
     sources = make_sources(6, variants=2)
     (batch,) = label_tasks.plan("preservation", make_spec(COLOUR, SIZE), sources, NONE).batches

@@ -27,7 +27,13 @@ def costs(*rows: tuple[str, str, float]) -> pd.DataFrame:
 
 def test_every_vendor_has_a_row_before_anything_came(dresses: ProjectSpec) -> None:
     made = card(dresses)
-    assert set(made.index) == {("images", "atelier"), ("images", "bazaar"), ("labels", "labelworks"), ("labels", "dataops")}
+    assert set(made.index) == {
+        ("images", "atelier"),
+        ("images", "bazaar"),
+        ("labels", "labelworks"),
+        ("labels", "pixelcrew"),
+        ("labels", "dataops"),
+    }
     assert (made["delivered"] == 0).all() and (made["amount"] == 0).all()
     assert made["yield_share"].isna().all() and made["amount_per_accepted"].isna().all()
 

@@ -1,0 +1,211 @@
+"""What a pilot teaches before anything is bought: time, agreement, what gets confused, what nobody used, and what it will cost.
+
+Also two pilots of the same pictures beside each other: the same task in two tools, or with two sets of guidelines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.labels import agreement, sampling
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import brief
+
+HOURS_A_DAY = 7  # of labelling proper; breaks and questions take the rest
+SECONDS_AN_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Two values of an attribute that people gave to the same pictures, and those pictures."""
+
+    attribute: str
+    values: tuple[str, str]
+    images: tuple[str, ...]
+
+
+def times(labeled: pd.DataFrame) -> pd.DataFrame:
+    """Seconds an item and an answer: columns what, n, median_s, p90_s; what is `item`, then each attribute.
+
+    An item is a picture answered by one person: its answers' seconds are added up, unless a tool gave the time of the whole
+    picture with each of them (Label Studio does). Answers without a time are left out.
+    """
+    rows = _answers(labeled)
+    rows = rows[rows["seconds"].notna()]
+    if rows.empty:
+        return pd.DataFrame(columns=["what", "n", "median_s", "p90_s"])
+    whole = rows["file"].fillna("").str.lower().str.endswith(".json")
+    items = rows.groupby(["task_id", "worker_id"])
+    seconds = items["seconds"].sum().where(~whole.groupby([rows["task_id"], rows["worker_id"]]).first(), items["seconds"].max())
+    questions = items["attribute"].transform("nunique")
+    each = rows.assign(seconds=rows["seconds"].where(~whole, rows["seconds"] / questions))
+    groups = [("item", seconds), *((str(name), part["seconds"]) for name, part in each.groupby("attribute", sort=True))]
+    made = [(name, len(part), round(float(part.median()), 2), round(float(part.quantile(0.9)), 2)) for name, part in groups]
+    return pd.DataFrame(made, columns=["what", "n", "median_s", "p90_s"])
+
+
+def agreed(labeled: pd.DataFrame) -> pd.DataFrame:
+    """Agreement of each attribute: columns attribute, pairs (of answers to the same question), agreement (share that are equal)."""
+    answers = _answers(labeled)
+    counts = answers.groupby(["attribute", "task_id"]).size()
+    pairs = (counts * (counts - 1) // 2).groupby(level="attribute").sum()
+    made = pairs.rename("pairs").reset_index()
+    return made.assign(agreement=made["attribute"].map(agreement.per_attribute(answers)).astype("float64"))
+
+
+def confused(labeled: pd.DataFrame) -> list[Confused]:
+    """Pairs of values that different people gave to the same question, most frequent first; several choices count as one value."""
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for (name, image), labels in _answers(labeled).groupby(["attribute", "image_id"], sort=True)["label"]:
+        for first, second in combinations(sorted(set(labels)), 2):
+            found.setdefault((str(name), first, second), set()).add(str(image))
+    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [Confused(name, (first, second), tuple(sorted(images))) for (name, first, second), images in ordered]
+
+
+def unused(labeled: pd.DataFrame, spec: ProjectSpec) -> dict[str, list[str]]:
+    """Attribute -> its values that nobody used: the sample lacks them, or the definition is no help."""
+    answers = _answers(labeled)
+    given = {str(name): set(labels.str.split("|").explode()) for name, labels in answers.groupby("attribute")["label"]}
+    lacking = {held.name: [value for value in held.values if value not in given.get(held.name, set())] for held in spec.ontology.attributes}
+    return {name: values for name, values in lacking.items() if values}
+
+
+def forecast(labeled: pd.DataFrame, spec: ProjectSpec) -> list[str]:
+    """Cost and date from measured times, as sentences; empty where no time was measured."""
+    measured = times(labeled)
+    if measured.empty:
+        return []
+    questions, vendor, agreed_ = len(spec.ontology.attributes), spec.labeling.production, spec.brief
+    figures = brief.check(spec).set_index("check")["value"]
+    items = figures["labels_wanted"] / questions
+    item_s = float(measured.loc[measured["what"] == "item", "median_s"].iloc[0])
+    hours = items * item_s / SECONDS_AN_HOUR
+    a_day = vendor.labels_per_day / questions * item_s / SECONDS_AN_HOUR / HOURS_A_DAY
+    days = (agreed_.deadline - agreed_.start).days * agreed_.days_a_week / 7
+    people = math.ceil(hours / HOURS_A_DAY / max(1.0, days))
+    done = brief.finish(agreed_.start, math.ceil(hours / HOURS_A_DAY), agreed_.days_a_week)
+    told = [
+        f"At {item_s:.0f} s a picture, {items:,.0f} pictures to answer are {hours:,.1f} hours of work: "
+        f"one person who begins on {agreed_.start} is done on {done}.",
+        f"{vendor.labels_per_day:,} answers a day, as {vendor.name} says, take {a_day:,.1f} people at this speed; "
+        f"to be done by {agreed_.deadline} it takes {people:,}.",
+    ]
+    if vendor.price_per_label and item_s:
+        hourly = vendor.price_per_label * questions * SECONDS_AN_HOUR / item_s
+        told.append(
+            f"{vendor.price_per_label:g} {agreed_.currency} an answer is {hourly:,.2f} {agreed_.currency} an hour of a person's work."
+        )
+    return told
+
+
+def advice(labeled: pd.DataFrame, spec: ProjectSpec, threshold: float = 0.8) -> list[str]:
+    """What to do before production, a sentence each: definitions to mend, values to look for, how many answers to buy."""
+    told, seen = [], agreed(labeled)
+    alone = list(seen.loc[seen["pairs"] == 0, "attribute"])
+    for row in seen[seen["agreement"] < threshold].to_dict("records"):
+        told.append(f"Our own people agree on {row['attribute']} in {row['agreement']:.0%} of {row['pairs']}: mend its definitions first.")
+    if alone:
+        told.append(f"One person alone answered {', '.join(alone)}: nobody knows whether two would agree (`pilot_overlap: 2`).")
+    pairs = [f"{found.attribute} {found.values[0]} and {found.values[1]} ({len(found.images)})" for found in confused(labeled)[:3]]
+    told += [f"Most confused: {'; '.join(pairs)}."] if pairs else []
+    told += [f"Nobody used {name} {', '.join(values)}: is it rare, or not understood?" for name, values in unused(labeled, spec).items()]
+    return told or ["Nothing stands against production."]
+
+
+def compare(first: pd.DataFrame, second: pd.DataFrame, gold: pd.DataFrame, names: tuple[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """Two pilots of the same pictures: figures side by side and what follows from them.
+
+    Args:
+        first: `labeled_batches` rows of one set-up; all rows, so that what an export spoilt is counted.
+        second: Those of the other.
+        gold: `approved_labels.gold_of` rows, choices only; may be empty.
+        names: What to call them.
+
+    Returns:
+        A frame with columns what, and one a set-up; and sentences. Pictures that only one of them shows are left out.
+    """
+    shared = set(_answers(first)["image_id"]) & set(_answers(second)["image_id"])
+    sides = [rows[rows["image_id"].isin(shared) | (rows["status"] != "accepted")] for rows in (first, second)]
+    measures = [_measure(rows, gold) for rows in sides]
+    made = pd.DataFrame([(what, measures[0][what], measures[1][what]) for what in measures[0]], columns=["what", *names], dtype="object")
+    votes = [_votes(rows) for rows in sides]
+    both = votes[0].to_frame("one").join(votes[1].rename("other"), how="inner")
+    told = [f"{len(shared):,} pictures were labelled with both."]
+    if len(both):
+        same = float((both["one"] == both["other"]).mean())
+        told.append(f"{names[0]} and {names[1]} come to the same answer on {same:.0%} of {len(both):,} questions.")
+    told += _faster(measures, names) + _righter(votes, gold, names)
+    return made, told
+
+
+def losses(table: Iterable[Mapping[str, Any]], formats: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What each export format loses, as rows to show: `format, what, is_kept, why` of those asked for, kept last."""
+    rows = [dict(row) for row in table if not formats or row["format"] in formats]
+    return sorted(rows, key=lambda row: (str(row["format"]), bool(row.get("is_kept")), str(row.get("what"))))
+
+
+def _answers(labeled: pd.DataFrame) -> pd.DataFrame:
+    """One row an answer: a picture's boxes are one answer, the values drawn."""
+    rows = labeled[(labeled["status"] == "accepted") & labeled["label"].notna()]
+    unit = ["task_id", "image_id", "attribute", "worker_id"]
+    if not rows.duplicated(unit).any():
+        return rows[[*unit, "label", "seconds", "file"]]
+    held = rows.groupby(unit, sort=True)
+    return held.agg(
+        label=("label", lambda values: "|".join(sorted(set(values)))), seconds=("seconds", "max"), file=("file", "first")
+    ).reset_index()
+
+
+def _votes(labeled: pd.DataFrame) -> pd.Series:
+    """The answer given most by (image_id, attribute); of equals the first by name."""
+    counts = _answers(labeled).groupby(["image_id", "attribute", "label"]).size().rename("n").reset_index()
+    ordered = counts.sort_values(["image_id", "attribute", "n", "label"], ascending=[True, True, False, True])
+    return ordered.drop_duplicates(["image_id", "attribute"]).set_index(["image_id", "attribute"])["label"]
+
+
+def _right(votes: pd.Series, gold: pd.DataFrame) -> pd.Series:
+    known = gold.drop_duplicates(["image_id", "attribute"]).set_index(["image_id", "attribute"])["label"]
+    both = votes.to_frame("given").join(known.rename("known"), how="inner")
+    return both["given"] == both["known"]
+
+
+def _measure(labeled: pd.DataFrame, gold: pd.DataFrame) -> dict[str, Any]:
+    clock, pairs, right = times(labeled), agreed(labeled), _right(_votes(labeled), gold)
+    item = clock[clock["what"] == "item"]
+    weight = pairs["pairs"].sum()
+    return {
+        "pictures": int(_answers(labeled)["image_id"].nunique()),
+        "people": int(_answers(labeled)["worker_id"].nunique()),
+        "median seconds a picture": float(item["median_s"].iloc[0]) if len(item) else None,
+        "90 % of pictures within, s": float(item["p90_s"].iloc[0]) if len(item) else None,
+        "agreement": round(float((pairs["agreement"] * pairs["pairs"]).sum() / weight), 4) if weight else None,
+        "right on gold": round(float(right.mean()), 4) if len(right) else None,
+        "questions with gold": len(right),
+        "rows that could not be read": int((labeled["status"] != "accepted").sum()),
+    }
+
+
+def _faster(measures: Sequence[Mapping[str, Any]], names: tuple[str, str]) -> list[str]:
+    seconds = [measure["median seconds a picture"] for measure in measures]
+    if None in seconds or not all(seconds):
+        return []
+    fast = 0 if seconds[0] <= seconds[1] else 1
+    saved = 1 - seconds[fast] / seconds[1 - fast]
+    return [f"{names[fast]} is faster: {seconds[fast]:.1f} s a picture, {saved:.0%} less than {seconds[1 - fast]:.1f} s."]
+
+
+def _righter(votes: Sequence[pd.Series], gold: pd.DataFrame, names: tuple[str, str]) -> list[str]:
+    both = _right(votes[0], gold).to_frame("one").join(_right(votes[1], gold).rename("other"), how="inner")
+    if both.empty:
+        return []
+    only = int((both["one"] & ~both["other"]).sum()), int((~both["one"] & both["other"]).sum())
+    p = sampling.mcnemar(*only)
+    verdict = f"{names[0] if only[0] > only[1] else names[1]} is better" if p < 0.05 else "no difference that chance doesn't explain"
+    return [f"On gold {names[0]} alone is right {only[0]} times and {names[1]} alone {only[1]} times: {verdict} (p {p:.2g})."]

@@ -1,0 +1,99 @@
+"""How large a vendor's next production batch may be: small first, twice as large while quality holds, half when it doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dataops_assets.labels.agreement import wilson
+from dataops_assets.spec import ProjectSpec
+
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A production batch that was cut for a vendor.
+
+    Attributes:
+        images: Bought, gold not counted.
+        is_good: Whether its quality held; None while nobody knows.
+        told: What was seen.
+    """
+
+    batch_id: str
+    images: int
+    is_good: bool | None
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What may be cut next: batches of `size` images, several at once (`is_full`), one, or none yet (`waits`)."""
+
+    size: int
+    is_full: bool
+    waits: bool
+    sentence: str
+
+
+def step(history: Sequence[Batch], start: int | None, full: int) -> Step:
+    """The next step after a vendor's batches, oldest first.
+
+    A good batch allows twice its own images, never less than before it; a bad one halves, down to `start`. Below full size one batch is
+    out at a time: the next one waits until its quality is known.
+
+    Args:
+        history: All production batches of the vendor.
+        start: Images of the first one; None: no ramp.
+        full: Images of a full batch.
+    """
+    if start is None or start >= full:
+        return Step(full, True, False, "")
+    size, why = start, "the first batch is a small one"
+    for batch in history:
+        if batch.is_good:
+            size, why = min(full, max(size, 2 * batch.images)), f"{batch.batch_id} was good ({batch.told})"
+        elif batch.is_good is not None:
+            size, why = max(start, size // 2), f"{batch.batch_id} was not good enough ({batch.told})"
+    if size >= full:
+        return Step(full, True, False, "")
+    open_ = [batch.batch_id for batch in history if batch.is_good is None]
+    if open_:
+        return Step(size, False, True, f"batches grow step by step: the next one waits until {', '.join(open_)} is judged")
+    return Step(size, False, False, f"batches grow step by step: this one has up to {size} images, because {why}")
+
+
+def history(planned: pd.DataFrame, quality: pd.DataFrame, spec: ProjectSpec, vendor: str) -> list[Batch]:
+    """A vendor's production batches in order.
+
+    Quality holds where the lower Wilson bound of gold accuracy over all attributes reaches `gates.min_gold_accuracy` and the share of
+    questions accepted at once reaches `gates.min_accept_share`.
+
+    Args:
+        planned: `batch_plans` rows.
+        quality: `label_quality` rows of production batches as judged last.
+        spec: The project.
+        vendor: Its name.
+    """
+    mine = planned[(planned["kind"] == "production") & (planned["vendor"] == vendor)]
+    bought = mine[~mine["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby("batch_id").size()
+    judged = dict(list(quality.groupby("batch_id")))
+    names = sorted(bought.index, key=lambda name: (len(str(name)), str(name)))
+    return [_batch(str(name), int(bought[name]), judged.get(name), spec) for name in names]
+
+
+def _batch(name: str, images: int, rows: pd.DataFrame | None, spec: ProjectSpec) -> Batch:
+    if rows is None or rows.empty:
+        return Batch(name, images, None)
+    is_gold = rows["is_gold"].astype("boolean").fillna(False).astype(bool)
+    gold = rows[is_gold & rows["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
+    n, correct = int(gold["n_labels"].sum()), int(gold["gold_correct"].sum())
+    accepted = float((rows.loc[~is_gold, "decision"] == "accept").mean()) if (~is_gold).any() else 1.0
+    lower = float(wilson(correct, n)[0]) if n else None
+    is_good = accepted >= spec.gates.min_accept_share - _EPSILON
+    is_good &= lower is None or lower >= spec.gates.min_gold_accuracy - _EPSILON
+    told = f"{accepted:.0%} accepted at once"
+    return Batch(name, images, is_good, told if lower is None else f"{told}, gold at least {lower:.0%} right")

@@ -1,0 +1,119 @@
+"""Gold knows its votes and its source, may be disputed and settled, and leaves use when it is known."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import conform, empty
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import approved_labels, gold, label_tasks
+from tests.labels.world import COLOUR, make_sources, make_spec
+
+SIZE = {"name": "size", "values": {"s": "Small.", "l": "Large."}}
+SPEC = make_spec(COLOUR, SIZE, gold_exposures=3)
+SOURCES = make_sources(12)
+PILOT = label_tasks.plan("pilot", SPEC, SOURCES, empty("batch_plans")).batches[0]
+IMAGES = list(PILOT["image_id"])
+APPROVED = conform(
+    pd.DataFrame(
+        [
+            {"image_id": image, "attribute": name, "object_id": "", "label": label, "n_labels": 2, "batch_id": "pilot-001", "kind": "pilot",
+             "decided_by": "majority_vote"}
+            for image in IMAGES for name, label in (("colour", "red"), ("size", "s"))
+        ]
+    ),
+    CONTRACTS["approved_labels"],
+)  # fmt: skip
+
+
+def found(*entries: tuple[str, str, str | None, str | None], shown: pd.DataFrame = PILOT, spec: ProjectSpec = SPEC) -> pd.DataFrame:
+    """The registry after what people entered: (action, image, attribute, label)."""
+    columns = ["action", "image_id", "attribute", "label"]
+    rows = pd.DataFrame(entries, columns=columns).assign(reason="why", by="ann").reset_index(names="seq")
+    return gold.registry(approved_labels.gold_of(APPROVED), APPROVED, shown, empty("labeled_batches"), rows, spec)
+
+
+def exposed(vendor: str, times: int) -> pd.DataFrame:
+    batches = [
+        PILOT.head(1).assign(batch_id=f"production-{vendor}{n}", kind="production", vendor=vendor, is_gold=True) for n in range(times)
+    ]
+    return pd.concat([PILOT, *batches], ignore_index=True)
+
+
+def test_an_answer_knows_its_votes_and_its_source() -> None:
+    seen = found()
+    assert len(seen) == 8 and set(seen["status"]) == {"active"}
+    assert set(zip(seen["votes"], seen["batch_id"], strict=True)) == {(2, "pilot-001")}
+    assert len(gold.usable(seen)) == len(gold.measuring(seen)) == 8
+
+
+def test_a_disputed_answer_measures_nobody_and_its_picture_is_not_planned() -> None:
+    seen = found(("dispute", IMAGES[0], "colour", None))
+    assert len(gold.measuring(seen)) == 7
+    batch = label_tasks.plan("qualification", SPEC, SOURCES, PILOT, gold=gold.usable(seen), vendor="acme").batches[0]
+    assert set(batch["image_id"]) == set(IMAGES) - {IMAGES[0]}
+    row = seen[(seen["image_id"] == IMAGES[0]) & (seen["attribute"] == "colour")].iloc[0]
+    assert (row["status"], row["reason"], row["by"]) == ("disputed", "why", "ann")
+
+
+def test_a_settled_answer_is_used_again_with_what_was_decided() -> None:
+    seen = found(("dispute", IMAGES[0], "colour", None), ("settle", IMAGES[0], "colour", "blue"))
+    row = gold.usable(seen).set_index(["image_id", "attribute"]).loc[(IMAGES[0], "colour")]
+    assert row["label"] == "blue"
+    kept = found(("dispute", IMAGES[0], "colour", None), ("settle", IMAGES[0], "colour", None))
+    assert set(kept["label"]) == {"red", "s"} and set(kept["status"]) == {"active"}
+
+
+def test_leaked_gold_is_hidden_no_more_and_what_it_measured_stands() -> None:
+    for entry in (("retire", IMAGES[0], None, None), ("retire", IMAGES[0], "size", None)):
+        seen = found(entry, ("settle", IMAGES[0], "size", None))  # nobody brings it back
+        assert IMAGES[0] not in set(gold.usable(seen)["image_id"])
+        assert len(gold.measuring(seen)) == 8
+
+
+def test_gold_that_one_vendor_has_seen_too_often_is_retired() -> None:
+    assert set(found(shown=exposed("acme", 2))["status"]) == {"active"}
+    worn = found(shown=exposed("acme", 3))
+    row = worn[worn["image_id"] == IMAGES[0]].iloc[0]
+    assert (row["status"], row["exposures"], row["reason"]) == ("retired", 3, "shown 3 times to one vendor")
+    two = pd.concat([exposed("acme", 2), exposed("other", 2)], ignore_index=True)
+    shared = found(shown=two).set_index("image_id").loc[IMAGES[0]].iloc[0]
+    assert (shared["status"], shared["exposures"], shared["most_exposed"]) == ("active", 4, 2)
+
+
+def test_gold_that_everybody_answers_at_once_shows() -> None:
+    shown = exposed("acme", 1)
+    batch = "production-acme0"
+    rows = [
+        {"batch_id": batch, "row_id": f"{who}{n}", "image_id": image, "attribute": "colour", "worker_id": who, "status": "accepted",
+         "seconds": 1.0 if n == 0 else 8.0}
+        for who in ("a", "b") for n, image in enumerate([IMAGES[0], "x", "y"])
+    ]  # fmt: skip
+    labeled = conform(pd.DataFrame(rows), CONTRACTS["labeled_batches"])
+    seen = gold.registry(approved_labels.gold_of(APPROVED), APPROVED, shown, labeled, empty("gold"), SPEC).set_index("image_id")
+    assert (seen.loc[IMAGES[0], "pace"] < 0.2).all() and (seen.loc[IMAGES[0], "workers"] == 2).all()
+    assert seen.loc[IMAGES[1], "pace"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("dispute", "zzz", "colour", None), "no gold pictures begin with 'zzz'"),
+        (("dispute", "", "colour", None), "4 gold pictures begin with"),
+        (("dispute", IMAGES[0], "smell", None), "has no gold for 'smell'"),
+        (("dispute", IMAGES[0], None, None), "name the attribute"),
+        (("settle", IMAGES[0], "colour", "blue"), "is not disputed"),
+    ],
+)
+def test_what_cannot_be_entered_is_refused_with_a_sentence(arguments: tuple[str, str, str | None, str | None], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        gold.entry(found(), *arguments, SPEC)
+
+
+def test_a_dispute_is_settled_within_the_ontology() -> None:
+    seen = found(("dispute", IMAGES[0], "colour", None))
+    assert gold.entry(seen, "settle", IMAGES[0][:10], "colour", "blue", SPEC)["image_id"] == IMAGES[0]
+    with pytest.raises(ValueError, match="'mauve' is no value of colour: red, blue, NA"):
+        gold.entry(seen, "settle", IMAGES[0], "colour", "mauve", SPEC)

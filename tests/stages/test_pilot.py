@@ -1,0 +1,114 @@
+"""A pilot tells how long it takes, where people differ, and which of two tools is the better one."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from dataops_assets.manifest import empty
+from dataops_assets.stages import label_tasks, pilot
+from tests.conftest import changed
+from tests.labels.world import COLOUR, MARKS, make_sources, make_spec
+
+SIZE = {"name": "size", "values": {"s": "Small.", "l": "Large."}}
+GOLD = pd.DataFrame({"image_id": ["i0", "i1", "i2"], "attribute": "colour", "label": ["red", "blue", "red"]})
+
+
+def answers(*rows: tuple[int, str, str, str, float | None], file: str = "a.csv", status: str = "accepted") -> pd.DataFrame:
+    """(picture, attribute, worker, label, seconds)."""
+    frame = pd.DataFrame(rows, columns=["n", "attribute", "worker_id", "label", "seconds"]).astype({"seconds": "float64"})
+    return frame.assign(
+        task_id="t" + frame["n"].astype(str), image_id="i" + frame["n"].astype(str), file=file, status=status, reason="LABEL"
+    )
+
+
+def test_a_picture_takes_as_long_as_its_answers_together() -> None:
+    rows = answers((0, "colour", "a", "red", 4), (0, "size", "a", "s", 2), (1, "colour", "a", "red", 8), (1, "size", "a", "s", 4))
+    seen = pilot.times(rows).set_index("what")
+    assert seen["median_s"].to_dict() == {"item": 9.0, "colour": 6.0, "size": 3.0}
+    assert seen.loc["item", "p90_s"] == pytest.approx(11.4)
+    assert pilot.times(answers((0, "colour", "a", "red", None))).empty
+
+
+def test_a_tool_that_times_the_whole_picture_is_not_counted_twice() -> None:
+    rows = answers((0, "colour", "a", "red", 6), (0, "size", "a", "s", 6), file="export.json")
+    assert pilot.times(rows).set_index("what")["median_s"].to_dict() == {"item": 6.0, "colour": 3.0, "size": 3.0}
+
+
+def test_agreement_is_told_by_attribute() -> None:
+    rows = answers(
+        (0, "colour", "a", "red", 1), (0, "colour", "b", "red", 1), (1, "colour", "a", "red", 1), (1, "colour", "b", "blue", 1),
+        (0, "size", "a", "s", 1),
+    )  # fmt: skip
+    seen = pilot.agreed(rows).set_index("attribute")
+    assert seen.loc["colour", ["pairs", "agreement"]].tolist() == [2, 0.5]
+    assert seen.loc["size", "pairs"] == 0
+    told = " ".join(pilot.advice(rows, make_spec(COLOUR, SIZE)))
+    assert "agree on colour in 50% of 2: mend its definitions" in told
+    assert "One person alone answered size" in told
+    assert "Most confused: colour blue and red (1)." in told
+    assert "Nobody used colour NA" in told and "Nobody used size l" in told
+
+
+def test_confused_values_come_with_their_pictures_whoever_said_which() -> None:
+    rows = answers(
+        *((n, "colour", "a", "red", 1) for n in range(3)), (0, "colour", "b", "blue", 1), (1, "colour", "b", "NA", 1),
+        (2, "colour", "b", "blue", 1), (3, "colour", "a", "blue", 1), (3, "colour", "b", "red", 1),
+    )  # fmt: skip
+    assert pilot.confused(rows) == [
+        pilot.Confused("colour", ("blue", "red"), ("i0", "i2", "i3")),
+        pilot.Confused("colour", ("NA", "red"), ("i1",)),
+    ]
+
+
+def test_a_value_that_is_one_of_several_choices_is_used() -> None:
+    rows = answers((0, "marks", "a", "logo|text", 1))
+    assert pilot.unused(rows, make_spec(MARKS)) == {"marks": ["dots"]}
+
+
+def test_the_forecast_follows_from_measured_times() -> None:
+    spec = changed(make_spec(COLOUR, SIZE), brief={"volume": {"colour": {"red": 600}}, "budget": 9000})
+    rows = answers(*((n, name, "a", "red", 5) for n in range(4) for name in ("colour", "size")))
+    hours, people, price = pilot.forecast(rows, spec)
+    items = (600 + 120) * 3  # with gold, three answers each
+    assert hours.startswith(f"At 10 s a picture, {items:,} pictures to answer are 6.0 hours of work")
+    assert hours.endswith("one person who begins on 2026-01-01 is done on 2026-01-01.")
+    assert people.startswith("5,000 answers a day, as acme says, take 1.0 people") and "it takes 1." in people
+    assert price == "0.1 EUR an answer is 72.00 EUR an hour of a person's work."
+    assert pilot.forecast(rows.head(0), spec) == []
+
+
+def test_two_tools_are_compared_on_the_pictures_both_showed() -> None:
+    one = answers(*((n, "colour", "a", label, 6) for n, label in enumerate(["red", "blue", "red"])))
+    other = answers(*((n, "colour", "b", label, 3) for n, label in enumerate(["red", "red", "red", "blue"])))
+    broken = answers((5, "colour", "b", "mauve", 1), status="rejected")
+    table, told = pilot.compare(one, pd.concat([other, broken]), GOLD, ("studio", "cvat"))
+    seen = table.set_index("what")
+    assert seen.loc["pictures"].tolist() == [3, 3]
+    assert seen.loc["median seconds a picture"].tolist() == [6.0, 3.0]
+    assert seen.loc["right on gold"].tolist() == [1.0, 0.6667]
+    assert seen.loc["rows that could not be read"].tolist() == [0, 1]
+    assert told[1] == "studio and cvat come to the same answer on 67% of 3 questions."
+    assert "cvat is faster: 3.0 s a picture, 50% less than 6.0 s." in told
+    assert told[-1].startswith("On gold studio alone is right 1 times and cvat alone 0 times: no difference")
+
+
+def test_what_a_format_loses_is_shown_before_what_it_keeps() -> None:
+    table = [
+        {"format": "yolo", "what": "boxes", "is_kept": True, "why": ""},
+        {"format": "yolo", "what": "annotator", "is_kept": False, "why": "has no place for it"},
+        {"format": "coco", "what": "seconds", "is_kept": False, "why": "has no place for it"},
+    ]
+    assert [row["what"] for row in pilot.losses(table)] == ["seconds", "annotator", "boxes"]
+    assert [row["what"] for row in pilot.losses(table, ["yolo"])] == ["annotator", "boxes"]
+
+
+def test_a_pilot_can_be_cut_again_from_the_same_pictures() -> None:
+    spec, sources = make_spec(pilot_overlap=2), make_sources(12)
+    first = label_tasks.plan("pilot", spec, sources, empty("batch_plans")).batches[0]
+    again = label_tasks.plan("pilot", spec, sources, first, like="pilot-001").batches[0]
+    assert set(again["image_id"]) == set(first["image_id"]) and set(again["batch_id"]) == {"pilot-002"}
+    assert set(first["overlap"]) == set(again["overlap"]) == {2}
+    for kind, like in (("pilot", "pilot-009"), ("production", "pilot-001")):
+        with pytest.raises(ValueError, match="only a pilot may be labelled again"):
+            label_tasks.plan(kind, spec, sources, first, like=like)  # type: ignore[arg-type]

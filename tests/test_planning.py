@@ -1,0 +1,192 @@
+"""Who gets production batches, and how large: what the store says decides, for planning and for the gate alike."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from dataops_assets import gates, planning, waiting
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.flow import gating, labels
+from dataops_assets.home import Home
+from dataops_assets.manifest import Manifest, conform
+from dataops_assets.operations import Operations, Refused
+from dataops_assets.reports import brief as brief_page
+from dataops_assets.reports import panels, vendors
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import brief, label_tasks
+from dataops_assets.store import Store, now
+from tests.conftest import changed
+from tests.labels.world import make_sources, make_spec
+
+SPEC = changed(make_spec(qualification="required", pilot_size=8, batch_size=6, gold_share=0.5), brief={"budget": 500})
+SOURCES = make_sources(40)
+
+
+def put(store: Store, asset: str, partition: str, frame: pd.DataFrame, outcome: str = "pass") -> None:
+    """A version that was judged."""
+    made = Manifest(asset, SPEC.name, partition, frame)
+    store.write(made)
+    row = {"project": SPEC.name, "asset": asset, "partition": partition, "version": made.version, "outcome": outcome, "by": "gate"}
+    store.gates.append(lambda rows: [row | {"at": now(), "inputs": "{}", "files": "{}"}])
+
+
+def judged(plan: pd.DataFrame, right: int) -> pd.DataFrame:
+    """Quality of a planned batch: `right` of three answers on each gold picture."""
+    rows = plan[["batch_id", "kind", "image_id", "vendor", "is_gold"]].assign(
+        task_id="t" + plan["image_id"].str[:12], attribute="colour", object_id="", decision="accept", label="red", n_labels=3
+    )
+    return conform(
+        rows.assign(gold_correct=pd.Series(right, index=rows.index).where(rows["is_gold"].astype(bool))), CONTRACTS["label_quality"]
+    )
+
+
+def answer(store: Store, batch: str, right: int, outcome: str = "pass") -> None:
+    put(store, "label_quality", batch, judged(store.only("batch_plans", SPEC.name, batch).frame, right), outcome)
+
+
+def after_pilot(store: Store) -> list[str]:
+    """Pictures, and a pilot that is approved; returns its images."""
+    put(store, "augmented_set", "d1", SOURCES)
+    planning.plan_batches(store, SPEC, "pilot")
+    pilot = store.only("batch_plans", SPEC.name, "pilot-001").frame
+    approved = pilot[["batch_id", "kind", "image_id"]].assign(attribute="colour", object_id="", label="red", n_labels=1, task_id="t")
+    put(store, "approved_labels", "pilot-001", approved)
+    return sorted(pilot["image_id"])
+
+
+@pytest.fixture
+def world(store: Store) -> Store:
+    after_pilot(store)
+    return store
+
+
+def test_production_waits_until_a_vendor_has_passed(world: Store) -> None:
+    refused = planning.plan_batches(world, SPEC, "production")
+    assert refused.is_refused and refused.batch_ids == []
+    assert "acme has not passed a qualification: plan one" in refused.reason
+    assert waiting.plannable(world, SPEC) == []
+    assert planning.plan_batches(world, SPEC, "qualification", vendor="acme").batch_ids == ["qualification-001"]
+    answer(world, "qualification-001", right=1)
+    failed = planning.plan_batches(world, SPEC, "production")
+    assert failed.is_refused and "colour: 6 of 18 right" in failed.reason
+    planning.plan_batches(world, SPEC, "qualification", vendor="other")
+    answer(world, "qualification-002", right=3)
+    assert waiting.plannable(world, SPEC) != []
+    assert planning.plan_batches(world, SPEC, "production", vendor="acme").is_refused
+    planned = planning.plan_batches(world, SPEC, "production", limit=6)
+    assert set(world.only("batch_plans", SPEC.name, planned.batch_ids[0]).frame["vendor"]) == {"other"}
+
+
+def test_a_later_failure_counts_even_where_its_gate_held_it_back(world: Store) -> None:
+    for number, (right, outcome) in enumerate([(3, "pass"), (0, "fail")], start=1):
+        planning.plan_batches(world, SPEC, "qualification", vendor="acme")
+        answer(world, f"qualification-{number:03d}", right, outcome)
+    assert planning.plan_batches(world, SPEC, "production").is_refused
+
+
+def test_the_gate_says_who_must_pass_what_and_lets_it_through_once_it_is_passed(world: Store) -> None:
+    assert planning.plan_batches(world, SPEC, "production", is_anyway=True, limit=6).batch_ids == ["production-001"]
+    plan = world.only("batch_plans", SPEC.name, "production-001").frame
+    tasks = Manifest("label_tasks", SPEC.name, "production-001", label_tasks.build(plan, SOURCES, SPEC), {
+        "batch_plans": {"production-001": world.candidates("batch_plans", SPEC.name)["production-001"][0]}
+    })  # fmt: skip
+    said, _ = gates.judge(tasks, SPEC, gating.input_frames(world, SPEC, tasks))
+    (finding,) = said.failed
+    assert said.outcome == "fail" and finding.name == "vendor_qualified"
+    assert finding.sentence == "Production is for vendors that have shown an accuracy of 75% on colour"
+    assert "acme has not passed a qualification" in finding.observed
+    planning.plan_batches(world, SPEC, "qualification", vendor="acme")
+    answer(world, "qualification-001", right=3)
+    assert gates.judge(tasks, SPEC, gating.input_frames(world, SPEC, tasks))[0].outcome == "pass"
+    optional = changed(SPEC, labeling={"qualification": "optional"})
+    answer(world, "qualification-001", right=0)
+    advised, _ = gates.judge(tasks, optional, gating.input_frames(world, optional, tasks))
+    assert advised.outcome == "pass" and [finding.name for finding in advised.warned] == ["vendor_qualified"]
+
+
+def test_batches_grow_one_by_one_while_quality_holds(world: Store) -> None:
+    spec = changed(SPEC, labeling={"qualification": "optional", "ramp_start": 2})
+
+    def plan() -> list[int]:
+        made = planning.plan_batches(world, spec, "production").batch_ids
+        return [int((~world.only("batch_plans", SPEC.name, batch).frame["is_gold"].astype(bool)).sum()) for batch in made]
+
+    assert plan() == [2]
+    assert plan() == []  # nobody knows yet how good the first one is
+    assert waiting.plannable(world, spec) == []
+    answer(world, "production-001", right=3)
+    assert waiting.plannable(world, spec) != []
+    assert plan() == [4]
+    answer(world, "production-002", right=0, outcome="fail")
+    assert plan() == [2]
+    answer(world, "production-003", right=3)
+    assert plan() == [4]
+    answer(world, "production-004", right=3)
+    assert plan() == [6, 6, 6, 2]  # full size: all that is left
+
+
+def test_disputed_gold_is_not_hidden_in_batches(home: Home) -> None:
+    with Operations.open(home.root, [SPEC]) as work:
+        store = work.store
+        first, second = after_pilot(store)[:2]
+        told = work.gold(SPEC.name, "dispute", first[:12], "colour", None, "it is blue", "ann").lines()
+        assert "dataops gold settle demo" in told[0]
+        work.gold(SPEC.name, "retire", second, None, None, "a worker posted it", "ann")
+        planned = planning.plan_batches(store, SPEC, "qualification", vendor="acme")
+        shown = set(store.only("batch_plans", SPEC.name, planned.batch_ids[0]).frame["image_id"])
+        assert not shown & {first, second} and len(shown) == 6
+        assert planned.reason == "of 8 gold pictures 1 disputed and 1 retired"
+        assert first not in set(labels.gold_labels(store, SPEC)[0]["image_id"])
+        work.gold(SPEC.name, "settle", first, "colour", "blue", "third look", "bob")
+        settled = labels.gold_labels(store, SPEC)[0].set_index("image_id")["label"]
+        assert settled[first] == "blue"
+        assert list(store.gold.rows()["by"]) == ["ann", "ann", "bob"] and store.gold.verify() == []
+        with pytest.raises(Refused, match="is not disputed"):
+            work.gold(SPEC.name, "settle", first, "colour", "red", "again", "bob")
+        with pytest.raises(Refused, match="name a person"):
+            work.gold(SPEC.name, "dispute", first, "colour", None, "x", " ")
+
+
+def test_what_a_third_expert_decided_is_gold_too(world: Store) -> None:
+    image = sorted(labels.gold_labels(world, SPEC)[0]["image_id"])[0]
+    decided = {
+        "batch_id": "adjudication-001",
+        "kind": "adjudication",
+        "image_id": image,
+        "attribute": "colour",
+        "object_id": "",
+        "label": "NA",
+    }
+    put(world, "approved_labels", "adjudication-001", pd.DataFrame([decided | {"n_labels": 1, "decided_by": "adjudication"}]))
+    found, used = labels.gold_labels(world, SPEC)
+    assert found.set_index("image_id").loc[image, "label"] == "NA" and len(found) == 8
+    assert set(used["approved_labels"]) == {"pilot-001", "adjudication-001"}  # what measured is named among what it is made from
+
+
+def test_the_pages_read_like_a_letter(world: Store) -> None:
+    for number, (vendor, right) in enumerate([("acme", 3), ("other", 1)], start=1):
+        planning.plan_batches(world, SPEC, "qualification", vendor=vendor)
+        answer(world, f"qualification-{number:03d}", right)
+    vendors.write(world, SPEC)
+    page = (world.home.reports(SPEC.name) / "vendors.html").read_text()
+    assert "acme has passed qualification-001: at least 85% right on each of colour." in page
+    assert "Of 6 items acme alone got 6 right and other alone 0: acme is better (p 0.031)." in page
+    for spec in (SPEC, changed(SPEC, brief={"volume": {"colour": {"red": 50}}})):
+        put(world, "brief", "-", brief.check(spec))
+    shown = brief_page.parts(world, spec, world.load("brief", SPEC.name))
+    changes = shown["changed since the version before"]
+    assert isinstance(changes, panels.Points) and "Volume of colour red: not there -> 50 images." in changes.lines
+    assert shown["what is short"].lines == ["colour red: 50 wanted, 8 approved, about 32 more in stock; 10 short: order more."]
+    brief_page.write(world, spec)
+    assert "10 short: order more." in (world.home.reports(SPEC.name) / "brief.html").read_text()
+
+
+def test_what_is_quoted_never_becomes_markup() -> None:
+    points = panels.Points(["a <b>|*c*\n- d", "[x](http://y)"])
+    assert points.markdown == "- a &lt;b&gt;\\|\\*c\\* - d\n- \\[x\\](http://y)"
+
+
+def test_a_spec_is_what_it_was(dresses: ProjectSpec) -> None:
+    assert make_spec().labeling.qualification == "optional" and make_spec().labeling.ramp_start is None
+    assert dresses.labeling.is_qualified_first
