@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -110,8 +110,10 @@ def to_arrow(frame: pd.DataFrame, contract: Contract) -> pa.Table:
     return pa.Table.from_pandas(frame, schema=contract.schema, preserve_index=False)
 
 
-def from_arrow(table: pa.Table, contract: Contract, is_unique: bool = True) -> pd.DataFrame:
-    """The inverse of `to_arrow`; columns that an older version lacks become null."""
+def from_arrow(table: pa.Table, contract: Contract, is_unique: bool = True, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The inverse of `to_arrow`; columns that an older version lacks become null. Of `columns` the key must be part."""
+    if columns is not None:
+        contract = replace(contract, columns={name: contract.columns[name] for name in columns})
     held = [name for name in contract.columns if name in table.column_names]
     mapper = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame = table.select(held).to_pandas(types_mapper=mapper.get)

@@ -61,6 +61,7 @@ def plan_batches(
             vendor=may.vendor,
             limit=limit if may.most is None else min(may.most, limit or may.most),
             like=like,
+            again=_asked_again(store, spec, planned) if kind == "screening" else (),
             gold_of=spec.labeling.batch_size if spec.labeling.ramp_start is not None else None,
         )
         batch_ids = []
@@ -71,6 +72,16 @@ def plan_batches(
             batch_ids.append(batch_id)
     reason = "; ".join(filter(None, (may.reason, cut.reason, _worn(found, kind))))
     return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), reason)
+
+
+def _asked_again(store: Store, spec: ProjectSpec, planned: pd.DataFrame) -> list[str]:
+    """Pictures that wait for other reasons than those that people were asked about, unless the last batch that asks is still out."""
+    waits = images.asked_otherwise(store, spec)
+    asks = planned[(planned["kind"] == "screening") & planned["image_id"].isin(waits)]
+    asks = asks.assign(number=asks["batch_id"].str.extract(r"-(\d+)$", expand=False).astype(int)).sort_values("number")
+    closed = set(store.released("approved_labels", spec.name))
+    last = asks.drop_duplicates("image_id", keep="last")
+    return sorted(last.loc[last["batch_id"].isin(closed), "image_id"])
 
 
 def _worn(found: pd.DataFrame, kind: str) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,20 +81,21 @@ class Store:
         frame = manifest.from_arrow(self._rows(asset, project, {partition: version}), CONTRACTS[asset])
         return Manifest(asset, project, partition, frame, record["inputs"], version=version)
 
-    def read_all(self, asset: str, project: str, versions: Mapping[str, str]) -> pd.DataFrame:
-        """Rows of several partitions, each in the version named."""
-        if not versions:
-            return manifest.empty(asset)
-        return manifest.from_arrow(self._rows(asset, project, versions), CONTRACTS[asset], is_unique=False)
+    def read_all(self, asset: str, project: str, versions: Mapping[str, str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Rows of several partitions, each in the version named; all columns, or those named, of which the key must be part."""
+        contract = CONTRACTS[asset]
+        table = self._rows(asset, project, versions, columns) if versions else contract.schema.empty_table()
+        return manifest.from_arrow(table, contract, is_unique=False, columns=columns)
 
-    def _rows(self, asset: str, project: str, versions: Mapping[str, str]) -> pa.Table:
+    def _rows(self, asset: str, project: str, versions: Mapping[str, str], columns: Sequence[str] | None = None) -> pa.Table:
         """File by file: a scan of the table as a whole takes ten times as long for the many small files there are."""
         from pyarrow import parquet
 
         tables = []
         for uri in sorted(self.uris(asset, [(project, partition, version) for partition, version in versions.items()])):
             with self.blobs.fs.open(uri, "rb") as file:
-                tables.append(parquet.ParquetFile(file).read())
+                held = parquet.ParquetFile(file)
+                tables.append(held.read(columns=[name for name in held.schema_arrow.names if columns is None or name in columns]))
         return pa.concat_tables(tables, promote_options="default") if tables else CONTRACTS[asset].schema.empty_table()
 
     def candidates(self, asset: str, project: str) -> dict[str, list[str]]:

@@ -333,6 +333,7 @@ def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     decided = set(approved.loc[approved["attribute"] == SCREENING.name, "image_id"])
     cleaned, _ = store.load_all("cleaned_set", spec.name)
     open_ = cleaned[(cleaned["status"] == "review") & cleaned["image_id"].isin(decided)]
+    open_ = open_[~open_["image_id"].isin(images.asked_otherwise(store, spec))] if len(open_) else open_
     why = {str(drop): sorted(rows["image_id"]) for drop, rows in open_.groupby("drop_id", sort=True)}
     for drop, gone in images.copies_of_gone(store, spec).items():
         why[drop] = why.get(drop, []) + gone

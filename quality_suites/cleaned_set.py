@@ -15,24 +15,22 @@ KEPT = 'status == "kept"'
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `is_alone` and `reasons`.
+    """Adds `is_alone`, `is_accepted` and `reasons`.
 
-    A row is alone when no other kept row is in its group of near duplicates, and none shows the same pixels, here or in the drops it
-    was compared with. `reasons` is `reason` with an empty text for null: a share of all pictures counts those without a reason too.
+    A row is alone when no other kept row shows the same pixels or nearly so, here or in the drops it was compared with. `reasons` is
+    `reason` with an empty text for null: a share of all pictures counts those without a reason too.
     """
-    kept = frame["status"] == "kept"
-    in_group = frame[kept & frame["near_duplicate_group"].notna()].groupby("near_duplicate_group")["image_id"].transform("size")
-    same = frame[kept & frame["clean_sha256"].notna()].groupby("clean_sha256")["image_id"].transform("size")
-    alone = (in_group.reindex(frame.index).fillna(1) == 1) & (same.reindex(frame.index).fillna(1) == 1)
+    kept = frame[(frame["status"] == "kept") & frame["clean_sha256"].notna()]
+    alone = ~frame["image_id"].isin(kept.loc[kept["clean_sha256"].duplicated(keep=False), "image_id"])
+    if "copies" in inputs:
+        alone &= ~frame["image_id"].isin(inputs["copies"]["image_id"])
     others = inputs.get("cleaned_set")
     if others is not None:
         held = others[(others["status"] == "kept") & ~others["drop_id"].isin(frame["drop_id"])]
-        groups = {*held["near_duplicate_group"].dropna(), *held["image_id"]}
-        pixels = held["clean_sha256"].dropna()
-        alone &= ~(
-            frame["image_id"].isin(held["image_id"]) | frame["near_duplicate_group"].isin(groups) | frame["clean_sha256"].isin(pixels)
-        )
-    return frame.assign(is_alone=alone, reasons=frame["reason"].fillna(""))
+        alone &= ~(frame["image_id"].isin(held["image_id"]) | frame["clean_sha256"].isin(held["clean_sha256"].dropna()))
+    raw = inputs["raw_images"]
+    accepted = frame["image_id"].isin(raw.loc[raw["status"] == "accepted", "image_id"])
+    return frame.assign(is_alone=alone, is_accepted=accepted, reasons=frame["reason"].fillna(""))
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -61,6 +59,7 @@ def suite(spec: ProjectSpec) -> Any:
         "cleaned_set",
         not_empty("cleaned_set", "picture"),
         as_many_rows("Every accepted file must be kept, rejected or up for review"),
+        true("is_accepted", "of_accepted_files", "Every picture must be an accepted file of the drop"),
         among("status", ("kept", "rejected", "review"), "status_known", "A picture is kept, rejected or up for review"),
         # what waits for a person counts: only a released version can be asked about, and what they decide is judged again
         among("status", ("kept", "review"), "keep_share", f"At least {keep:.0%} of the pictures must be usable, or may be", mostly=keep),

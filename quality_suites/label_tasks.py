@@ -45,7 +45,9 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    return {"input_rows": len(inputs["batch_plans"])}
+    """`input_rows`: planned pictures that may still be shown."""
+    planned = inputs["batch_plans"]
+    return {"input_rows": int(planned["image_id"].isin(inputs["shown"]["image_id"]).sum()) if "shown" in inputs else len(planned)}
 
 
 def suite(spec: ProjectSpec) -> Any:
@@ -57,7 +59,7 @@ def suite(spec: ProjectSpec) -> Any:
     return suite_of(
         "label_tasks",
         not_empty("A batch", "task"),
-        as_many_rows("Every planned picture must be one task"),
+        as_many_rows("Every planned picture that may still be shown must be one task"),
         unique("image_id", "pictures_unique", "A picture must stand once in a batch: gold that came twice would be told by it"),
         among("kind", KINDS, "kind_known", "A batch must be of a known kind"),
         among("vendor", vendors, "vendor_known", f"The vendor must be one of the project's: {', '.join(vendors)}"),
@@ -67,7 +69,7 @@ def suite(spec: ProjectSpec) -> Any:
         ),
         among(
             "vendor", trusted, "trusted_people", "Pictures to screen may go only to people who may see personal data",
-            where='kind == "screening"',
+            where='kind == "screening" or attributes == "screening"',
         ),
         among(
             "qualification", [PASSED], "vendor_qualified",

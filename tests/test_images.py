@@ -183,19 +183,28 @@ class TestOneOfEachWhoeverComesFirst:
     def reasons(self, made: Manifest) -> dict[str, tuple[str, str | None]]:
         return {path: (status, reason) for path, status, reason in made.frame[["path", "status", "reason"]].itertuples(index=False)}
 
-    def test_of_two_copies_that_people_keep_one_is_kept(self, doubtful: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_of_two_copies_that_people_keep_one_is_kept(
+        self, doubtful: Desk, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int]
+    ) -> None:
         first = doubtful.take(doubtful.put({"a.png": self.gray(1)}))
         second = doubtful.take(doubtful.put({"b.png": self.gray(1, 160)}, "secretive", "x"))
         both = pd.concat([doubtful.store.load("cleaned_set", "garments", drop).frame for drop in (first, second)])
         assert list(both["status"]) == ["review", "review"]
         self.decide(monkeypatch, "keep", *both["image_id"])
-        later = self.screened(doubtful, second)
-        assert self.reasons(later) == {"b.png": ("kept", None)}
-        doubtful.release(later)
-        made = self.screened(doubtful, first)
-        assert self.reasons(made) == {"a.png": ("rejected", "near_duplicate")}
-        assert list(made.frame["duplicate_of"]) == list(later.frame["image_id"])
-        assert made.inputs["cleaned_set"].keys() == {first, second}
+        sooner, later = ((first, second)[place] for place in order)
+        winner = self.screened(doubtful, sooner)
+        assert [status for status, _ in self.reasons(winner).values()] == ["kept"]
+        doubtful.release(winner)
+        loser = self.screened(doubtful, later)
+        assert list(self.reasons(loser).values()) == [("rejected", "near_duplicate")]
+        assert list(loser.frame["duplicate_of"]) == list(winner.frame["image_id"])
+        assert loser.inputs["cleaned_set"][sooner] == winner.version
+        failed = {finding.name for finding in doubtful.gate(loser).failed}
+        assert not failed & {"kept_once", "of_accepted_files", "every_input_accounted_for"}
+        doubtful.release(loser)
+        for made in (winner, loser):  # again, and once more
+            assert self.screened(doubtful, made.partition).version == made.version
 
     def test_what_was_kept_stays_kept_when_a_later_copy_was_overlooked(self, desk: Desk) -> None:
         first = desk.take(desk.put({"a.png": photo(1)}))
@@ -230,3 +239,34 @@ class TestOneOfEachWhoeverComesFirst:
                 self.screened(desk, first)
         desk.take(desk.put({"a.png": photo(1)}, "secretive", "x"))
         assert self.reasons(self.screened(desk, first)) == {"a.png": ("rejected", "exact_duplicate"), "d.png": ("kept", None)}
+
+    def test_the_gate_finds_two_of_one_kind_by_itself(self, desk: Desk) -> None:
+        drop = desk.take(desk.put({"a.png": photo(1), "b.png": photo(1, 160), "c.png": photo(3)}), is_screened=False)
+        made = self.screened(desk, drop)
+        assert sorted(made.frame["status"]) == ["kept", "kept", "rejected"]
+        both = made.frame.assign(
+            status="kept", reason=None, duplicate_of=None, near_duplicate_group=None, clean_sha256=made.frame["image_id"], faces=0
+        )
+        verdict = desk.gate(Manifest("cleaned_set", "garments", drop, both, made.inputs))
+        assert {finding.name: finding.failed_rows for finding in verdict.failed} == {"kept_once": 1}
+
+
+class TestDecisionsHoldForWhatPeopleKnewOf:
+    def test_a_new_reason_asks_again(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.spec = changed(desk.spec, cleaning={"review": ["grayscale"], "reject": []})
+        gray = TestOneOfEachWhoeverComesFirst().gray(1)
+        drop = desk.take(desk.put({"a.png": gray, "c.png": photo(3)}))
+        before = desk.store.load("cleaned_set", "garments", drop).frame.set_index("path")
+        rows = pd.DataFrame(
+            [{"image_id": before.at["a.png", "image_id"], "decision": "keep", "by": "ann", "at": now(), "asked": "grayscale"}]
+        )
+        monkeypatch.setattr(images, "_screening_decisions", lambda *_: (rows.assign(batch_id="screening-001"), {}))
+        raw = desk.store.load("raw_images", "garments", drop)
+        assert images.asked_otherwise(desk.store, desk.spec) == {}
+        assert set(images.cleaned_set(desk.store, desk.spec, raw).frame["status"]) == {"kept"}
+        strict = changed(desk.spec, cleaning={"review": ["grayscale", "dark"], "thresholds": {"dark": 1.0}})
+        made = images.cleaned_set(desk.store, strict, raw)
+        again = made.frame.set_index("path").loc["a.png"]
+        assert (again["status"], again["reason"]) == ("review", "dark|grayscale")
+        desk.release(made)
+        assert images.asked_otherwise(desk.store, strict) == {before.at["a.png", "image_id"]: "screening-001"}

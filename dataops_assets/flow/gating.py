@@ -9,7 +9,7 @@ import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.flow.delivery import assemble
-from dataops_assets.flow.labels import blobs_of, standing
+from dataops_assets.flow.labels import blobs_of, may_show, standing
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.spec import ProjectSpec
@@ -19,8 +19,9 @@ from dataops_assets.store import Store
 def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[str, pd.DataFrame]:
     """Frames of the versions a candidate was made from, by asset.
 
-    For a drop also its last row in the `drops` ledger, for a batch of tasks whether vendors are `qualified` now: like a licence
-    that is a question of the day, so a batch may be judged again once its vendor has passed.
+    For a drop also its last row in the `drops` ledger, and once it is screened the kept pictures that are `copies` of others by their
+    hashes. For a batch of tasks the pictures that may be `shown` and whether vendors are `qualified` now: like a licence that is a
+    question of the day, so a batch may be judged again once its vendor has passed.
     """
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
     frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
@@ -30,6 +31,11 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
         frames["drops"] = rows.tail(1).reset_index(drop=True)
     if candidate.asset == "label_tasks":
         frames["qualified"] = standing(store, spec)
+        frames["shown"] = may_show(store, spec, candidate.frame)[["image_id"]]
+    if candidate.asset == "cleaned_set":
+        from dataops_assets.stages.cleaned_set import copies
+
+        frames["copies"] = copies(candidate.frame, frames.get("cleaned_set", candidate.frame.head(0)), spec.cleaning)
     return frames
 
 

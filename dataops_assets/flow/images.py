@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dataops_assets import atomic, drops
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.labels.questions import SCREENING
-from dataops_assets.manifest import Inputs, Manifest, empty
+from dataops_assets.manifest import Inputs, Manifest, digest, empty
 from dataops_assets.spec import ProjectSpec, defs_root
-from dataops_assets.store import Store
+from dataops_assets.store import RELEASING, Store
 
 if TYPE_CHECKING:
     from dataops_assets.imaging.likeness import Compared
 
+BESIDE = ("image_id", "drop_id", "status", "phash", "colour_grid", "near_duplicate_group", "personal_data")
 INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wait for each other
 
 
@@ -66,28 +68,30 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
 
     _pay(store, spec, raw)
     with exclusive(store, f"{spec.name}.cleaned_set"):
-        earlier, compared = _earlier(store, spec, raw.partition)
+        earlier, pinned = _earlier(store, spec, raw.partition)
         decided, decisions = _screening_decisions(store, spec, raw.partition)
         inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions}
         pixels = spec.sources.limits.pixels
-        settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json()])
-        checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
         apart, likeness = store.apart(spec.name), _likeness(store, spec)
         if likeness is not None:
             inputs["references"] = {spec.name: likeness.digest}
+        settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json(), likeness.digest if likeness else ""])
+        checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
+        later, versions = _later(store, spec, raw.partition, pinned)
+        later = later[~later["image_id"].isin(earlier["image_id"])]
         purged = apart.purged()
-        later, versions = _later(store, spec, raw.partition, compared.get("cleaned_set", {}))
-        before, own = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else (empty("cleaned_set"), {})
-        # what waited for a person isn't lasting: nobody can decide any more, so it is left out as purged
-        lasting = before[before["image_id"].isin(purged) & (before["status"] != "review")]
-        taken = stage.Taken(later, frozenset(before.loc[before["status"] == "kept", "image_id"]))
+        before = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else None
+        rows = before.frame if before is not None else empty("cleaned_set")
+        lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning)
+        if len(lasting):  # named by its content: the version it is read from differs each time
+            inputs["lasting"] = {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], {})}
+        taken = stage.Taken(later, frozenset(rows.loc[rows["status"] == "kept", "image_id"]))
         frame = stage.screen(raw.frame, earlier, spec.cleaning, pixels, apart, decided, lasting, likeness, progress, checkpoint, taken)
-        later_mattered = taken.mattered(frame)  # where they didn't, an old drop is what it was before they came
-        played = {**(versions if later_mattered else {}), **(own if later_mattered or len(lasting) else {})}
-        inputs["cleaned_set"] = {**compared.get("cleaned_set", {}), **played}
+        winners = later[later["image_id"].isin(frame["duplicate_of"])]
+        inputs["cleaned_set"] = {**pinned, **_first_used(store, spec, winners, versions, before)}
         made = Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
         store.write(made)  # before what was found is forgotten
-        apart.set_apart(stage.confidential(frame, earlier, spec.cleaning))
+        apart.set_apart(stage.confidential(frame, pd.concat([earlier, later]), spec.cleaning))
         checkpoint.discard()
     return made
 
@@ -119,8 +123,8 @@ def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
         store.charge(spec.name, "images", vendor, raw.partition, len(new), new["price"].fillna(0).sum(), spec.brief.currency)
 
 
-def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame, Inputs]:
-    """Released rows of the drops with a lower number, and their versions.
+def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """Kept pictures of the drops with a lower number, and the versions they are from.
 
     A drop gets its number, and the versions it is compared with, when it is first screened. Both are kept, so that
     screening an old drop again gives the same answer whatever came later, unless one of those is out of use by then.
@@ -134,9 +138,13 @@ def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFram
         )
         held = store.pins("screening", spec.name)
     versions = _standing(store, spec, held[drop_id]["with"])
-    # one look at the table: a look a drop made the hundredth drop take four times as long as the first
-    rows = store.read_all("cleaned_set", spec.name, versions).sort_values("drop_id", kind="stable", ignore_index=True)
-    return rows, {"cleaned_set": versions} if versions else {}
+    return _kept(store, spec, versions), versions
+
+
+def _kept(store: Store, spec: ProjectSpec, versions: Mapping[str, str]) -> pd.DataFrame:
+    """What pictures are compared with: the kept ones of several drops, without the columns that don't matter there."""
+    rows = store.read_all("cleaned_set", spec.name, versions, BESIDE)
+    return rows[rows["status"] == "kept"].sort_values("drop_id", kind="stable", ignore_index=True)
 
 
 def _standing(store: Store, spec: ProjectSpec, pinned: Mapping[str, str]) -> dict[str, str]:
@@ -183,10 +191,29 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
 
 
 def _later(store: Store, spec: ProjectSpec, drop_id: str, compared: Mapping[str, str]) -> tuple[pd.DataFrame, Mapping[str, str]]:
-    """Rows of the drops in use that a drop isn't compared with, and their versions: drops that came later, and those screened beside it."""
+    """Kept pictures of the drops in use that a drop isn't compared with as they are now, and their versions.
+
+    They came later, were screened beside it, or have kept more since they were compared with.
+    """
     gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name) | set(store.replaced_by(spec.name, drop_id))
-    versions = {drop: version for drop, version in _screened(store, spec).items() if drop not in gone | compared.keys() | {drop_id}}
-    return store.read_all("cleaned_set", spec.name, versions).sort_values("drop_id", kind="stable", ignore_index=True), versions
+    versions = {
+        drop: version
+        for drop, version in _screened(store, spec).items()
+        if drop not in gone and drop != drop_id and compared.get(drop) != version
+    }
+    return _kept(store, spec, versions), versions
+
+
+def _first_used(
+    store: Store, spec: ProjectSpec, winners: pd.DataFrame, versions: Mapping[str, str], before: Manifest | None
+) -> dict[str, str]:
+    """The versions of the drops that pictures gave way to: as named before where that still holds, so that the same answer has one name."""
+    known = before.inputs.get("cleaned_set", {}) if before is not None else {}
+    named = {}
+    for drop, ids in ((str(name), set(rows["image_id"])) for name, rows in winners.groupby("drop_id")):
+        held = _kept(store, spec, {drop: known[drop]}) if drop in known else winners.head(0)
+        named[drop] = known[drop] if ids <= set(held["image_id"]) else versions[drop]
+    return named
 
 
 def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
@@ -205,12 +232,10 @@ def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
     return found
 
 
-def _before(store: Store, spec: ProjectSpec, raw: Manifest) -> tuple[pd.DataFrame, Mapping[str, str]]:
-    """The drop's own released rows, and their version."""
+def _before(store: Store, spec: ProjectSpec, raw: Manifest) -> Manifest | None:
+    """The drop's own released version."""
     version = store.released("cleaned_set", spec.name).get(raw.partition)
-    if version is None:
-        return empty("cleaned_set"), {}
-    return store.read("cleaned_set", spec.name, raw.partition, version).frame, {raw.partition: version}
+    return store.read("cleaned_set", spec.name, raw.partition, version) if version is not None else None
 
 
 def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame | None, Inputs]:
@@ -228,8 +253,47 @@ def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple
     used = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in batches}
     released = store.releases(spec.name, "approved_labels").set_index("partition")["at"]
     decided = approved.rename(columns={"label": "decision", "approved_by": "by"}).assign(at=approved["batch_id"].map(released))
-    decided = decided[["image_id", "decision", "by", "at"]]
+    decided = decided.assign(asked=pd.Series(_asked(store, spec, drop_id, decided), index=decided.index, dtype="object"))
+    decided = decided[["image_id", "decision", "by", "at", "asked", "batch_id"]]
     return (decided, {"approved_labels": used}) if used else (None, {})
+
+
+def _asked(store: Store, spec: ProjectSpec, drop_id: str, decided: pd.DataFrame) -> list[str | None]:
+    """For which reasons each picture was in review when its batch was planned, joined by |; nothing where nobody knows."""
+    costs = rows_of(store.costs.rows(), spec.name)
+    planned = costs[costs["kind"] == "labels"].drop_duplicates("ref").set_index("ref")["at"].to_dict()
+    gates = rows_of(store.gates.rows(), spec.name)
+    gates = gates[(gates["asset"] == "cleaned_set") & (gates["partition"] == drop_id) & gates["outcome"].isin(RELEASING)]
+    columns = ("image_id", "status", "reason")
+    waited = []
+    for version, at in gates.drop_duplicates("version")[["version", "at"]].itertuples(index=False):
+        rows = store.read_all("cleaned_set", spec.name, {drop_id: version}, columns)
+        rows = rows[rows["status"] == "review"]
+        waited.append((at, dict(zip(rows["image_id"], rows["reason"], strict=True))))
+    return [
+        next((reasons[image] for at, reasons in reversed(waited) if image in reasons and at <= planned.get(batch, at)), None)
+        for image, batch in zip(decided["image_id"], decided["batch_id"], strict=True)
+    ]
+
+
+def asked_otherwise(store: Store, spec: ProjectSpec) -> dict[str, str]:
+    """Pictures in review that people decided on for other reasons than those they wait for now -> the batch that asked."""
+    from dataops_assets.stages.cleaned_set import covers
+
+    cleaned = store.read_all(
+        "cleaned_set", spec.name, store.released("cleaned_set", spec.name), ("image_id", "drop_id", "status", "reason")
+    )
+    open_ = cleaned[cleaned["status"] == "review"]
+    found: dict[str, str] = {}
+    for drop, rows in open_.groupby("drop_id"):
+        decided, _ = _screening_decisions(store, spec, str(drop))
+        if decided is None:
+            continue
+        reasons = dict(zip(rows["image_id"], rows["reason"], strict=True))
+        for image, asked, batch in decided[["image_id", "asked", "batch_id"]].itertuples(index=False):
+            if image in reasons and not covers(asked, reasons[image]):
+                found[image] = batch
+    return found
 
 
 def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: Progress = quiet) -> Manifest:

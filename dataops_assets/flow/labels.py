@@ -39,14 +39,24 @@ def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manife
     from dataops_assets.stages import label_tasks as stage
 
     plan = store.only("batch_plans", spec.name, batch_id)
-    frame = stage.build(plan.frame, showable(store, spec, "rework"), spec, blobs_of(store, spec, plan.frame))
+    shown = may_show(store, spec, plan.frame)
+    planned = plan.frame[plan.frame["image_id"].isin(shown["image_id"])]  # what was withdrawn or screened out since stays here
+    frame = stage.build(planned, shown, spec, blobs_of(store, spec, plan.frame))
     return Manifest("label_tasks", spec.name, batch_id, frame, {**plan.input, **handbook.input})
+
+
+def may_show(store: Store, spec: ProjectSpec, batch: pd.DataFrame) -> pd.DataFrame:
+    """The pictures that a planned batch may show as things are now: doubtful ones only to those who screen."""
+    return showable(store, spec, "rework" if _is_screening(batch) else "production")
 
 
 def blobs_of(store: Store, spec: ProjectSpec, batch: pd.DataFrame) -> Blobs:
     """What a batch may show: those who screen see pictures that lie apart. The plan gives such batches to nobody else."""
-    is_screening = batch["attributes"].str.split("|").explode().eq(SCREENING.name).any()
-    return store.apart(spec.name) if is_screening else store.blobs
+    return store.apart(spec.name) if _is_screening(batch) else store.blobs
+
+
+def _is_screening(batch: pd.DataFrame) -> bool:
+    return bool(batch["attributes"].str.split("|").explode().eq(SCREENING.name).any())
 
 
 def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifest:

@@ -93,7 +93,7 @@ def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Mea
     return Measured(None, view.sides_px, f"{calc_phash(view.half):016x}", calc_colour_grid(view.samples).hex(), calc_scores(view))
 
 
-def prepare(apart: Apart, item: tuple[str, str], how: Preparation) -> Prepared:
+def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
     """Make and keep the cleaned file of a blob, with what the policy says covered.
 
     Where the policy rejects the picture there is no cleaned file, whatever a person decided under an earlier policy. One that shows
@@ -102,13 +102,13 @@ def prepare(apart: Apart, item: tuple[str, str], how: Preparation) -> Prepared:
     Args:
         apart: The store.
         item: The blob's sha256, and what a person decided about the picture: `keep`, `redact` (cover whatever is found, not only
-            what the policy covers), `reject` or "" (nothing yet).
+            what the policy covers), `reject` or "" (nothing yet); perhaps the reasons that person was asked for, joined by |.
         how: Size and policy.
 
     Raises:
         BlobMissing: when the store lacks the blob.
     """
-    sha256, decision = item
+    sha256, decision, asked = (*item, "", "")[:3]
     data = apart.read(sha256)
     decoded = decode(data, how.max_pixels)
     if decoded.pixels is None:
@@ -123,7 +123,8 @@ def prepare(apart: Apart, item: tuple[str, str], how: Preparation) -> Prepared:
     clean = ""
     if not any(how.actions.get(kind) == "reject" for kind in found):
         encoded = encode(redact(pixels, covered, how.cover))
-        is_doubtful = decision not in ("keep", "redact") and any(how.actions.get(kind) == "review" for kind in still)
+        passed = set(asked.split("|") if asked else still) if decision in ("keep", "redact") else set()
+        is_doubtful = any(how.actions.get(kind) == "review" for kind in still if kind not in passed)
         clean = apart.put_apart(encoded) if is_doubtful else apart.common.put(encoded)
     return Prepared(
         clean_sha256=clean,

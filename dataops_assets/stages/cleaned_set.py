@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -36,17 +36,12 @@ class Taken:
     """What drops that this one isn't compared with hold: those that came later, and were compared with what it had kept until then.
 
     Attributes:
-        rows: Their `cleaned_set` rows; only kept ones count.
+        rows: Their `cleaned_set` rows that the drop wasn't compared with; only kept ones count.
         standing: Pictures, by image_id, that this drop had kept before: the later drops gave way to them, so they stand.
     """
 
     rows: pd.DataFrame
     standing: frozenset[str] = frozenset()
-
-    def mattered(self, frame: pd.DataFrame) -> bool:
-        """Whether a screened drop would differ without them: pictures of it are kept only now, or gave way."""
-        new = frame[~frame["image_id"].isin(self.standing)]
-        return len(self.rows) > 0 and bool(((new["status"] == "kept") | new["duplicate_of"].isin(self.rows["image_id"])).any())
 
 
 def screen(
@@ -79,7 +74,8 @@ def screen(
         spec: Thresholds and limits.
         pixels: Most pixels a picture may have.
         apart: Where the delivered bytes are and the cleaned ones go.
-        decisions: Columns image_id, decision (keep, redact, reject), by, perhaps at. Where people disagree, the more careful answer stands.
+        decisions: Columns image_id, decision (keep, redact, reject), by, perhaps at and asked: the reasons that people knew of, joined by
+            |. Where people disagree, the more careful answer stands; for a reason that nobody was asked about a picture stays in review.
         lasting: Rows of an earlier screening of this drop that stand as they are: nobody can look at these pictures again.
         compared: Reference pictures; None: relevance isn't looked at.
         progress: Called with (what is being done, pictures done, pictures in all).
@@ -104,7 +100,9 @@ def screen(
     kept = earlier[earlier["status"] == "kept"].sort_values("image_id", kind="stable").drop_duplicates("image_id")
     base = rows[CARRIED].join(_measures(measured, spec))
     settled = _settled(decisions)
-    decided = dict(zip(settled.index, settled["decision"], strict=True))
+    asked = settled["asked"].where(settled["asked"].notna(), "")
+    decided = dict(zip(settled.index, zip(settled["decision"], asked, strict=True), strict=True))
+    ahead = 0  # followers to prepare beside a leader: where many copies fall one after the other, twice as many each time
     personal = spec.personal_data
     how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
     how = replace(how, model=compared.model) if compared is not None else how
@@ -125,9 +123,52 @@ def screen(
             frame = frame.drop(columns=["area_px", "decode_reason"])
             whole = pd.concat([frame, lasting], ignore_index=True) if lasting is not None and len(lasting) else frame
             return conform(whole, CONTRACTS["cleaned_set"])
-        items = [(shas[position], decided.get(rows.at[position, "image_id"], "")) for position in open_]
+        open_ += _next_in_line(frame, open_, prepared, ahead)
+        ahead = 2 * ahead + 1
+        items = [(shas[position], *decided.get(rows.at[position, "image_id"], ("", ""))) for position in open_]
         found = eyes.look(Prepared, partial(prepare, how=how), items, "images cleaned")
         prepared.update(zip(open_, found, strict=True))
+
+
+def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], spec: Cleaning) -> pd.DataFrame:
+    """Rows of pictures that can't be looked at again, as their retention period has passed: they stand as they were.
+
+    What waited for a person isn't among them, nobody can decide any more; what the policy of today wouldn't let pass is left out.
+
+    Args:
+        before: The drop's own released rows.
+        raw: Its `raw_images` rows.
+        purged: image_ids of pictures that were deleted.
+        spec: The policy of today.
+    """
+    accepted = raw.loc[raw["status"] == "accepted", "image_id"]
+    rows = before[before["image_id"].isin(purged) & before["image_id"].isin(accepted) & (before["status"] != "review")].copy()
+    actions = spec.personal_data.actions
+    shown = [{actions.get(kind) for kind in text.split("|")} for text in rows["open_personal_data"].fillna("")]
+    banned = [
+        bool(acts & {"reject", "redact"}) or ("review" in acts and by is None) for acts, by in zip(shown, rows["decided_by"], strict=True)
+    ]
+    lost = (rows["status"] == "kept") & pd.Series(banned, index=rows.index, dtype=bool)
+    rows.loc[lost, ["status", "reason"]] = ["rejected", "PURGED"]
+    rows.loc[lost, ["clean_sha256", "decided_by", "decided_at"]] = None
+    return rows
+
+
+def covers(asked: str | None, reason: str | None) -> bool:
+    """Whether people who were asked for some reasons, joined by |, knew of all those that a picture is in review for."""
+    return asked is None or set((reason or "").split("|")) <= set(asked.split("|"))
+
+
+def copies(frame: pd.DataFrame, others: pd.DataFrame, spec: Cleaning) -> pd.DataFrame:
+    """Column image_id: kept pictures that are near duplicates of other kept ones, of this drop or of those that it was compared with.
+
+    Screening leaves none; the gate asks all the same.
+    """
+    held, kept = (
+        rows[(rows["status"] == "kept") & rows["phash"].notna()] for rows in (others[~others["drop_id"].isin(frame["drop_id"])], frame)
+    )
+    led = _leaders(held, kept, spec)[len(held) :] != np.arange(len(held), len(held) + len(kept))
+    return pd.DataFrame({"image_id": kept["image_id"][led]}).reset_index(drop=True)
 
 
 def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> list[str]:
@@ -135,7 +176,7 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
 
     Args:
         frame: `cleaned_set` rows of the drop.
-        earlier: Those of the drops it was compared with.
+        earlier: Those of the drops it was compared with, later ones that it gave way to too.
         spec: The policy.
     """
     kinds = {kind for kind, action in spec.personal_data.actions.items() if action != "keep"}
@@ -263,17 +304,21 @@ def _texts(values: Iterable[str]) -> pd.Series:
 
 
 def _settled(decisions: pd.DataFrame | None) -> pd.DataFrame:
-    """One decision a picture, by image_id: columns decision, by, at. Where people disagree, the more careful answer stands."""
+    """One decision a picture, by image_id: columns decision, by, at, asked. Where people disagree, the more careful answer stands."""
+    columns = ["decision", "by", "at", "asked"]
     if decisions is None:
-        return pd.DataFrame(columns=["decision", "by", "at"], dtype="object")
+        return pd.DataFrame(columns=columns, dtype="object")
     known = decisions[decisions["decision"].isin(CARE)]
     ordered = known.assign(care=known["decision"].map(CARE.index)).sort_values(["image_id", "care", "by"], kind="stable")
-    return ordered.drop_duplicates("image_id", keep="last").set_index("image_id").reindex(columns=["decision", "by", "at"])
+    return ordered.drop_duplicates("image_id", keep="last").set_index("image_id").reindex(columns=columns)
 
 
 def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
-    """What a person decided on a picture in review stands."""
-    decided = (frame["status"] == "review") & frame["image_id"].isin(settled.index)
+    """What a person decided on a picture in review stands, for the reasons that person knew of."""
+    waits = frame[(frame["status"] == "review") & frame["image_id"].isin(settled.index)]
+    asked = [text if isinstance(text, str) else None for text in waits["image_id"].map(settled["asked"])]
+    known = [covers(knew, reason) for knew, reason in zip(asked, waits["reason"].tolist(), strict=True)]
+    decided = waits.index[np.array(known, dtype=bool)]
     ids = frame.loc[decided, "image_id"]
     rejected = ids.map(settled["decision"]) == "reject"
     frame.loc[decided, "status"] = np.where(rejected, "rejected", "kept")
@@ -305,6 +350,15 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleanin
     new = winners >= len(known)
     frame.loc[lost, "near_duplicate_group"] = names
     frame.loc[usable.index[winners[new] - len(known)], "near_duplicate_group"] = np.array(names, dtype=object)[new]
+
+
+def _next_in_line(frame: pd.DataFrame, leaders: Sequence[int], prepared: Mapping[int, Prepared], ahead: int) -> list[int]:
+    """Positions of the first `ahead` followers of each leader that aren't prepared yet: one of them may have to take its place."""
+    if not ahead:
+        return []
+    fallen = frame["image_id"][frame.index.isin(leaders)]
+    followers = frame[frame["duplicate_of"].isin(fallen) & ~frame.index.isin(list(prepared))]
+    return [int(place) for place in followers.groupby("duplicate_of").head(ahead).index]
 
 
 def _find_taken(frame: pd.DataFrame, taken: Taken, spec: Cleaning) -> list[tuple[int, str, str]]:

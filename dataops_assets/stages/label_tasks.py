@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -49,6 +49,7 @@ def plan(
     limit: int | None = None,
     gold_of: int | None = None,
     like: str | None = None,
+    again: Collection[str] = (),
 ) -> Plan:
     """Cut what waits into batches of at most `labeling.batch_size` images (a pilot is one batch) that the budget pays for.
 
@@ -73,6 +74,7 @@ def plan(
         budget_left: In `brief.currency`; the plan's amounts never add up to more.
         vendor: Who labels; default by kind. Needed for qualification.
         limit: At most so many images, gold not counted; default: all (`pilot_size` for pilot and preservation).
+        again: Pictures to screen though a screening batch had them before: they wait for other reasons now.
         like: A pilot whose very pictures a pilot asks for again, e.g. in another tool.
         gold_of: Hide as much gold as a batch of so many images would: a small batch of a ramp is judged as surely as a full one.
 
@@ -86,7 +88,9 @@ def plan(
         raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
     who = _who(kind, spec, vendor)
     gold = _whole_gold(gold, spec, sources, planned)
-    waiting = _waiting(kind, spec, sources, planned, gold, quality) if like is None else _again(kind, like, sources, planned)
+    asked = planned[(planned["kind"] != "screening") | ~planned["image_id"].isin(again)] if kind == "screening" else planned
+    waiting = _waiting(kind, spec, sources, asked, gold, quality) if like is None else _again(kind, like, sources, planned)
+    waiting, gold = _as_shown(waiting, sources), _as_shown(gold, sources)
     uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
     if (
         kind == "qualification" and who is not None
@@ -142,7 +146,7 @@ def build(batch: pd.DataFrame, sources: pd.DataFrame, spec: ProjectSpec, blobs: 
         `label_tasks` rows.
     """
     questions(spec, list(batch["attributes"]))
-    tasks = batch.drop(columns=["amount", "currency"])
+    tasks = _as_shown(batch.drop(columns=["amount", "currency"]), sources)
     tasks["task_id"] = [task_id(*pair) for pair in zip(batch["batch_id"], batch["image_id"], strict=True)]
     sizes = sources.drop_duplicates("image_id").set_index("image_id")[["width_px", "height_px"]]
     tasks = tasks.join(sizes, on="image_id")
@@ -230,11 +234,22 @@ def _again(kind: str, like: str, sources: pd.DataFrame, planned: pd.DataFrame) -
     return rows[["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]]
 
 
+def _as_shown(rows: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the pictures as they are shown now: what a policy has covered since must not be shown as it was planned once."""
+    shown = sources.drop_duplicates("image_id").set_index("image_id")
+    found = pd.Series(None, index=shown.index, dtype="object")
+    for name in ("sha256", "clean_sha256"):
+        found = found.where(found.notna(), shown[name]) if name in shown else found
+    now = rows["image_id"].map(found)
+    return rows.assign(sha256=now.where(now.notna(), rows["sha256"]))
+
+
 def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
     decision = "adjudicate" if kind == "adjudication" else "rework"
     rows = quality[(quality["decision"] == decision) & ~quality["is_gold"].astype("boolean").fillna(False).astype(bool)]
-    rows = rows[rows["image_id"].isin(set(sources["image_id"]))]
-    rows = rows[["batch_id", "image_id", "attribute"]].drop_duplicates()
+    usable = sources[sources["status"].isna()] if "status" in sources else sources  # the others are doubtful: for people who screen
+    may = rows["image_id"].isin(usable["image_id"]) | ((rows["attribute"] == SCREENING.name) & rows["image_id"].isin(sources["image_id"]))
+    rows = rows.loc[may, ["batch_id", "image_id", "attribute"]].drop_duplicates()
     later = planned[planned["parent_batch_id"].notna()][["parent_batch_id", "image_id", "attributes"]]
     later = later.assign(attribute=later["attributes"].str.split("|")).explode("attribute")
     taken = pd.MultiIndex.from_frame(later[["parent_batch_id", "image_id", "attribute"]])

@@ -164,6 +164,7 @@ def cleaned_set(spec: ProjectSpec) -> Case:
         "kept_cleaned": first("clean_sha256", "abc"),
         "kept_has_file": first("clean_sha256", None),
         "left_out_explained": put("reason", None),
+        "of_accepted_files": first("image_id", sha(999)),
         "kept_original": first("duplicate_of", sha(1)),
         "kept_once": twice("clean_sha256"),
         "share_of_blurry": lambda frame: frame.assign(
