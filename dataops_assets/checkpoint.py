@@ -23,9 +23,11 @@ class Checkpoint:
         self.held = _read(path) if path is not None else {}
         self._new: dict[str, Any] = {}
 
-    def add(self, name: str, value: Any) -> None:
-        """Keep a value; it is on its way to the disk at the latest with the 256th."""
-        self.held[name] = self._new[name] = value
+    def add(self, name: str, value: Any, is_lasting: bool = True) -> None:
+        """Keep a value; it is on its way to the disk at the latest with the 256th, unless it isn't lasting: that is found anew."""
+        self.held[name] = value
+        if is_lasting:
+            self._new[name] = value
         if len(self._new) >= KEPT_TOGETHER:
             self.flush()
 

@@ -336,7 +336,7 @@ class Labeling(Section):
         return next((vendor for vendor in self.vendors if not vendor.internal), self.internal)
 
 
-Undecodable = Literal["CORRUPT", "MULTI_FRAME", "TOO_LARGE", "TYPE_MISMATCH", "ZERO_BYTE", "PURGED"]
+Undecodable = Literal["CORRUPT", "MULTI_FRAME", "TOO_LARGE", "TYPE_MISMATCH", "ZERO_BYTE", "PURGED", "NOTHING_TO_REDACT"]
 LeftOut = Literal[Issue, PersonalKind, "exact_duplicate", "near_duplicate", Undecodable]  # reasons of `cleaned_set`
 
 

@@ -230,6 +230,15 @@ def _jpeg(data: bytes, header: Image.Image | None, max_pixels: int, enough_px: i
         enough_px: Of the longer side; None: all.
         mean_step: Handed on.
     """
+    try:
+        return _strict_jpeg(data, header, max_pixels, enough_px, mean_step)
+    except ValueError as error:
+        if not any(text in str(error) for text in HARMLESS_JPEG):
+            raise
+        return _strict_jpeg(_mended(data), header, max_pixels, enough_px, mean_step)
+
+
+def _strict_jpeg(data: bytes, header: Image.Image | None, max_pixels: int, enough_px: int | None, mean_step: float | None) -> Decoded:
     import simplejpeg
 
     height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
@@ -243,12 +252,7 @@ def _jpeg(data: bytes, header: Image.Image | None, max_pixels: int, enough_px: i
             return _whole(_upright(_to_rgb(image), _orientation(image)))
     scale = next((part for part in SCALES if enough_px and max(height, width) >= part * enough_px), 1)
     size = {"min_height": -(-height // scale), "min_width": -(-width // scale)} if scale > 1 else {}
-    try:
-        pixels: Pixels = simplejpeg.decode_jpeg(data, strict=True, **size)
-    except ValueError as error:
-        if not any(text in str(error) for text in HARMLESS_JPEG):
-            raise
-        pixels = simplejpeg.decode_jpeg(data, strict=False, **size)
+    pixels: Pixels = simplejpeg.decode_jpeg(data, strict=True, **size)
     orientation = 1
     if header is not None:
         orientation = _orientation(header)
@@ -258,6 +262,31 @@ def _jpeg(data: bytes, header: Image.Image | None, max_pixels: int, enough_px: i
             pixels = np.asarray(_to_srgb(Image.fromarray(pixels), header.info["icc_profile"]))
     sides = (height, width) if orientation in (5, 6, 7, 8) else (width, height)
     return Decoded(np.ascontiguousarray(_upright(pixels, orientation)), sides_px=sides, block_px=BLOCK_PX // scale, mean_step=mean_step)
+
+
+def _mended(data: bytes) -> bytes:
+    """A copy with the headers as they should be, so that it can be decoded as strictly as any other.
+
+    The version of JFIF becomes 1.1, Adobe's transform YCbCr or YCCK, and the scans of a sequential picture hold all frequencies.
+    """
+    mended, at, channels = bytearray(data), 2, 3
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xE0 and data[at + 4 : at + 9] == b"JFIF\0":
+            mended[at + 9 : at + 11] = b"\x01\x01"
+        elif marker in (0xC0, 0xC1):
+            channels = data[at + 9]
+        elif marker == 0xEE and data[at + 4 : at + 9] == b"Adobe" and length >= 14:
+            mended[at + 15] = 2 if channels == 4 else 1
+        elif marker == 0xDA:
+            break
+        at += 2 + length
+    scan = at  # in the coded data 0xFF is followed by 0, so a marker is one
+    while (scan := data.find(b"\xff\xda", scan)) >= 0:
+        end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
+        mended[end - 3 : end] = b"\x00\x3f\x00"
+        scan = end
+    return bytes(mended[: len(data)])
 
 
 def _orientation(image: Image.Image) -> int:

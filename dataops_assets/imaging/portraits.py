@@ -24,10 +24,14 @@ class Wanted:
     Attributes:
         shas: Blobs that show it, the best first; the first that is there is drawn.
         regions: What is personal in it: tuples of kind, x, y, w, h, ... in px of the cleaned picture. None: nobody has looked.
+        side_px: Longer side of the cleaned picture; None: as large as one may be today.
+        is_searched: Whether faces were looked for; else it is shown as a thumbnail.
     """
 
     shas: tuple[str, ...]
     regions: tuple[tuple[Any, ...], ...] | None
+    side_px: int | None = None
+    is_searched: bool = True
 
 
 def portraits(wanted: Sequence[Wanted], apart: Apart, max_side_px: int, max_pixels: int = MAX_PIXELS) -> list[bytes]:
@@ -49,7 +53,8 @@ def portrait(apart: Apart, wanted: Wanted, max_side_px: int, max_pixels: int = M
         return b""
     if wanted.regions is None:
         return reduced(pixels)
-    return as_jpeg(shrink(_marked(shrink(pixels, max_side_px), wanted.regions), SIDE_PX))
+    marked = _marked(shrink(pixels, wanted.side_px or max_side_px), wanted.regions)
+    return as_jpeg(shrink(marked, SIDE_PX)) if wanted.is_searched else reduced(marked)
 
 
 def _first(apart: Apart, shas: Sequence[str], max_pixels: int) -> Pixels | None:

@@ -120,6 +120,8 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
     covered = [region for region in personal if "redact" in (decision, how.actions.get(region.kind))]
     found = sorted({region.kind for region in personal} | set(seen.metadata))
     still = sorted({region.kind for region in personal if region not in covered})
+    if decision == "redact" and not covered and not seen.metadata:  # somebody sees what was not found: it can't be covered
+        return Prepared(reason="NOTHING_TO_REDACT")
     clean = ""
     if not any(how.actions.get(kind) == "reject" for kind in found):
         encoded = encode(redact(pixels, covered, how.cover))

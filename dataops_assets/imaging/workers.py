@@ -29,8 +29,10 @@ SECONDS = 20.0
 ITEMS_PER_CHILD = 8  # starting a child costs about as much as this many photos
 ITEMS_PER_MESSAGE = 16  # asking and answering one by one costs as much as measuring a small photo
 
+PATIENCE = 10  # times the processor time: a busy machine may need so much longer, what hangs ends then
+
 KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
-REASON_BY_SIGNAL = {-signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
+REASON_BY_SIGNAL = {-signal.SIGPROF: "TOO_LARGE", -signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
 
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from dataops_assets.imaging.workers import serve; serve(int(sys.argv[1]))"
 ENVIRONMENT = {
@@ -69,7 +71,7 @@ def map_blobs(
 
     A picture on which the child crashes or takes more than it may gives `Died` in place of a result; the child is
     replaced and the rest goes on. Where something else may have ended the child (the kernel for want of memory, a person, a
-    failing disk), the item gets a second try. Children end when this process does, however it ends: at the latest after `seconds`.
+    failing disk), the item gets a second try. Children end when this process does, however it ends: at the latest after that time.
 
     Args:
         task: A function, or `functools.partial` of one, at the top of an importable module; the lighter the module's
@@ -78,7 +80,7 @@ def map_blobs(
         blobs: Handed to the task, in the child.
         workers: Child processes; None: the machine's cores. Few items start fewer.
         memory_bytes: Address space a child may take beyond its libraries.
-        seconds: Longest time for one item.
+        seconds: Most processor time for one item; ten times as long by the clock.
         items_per_child: Items that are worth another child.
         items_per_message: Items handed to a child together. Where one of them kills it, each gets a child's whole attention.
 
@@ -238,8 +240,9 @@ def serve(descriptor: int) -> None:
     import resource
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even inside a C library
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    for ending in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(ending, signal.SIG_DFL)  # ends the process even inside a C library
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(descriptor)
     try:
@@ -251,8 +254,10 @@ def serve(descriptor: int) -> None:
         while True:
             answers = []
             for item in connection.recv():
-                signal.setitimer(signal.ITIMER_REAL, seconds)
+                signal.setitimer(signal.ITIMER_PROF, seconds)
+                signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
                 answers.append(_answer(task, blobs, item))
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(answers)
     except (EOFError, ConnectionResetError, BrokenPipeError):

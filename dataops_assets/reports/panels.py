@@ -16,7 +16,7 @@ import pandas as pd
 from dataops_assets.blobs import BlobMissing, Blobs
 from dataops_assets.manifest import records
 
-PICTURE_COLUMNS = ("clean_sha256", "sha256", "image_id")
+PICTURE_COLUMNS = ("clean_sha256", "sha256")  # never image_id: the picture as it was delivered
 
 
 @dataclass(frozen=True)

@@ -81,13 +81,32 @@ def drawn(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> dict[str, byte
     drops, images = store.withdrawn(spec.name)
     rows = rows[~rows["drop_id"].isin(drops) & ~rows["image_id"].isin(images)]
     wanted = tuple(
-        Wanted((clean, image) if isinstance(clean, str) else (image,), _personal(regions) if was_searched else None)
-        for image, clean, regions, was_searched in zip(
-            rows["image_id"], rows["clean_sha256"], rows["regions"], rows["faces"].notna(), strict=True
+        Wanted(
+            (clean, image) if isinstance(clean, str) else (image,),
+            _personal(regions) if was_searched or isinstance(regions, str) else None,
+            None if pd.isna(side_px) else int(side_px),
+            was_searched,
+        )
+        for image, clean, regions, was_searched, side_px in zip(
+            rows["image_id"],
+            rows["clean_sha256"],
+            rows["regions"],
+            rows["faces"].notna(),
+            rows[["width_px", "height_px"]].max(axis=1),
+            strict=True,
         )
     )
     made = _draw(store.blobs, spec.name, wanted, spec.cleaning.max_side_px, spec.sources.limits.pixels)
     return {image: jpeg for image, jpeg in zip(rows["image_id"], made, strict=True) if jpeg}
+
+
+def as_sent(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a batch with the `sha256` of the picture that people saw: the cleaned one."""
+    if "sha256" in rows or "batch_id" not in rows or rows.empty:
+        return rows
+    tasks, _ = store.load_all("label_tasks", project, set(rows["batch_id"]))
+    shown = tasks.drop_duplicates(["batch_id", "image_id"]).set_index(["batch_id", "image_id"])["sha256"]
+    return rows.join(shown, on=["batch_id", "image_id"])
 
 
 def _personal(regions: str | None) -> tuple[tuple[object, ...], ...]:

@@ -81,6 +81,10 @@ OF_DELIVERIES: dict[str, Reason] = {
 
 OF_FILES: dict[str, Reason] = {
     "ZERO_BYTE": Reason("The file is empty.", "Export or upload it again."),
+    "NOTHING_TO_REDACT": Reason(
+        "A person saw something personal in it that our search didn't find, so it couldn't be covered.",
+        "Deliver pictures without people's data, or cover it yourself.",
+    ),
     "PURGED": Reason("We deleted the file because its retention period had passed.", "Nothing; deliver it again if we ask."),
     "CORRUPT": Reason("The file is damaged: it can't be opened as a picture in full.", "Open it on your side, export it again, redeliver."),
     "TYPE_MISMATCH": Reason(

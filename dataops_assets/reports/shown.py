@@ -134,7 +134,9 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
         "gold_lower": _mean(frame["gold_lower"]),
         "by attribute": table_of(by_attribute.round(4).reset_index()) if len(frame) else None,
         "not accepted": counts(open_, "attribute", "decision", "reason"),
-        "pictures not accepted": sheet(store.blobs, open_.drop_duplicates("image_id").head(PICTURES), caption="attribute"),
+        "pictures not accepted": sheet(
+            store.blobs, pictures.as_sent(store, spec.name, open_.drop_duplicates("image_id").head(PICTURES)), caption="attribute"
+        ),
         **_of_kind(store, spec, made),
     }
 
@@ -169,7 +171,9 @@ def _approved_labels(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
         "images": int(frame["image_id"].nunique()),
         "mean_posterior": _mean(frame["posterior"]),
         "class balance": counts(frame, "attribute", "label"),
-        "pictures": sheet(store.blobs, _spread(frame.drop_duplicates("image_id"), "label"), caption="label"),
+        "pictures": sheet(
+            store.blobs, pictures.as_sent(store, spec.name, _spread(frame.drop_duplicates("image_id"), "label")), caption="label"
+        ),
     }
 
 

@@ -208,7 +208,8 @@ class _Eyes:
         )
         for index, result in results:
             found = result if isinstance(result, kind) else kind(reason=result.reason)
-            self._checkpoint.add(missing[index][0], vars(found))
+            # a child may have died of a busy machine: another run asks again
+            self._checkpoint.add(missing[index][0], vars(found), is_lasting=isinstance(result, kind))
             if self._progress is not None:
                 self._progress(what, done + index + 1, len(items))
         self._checkpoint.flush()

@@ -280,3 +280,35 @@ def test_the_quantisation_table_is_read() -> None:
     assert fine == pytest.approx(11.6, abs=0.5)
     assert coarse > 150
     assert decode(file_of(Image.fromarray(photo()), "PNG")).mean_step is None
+
+
+class TestOddHeaders:
+    """Headers that cameras get wrong don't spoil a picture, nor do they let damage pass."""
+
+    def whole(self) -> bytes:
+        noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+        buffer = BytesIO()
+        Image.fromarray(np.kron(noise, np.ones((4, 4, 1), dtype=np.uint8))).save(buffer, "JPEG", quality=90)
+        return buffer.getvalue()
+
+    def odd(self, data: bytes, how: str) -> bytes:
+        spoiled = bytearray(data)
+        if how == "scan":
+            start = data.index(b"\xff\xda")
+            spoiled[start + 1 + int.from_bytes(data[start + 2 : start + 4], "big")] = 7
+        else:
+            spoiled[data.index(b"JFIF\0") + 5] = 3
+        return bytes(spoiled)
+
+    @pytest.mark.parametrize("how", ["scan", "JFIF"])
+    def test_a_whole_picture_is_whole(self, how: str) -> None:
+        data = self.whole()
+        found = decode(self.odd(data, how))
+        assert found.reason is None
+        assert np.array_equal(found.pixels, decode(data).pixels)
+
+    @pytest.mark.parametrize("how", ["scan", "JFIF"])
+    def test_a_damaged_one_is_not(self, how: str) -> None:
+        data = self.odd(self.whole(), how)
+        middle = len(data) // 2
+        assert decode(data[:middle] + bytes(200) + data[middle + 200 :]).reason == "CORRUPT"

@@ -88,7 +88,7 @@ def test_a_child_reads_the_store(blobs: Blobs) -> None:
     ],
 )
 def test_a_death_costs_one_item(blobs: Blobs, item: object, reason: str) -> None:
-    results = [result for _, result in map_blobs(act, [1, item, 2, 3], blobs, workers=1, memory_bytes=2**30, seconds=1)]
+    results = [result for _, result in map_blobs(act, [1, item, 2, 3], blobs, workers=1, memory_bytes=2**30, seconds=0.3)]
     assert [results[0], *results[2:]] == [1, 2, 3]
     assert isinstance(results[1], Died)
     assert results[1].reason == reason
@@ -124,7 +124,7 @@ def test_children_end_with_a_killed_parent(tmp_path: Path, started: str) -> None
         "from dataops_assets.imaging import nursery\n"
         "from dataops_assets.imaging.workers import map_blobs, serve\n"
         f"{'nursery.start(serve)' if started == 'forks' else ''}\n"
-        "for _, result in map_blobs(act, ['pid', 'sleep'], Blobs(sys.argv[1]), workers=1, seconds=2):\n"
+        "for _, result in map_blobs(act, ['pid', 'sleep'], Blobs(sys.argv[1]), workers=1, seconds=0.5):\n"
         "    print(result, flush=True)\n"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]

@@ -18,6 +18,7 @@ from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.imaging.personal_data.metadata import metadata
 from dataops_assets.imaging.personal_data.text import read_text
+from dataops_assets.imaging.screening import Preparation, prepare
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import Cleaning, ProjectSpec
 from dataops_assets.stages.cleaned_set import confidential, screen
@@ -178,3 +179,11 @@ def test_the_gate_asks_for_what_the_policy_promises(drop: Drop, dresses: Project
     assert outcome(kept, "reject") == ("fail", ["personal_data_covered"])  # whoever decided
     unsearched = drop.screen("keep", look_for=[], policy={})
     assert outcome(unsearched, "keep") == ("fail", ["faces_looked_for", "text_looked_for"])
+
+
+def test_what_a_person_saw_and_nothing_found_is_not_kept_uncovered(drop: Drop) -> None:
+    sha256 = drop.screen("keep").loc["plain.jpg", "image_id"]
+    how = Preparation(1600, look_for=("face", "text", "metadata"), actions={"face": "review"})
+    for decision, reason in (("keep", None), ("redact", "NOTHING_TO_REDACT")):
+        made = prepare(drop.apart, (sha256, decision), how)
+        assert (made.reason, made.clean_sha256 == "") == (reason, reason is not None)
