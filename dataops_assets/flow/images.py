@@ -234,9 +234,10 @@ def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple
 
 def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: Progress = quiet) -> Manifest:
     """Kept images and their variants."""
+    from dataops_assets.imaging.sensitivity import completed
     from dataops_assets.stages import augmented_set as stage
 
-    frame = stage.augment(cleaned.frame, spec.augmentation, store.blobs, spec.cleaning.workers, progress)
+    frame = stage.augment(cleaned.frame, completed(spec), store.blobs, spec.cleaning.workers, progress)
     return Manifest("augmented_set", spec.name, cleaned.partition, frame, cleaned.input)
 
 
