@@ -70,6 +70,12 @@ _CONTRACTS = (
             "definition": "string",
             "ontology_version": "string",
             "document_sha256": "string",
+            "applies_when": "string",  # attribute=a|b, joined by &; null: always asked
+            "is_required": "bool",
+            "synonyms": "string",  # joined by |
+            "sensitive_to": "string",  # joined by |
+            "markdown_sha256": "string",  # the same, short enough for the UI
+            "text_sha256": "string",  # of the page without pictures: it follows the YAML alone
         },
         ("attribute", "value"),
     ),
@@ -210,6 +216,8 @@ _CONTRACTS = (
             "ontology_version": "string",
             "status": "string",  # accepted, rejected
             "reason": "string",
+            "given": "string",  # the label as returned, where it was a synonym of the value it is taken for
+            "leaves_out": "string",  # questions that this worker was right not to answer of this picture, joined by |; on one row
         },
         ("batch_id", "row_id"),
     ),

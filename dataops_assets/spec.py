@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from dataops_assets.ontology import Attribute as Attribute
+from dataops_assets.ontology import Ontology as Ontology
+from dataops_assets.ontology import Section, Word
 
 PROJECT_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 ProjectName = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
 Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[float, Field(ge=0)]
 
@@ -38,10 +41,6 @@ COMPONENT_TYPE = "dataops_assets.project.LabelingProject"
 
 class SpecError(ValueError):
     """The YAML of a project can't be used; the message says file, line and what to change."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Brief(Section):
@@ -225,46 +224,13 @@ class Recipe(Section):
     name: Word
     copies: int = Field(1, ge=1, le=20)
     transforms: tuple[dict[str, dict[str, Any]], ...] = Field(min_length=1, description="albumentations class -> arguments")
-    breaks: tuple[Word, ...] = Field((), description="Attributes whose label this recipe may change: not inherited.")
+    breaks: tuple[Word, ...] = Field(
+        (), description="Attributes whose label this recipe may change, beside those that `sensitive_to` tells."
+    )
 
 
 class Augmentation(Section):
     recipes: tuple[Recipe, ...] = ()
-
-
-class Attribute(Section):
-    """One question about a picture and its allowed answers."""
-
-    name: Word
-    kind: Literal["single", "multi", "box"] = "single"
-    question: str = ""
-    values: dict[str, str] = Field(min_length=1, description="value -> definition an annotator can work from")
-
-    @model_validator(mode="after")
-    def _values(self) -> Attribute:
-        for value in self.values:
-            if not value or "|" in value or value != value.strip():
-                raise ValueError(f"value {value!r} of attribute {self.name!r}: empty, padded, or with a '|'")
-        return self
-
-
-class Ontology(Section):
-    """What is labelled. A label carries the version it was given under."""
-
-    version: str = Field("1", pattern=r"^[0-9A-Za-z._-]+$")
-    attributes: tuple[Attribute, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _unique(self) -> Ontology:
-        names = [attribute.name for attribute in self.attributes]
-        if len(set(names)) != len(names):
-            raise ValueError(f"attribute names repeat: {sorted(names)}")
-        if "screening" in names:
-            raise ValueError("'screening' names the built-in question of screening batches; call the attribute otherwise")
-        return self
-
-    def attribute(self, name: str) -> Attribute | None:
-        return next((attribute for attribute in self.attributes if attribute.name == name), None)
 
 
 class LabelVendor(Section):
@@ -362,7 +328,7 @@ class Export(Section):
     """How the training set is delivered."""
 
     formats: tuple[Literal["image_folder", "coco", "parquet"], ...] = ("image_folder", "coco", "parquet")
-    splits: dict[Literal["train", "val", "test"], Share] = {"train": 0.8, "val": 0.1, "test": 0.1}
+    splits: dict[Literal["train", "val", "test"], Share] = Field({"train": 0.8, "val": 0.1, "test": 0.1})
     salt: str = Field("1", description="Change it to draw other splits.")
     folder_attribute: Word | None = Field(None, description="Attribute that names the image folders; default: the first.")
 

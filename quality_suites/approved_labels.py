@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.labels import changes
 from dataops_assets.labels.questions import SCREENING
+from dataops_assets.ontology import NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
 from quality_suites.expectations import among, as_many_rows, between, filled, in_ontology, matching, not_empty, suite_of, true
 
@@ -36,6 +38,9 @@ def suite(spec: ProjectSpec) -> Any:
         among("decided_by", ("majority_vote", "adjudication"), "decided", "Every label must be decided by majority vote or adjudication"),
         filled("label", "labels_given", "Every approved question must have a label"),
         between("posterior", "posterior", "Every label must have enough answers behind it", low=spec.gates.min_posterior),
-        *(in_ontology(attribute) for attribute in (SCREENING, *spec.ontology.attributes)),
+        *(
+            in_ontology(attribute, former={NOT_APPLICABLE, *changes.former(spec.ontology, attribute.name)})
+            for attribute in (SCREENING, *spec.ontology.attributes)
+        ),
     ]
     return suite_of("approved_labels", *rules)

@@ -95,15 +95,18 @@ def blank(column: str, name: str, sentence: str, *, where: str | None = None) ->
     return expect(gxe.ExpectColumnValuesToBeNull(column=column, **_where(where)), name, sentence)
 
 
-def in_ontology(attribute: Attribute, *, where: str | None = None) -> Any:
-    """Labels of one attribute are its values: one of them, several joined by `|`, or `none` where nothing is to be boxed."""
+def in_ontology(attribute: Attribute, *, where: str | None = None, former: Iterable[str] = ()) -> Any:
+    """Labels of one attribute are its answers: one of them, several joined by `|`, or `none` where nothing is to be boxed.
+
+    `former` are answers beside these: values of earlier versions, or `not_applicable` where labels are settled.
+    """
     condition = " and ".join(filter(None, [where, f'attribute == "{attribute.name}"']))
     name, sentence = f"{attribute.name}_in_ontology", f"Labels of {attribute.name} must be values of the ontology"
+    values = {*attribute.answers, *former}
     if attribute.kind == "multi":
-        words = "|".join(re.escape(value) for value in attribute.values)
+        words = "|".join(re.escape(value) for value in sorted(values))
         return matching("label", rf"^(?:{words})(?:\|(?:{words}))*$", name, sentence, where=condition)
-    values = [*attribute.values, NO_OBJECT] if attribute.kind == "box" else attribute.values
-    return among("label", set(values), name, sentence, where=condition)
+    return among("label", values | ({NO_OBJECT} if attribute.kind == "box" else set()), name, sentence, where=condition)
 
 
 def unique(column: str, name: str, sentence: str) -> Any:

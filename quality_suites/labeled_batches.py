@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.labels import changes, dependent
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.labeled_batches import UNNAMED_PREFIX
@@ -16,11 +17,14 @@ ACCEPTED = 'status == "accepted"'
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `any_accepted`, and `coverage`: the share of the batch's questions that have all the answers asked for."""
+    """Adds `any_accepted`, and `coverage`: the share of the batch's questions that have all the answers asked for.
+
+    A question that a worker was right not to answer, because another answer rules it out or it may be left open, counts as answered.
+    """
     tasks = inputs["label_tasks"]
     wanted = tasks.assign(attribute=tasks["attributes"].str.split("|")).explode("attribute")[["task_id", "attribute", "overlap"]]
     accepted = frame[frame["status"] == "accepted"]
-    workers = accepted.groupby(["task_id", "attribute"])["worker_id"].nunique().rename("n").reset_index()
+    workers = dependent.with_implied(accepted).groupby(["task_id", "attribute"])["worker_id"].nunique().rename("n").reset_index()
     held = wanted.merge(workers, on=["task_id", "attribute"], how="left")
     coverage = float((held["n"].fillna(0) >= held["overlap"]).mean()) if len(held) else 0.0
     return frame.assign(any_accepted=bool(len(accepted)), coverage=coverage)
@@ -38,14 +42,20 @@ def suite(spec: ProjectSpec) -> Any:
         between("coverage", "coverage", f"At least {covered:.0%} of the questions must have all the answers asked for", low=covered),
         matching("worker_id", "^w-[0-9a-f]{16}$", "workers_pseudonymous", "Workers must be pseudonyms", where=ACCEPTED),
         matching(
-            "worker_id", f"^(?!{UNNAMED_PREFIX})", "workers_named",
+            "worker_id",
+            f"^(?!{UNNAMED_PREFIX})",
+            "workers_named",
             "Answers whose format names no annotator count as one person's: return them in folders `annotator=<name>`",
-            where=ACCEPTED, severity=WARNING,
+            where=ACCEPTED,
+            severity=WARNING,
         ),
         filled("worker_id", "workers_known", "Every accepted answer must have a worker", where=ACCEPTED),
         filled("task_id", "tasks_known", "Every accepted answer must belong to a task", where=ACCEPTED),
         among("attribute", names, "questions_known", "Every accepted answer must be to a question of the ontology", where=ACCEPTED),
         filled("label", "answers_given", "Every accepted answer must have a label", where=ACCEPTED),
-        *(in_ontology(attribute, where=ACCEPTED) for attribute in (SCREENING, *spec.ontology.attributes)),
-    ]  # fmt: skip
+        *(
+            in_ontology(attribute, where=ACCEPTED, former=changes.former(spec.ontology, attribute.name))
+            for attribute in (SCREENING, *spec.ontology.attributes)
+        ),
+    ]
     return suite_of("labeled_batches", *rules)

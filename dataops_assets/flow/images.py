@@ -298,9 +298,10 @@ def asked_otherwise(store: Store, spec: ProjectSpec) -> dict[str, str]:
 
 def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: Progress = quiet) -> Manifest:
     """Kept images and their variants."""
+    from dataops_assets.imaging.sensitivity import completed
     from dataops_assets.stages import augmented_set as stage
 
-    frame = stage.augment(cleaned.frame, spec.augmentation, store.blobs, spec.cleaning.workers, progress)
+    frame = stage.augment(cleaned.frame, completed(spec), store.blobs, spec.cleaning.workers, progress)
     return Manifest("augmented_set", spec.name, cleaned.partition, frame, cleaned.input)
 
 

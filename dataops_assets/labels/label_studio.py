@@ -24,6 +24,9 @@ LOCAL_FILES = "/data/local-files/?d="  # how Label Studio addresses pictures bel
 def config(attributes: Sequence[Attribute], questions: dict[str, str], is_whole: bool = False) -> str:
     """The labelling page (XML): choices for questions, rectangles for boxes; definitions show as hints.
 
+    A question that depends on another one (`when`) is hidden until that is answered so. One that can always be answered, because it is
+    required and `cant_tell` is an answer, can't be left blank.
+
     Args:
         attributes: What the batch asks.
         questions: attribute -> the question in words.
@@ -37,13 +40,21 @@ def config(attributes: Sequence[Attribute], questions: dict[str, str], is_whole:
         '    <View style="flex: 2 1 0">',
     ]
     for attribute in attributes:
+        conditions = [(name, values) for name, values in attribute.when.items() if not any("," in value for value in values)]
+        lines += [
+            f'      <View visibleWhen="choice-selected" whenTagName={quoteattr(name)} whenChoiceValue={quoteattr(",".join(values))}>'
+            for name, values in conditions
+        ]
         lines.append(f"      <Header value={quoteattr(questions[attribute.name])}/>")
         tag, item = ("RectangleLabels", "Label") if attribute.kind == "box" else ("Choices", "Choice")
         choice = "" if attribute.kind == "box" else f' choice="{"multiple" if attribute.kind == "multi" else "single"}" showInline="true"'
-        choice += ' required="true"' if is_whole and attribute.kind == "single" else ""
+        # one that depends on another may be hidden, and then nothing could be sent
+        is_always = is_whole and attribute.kind == "single" and attribute.required and not attribute.when
+        choice += ' required="true"' if is_always or (attribute.required and attribute.cant_tell) else ""
         lines.append(f'      <{tag} name={quoteattr(attribute.name)} toName="image"{choice}>')
-        lines += [f"        <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.values.items()]
+        lines += [f"        <{item} value={quoteattr(value)} hint={quoteattr(hint)}/>" for value, hint in attribute.definitions.items()]
         lines.append(f"      </{tag}>")
+        lines += ["      </View>"] * len(conditions)
     lines += ["    </View>", "  </View>"]
     return "\n".join([*lines, "</View>"]) + "\n"
 

@@ -83,12 +83,27 @@ def _documents(tasks: pd.DataFrame, spec: ProjectSpec) -> dict[str, bytes]:
         ),
         "returns_template.csv": _csv([list(FIELDS), *blank]),
         "label_studio_tasks.json": label_studio.tasks(shown),
-        "label_config.xml": label_studio.config(asked, words, is_whole=tasks["attributes"].nunique() == 1),
+        "label_config.xml": label_studio.config(_shown(asked, tasks), words, is_whole=tasks["attributes"].nunique() == 1),
         "guidelines.html": guidelines.html(spec, asked),
         "guidelines.md": guidelines.markdown(spec, asked),
         "README.txt": _readme(spec, str(tasks["batch_id"].iloc[0]), str(tasks["vendor"].iloc[0]), asked, len(tasks)),
     }
     return {name: text.encode() for name, text in texts.items()}
+
+
+def _shown(asked: list[Attribute], tasks: pd.DataFrame) -> list[Attribute]:
+    """The questions, each hidden only by what every task that asks it asks as well: rework may ask it alone."""
+    lists = [set(joined.split("|")) for joined in tasks["attributes"].unique()]
+    return [
+        attribute.model_copy(
+            update={
+                "when": {
+                    name: values for name, values in attribute.when.items() if all(name in one for one in lists if attribute.name in one)
+                }
+            }
+        )
+        for attribute in asked
+    ]
 
 
 def _csv(rows: list[list[str]]) -> str:
@@ -112,6 +127,7 @@ def _other_tools(asked: list[Attribute], has_box: bool) -> list[str]:
 
 def _readme(spec: ProjectSpec, batch_id: str, vendor: str, asked: list[Attribute], n_tasks: int) -> str:
     has_box = any(attribute.kind == "box" for attribute in asked)
+    has_dependent = any(attribute.when for attribute in asked)
     has_multi = any(attribute.kind == "multi" for attribute in asked)
     lines = [
         f"Labelling request {batch_id} of project {spec.name}, for {vendor}",
@@ -132,6 +148,7 @@ def _readme(spec: ProjectSpec, batch_id: str, vendor: str, asked: list[Attribute
         "  item_id       as in tasks.csv",
         "  attribute     the question",
         "  label         one of its values, spelt as in the guidelines" + ("; several joined by |" if has_multi else ""),
+        *(["                no row where the guidelines say that the question isn't asked"] if has_dependent else []),
     ]
     if has_box:
         lines += [

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.labels import agreement, boxes, inference
+from dataops_assets.labels import agreement, boxes, dependent, inference
 from dataops_assets.labels.questions import NO_OBJECT, question
 from dataops_assets.spec import ProjectSpec
 
@@ -26,6 +26,9 @@ def assess(labeled: pd.DataFrame, tasks: pd.DataFrame, gold: pd.DataFrame | None
     - `adjudicate`: otherwise, and where those who labelled a pilot differ: our own people decide.
 
     Hidden gold is always `accept` with the gold label: it measures, and is never exported from this batch.
+
+    `cant_tell` is an answer like any other. So is leaving out a question that doesn't apply or may be left open: the label is then
+    `not_applicable`, or `none` for boxes. Neither becomes a training label.
 
     Single choice: majority vote. Multi choice: each value by its own majority; the posterior is that of the least certain
     value. Boxes: workers' boxes are matched at IoU 0.5; an object needs more than half of the workers and gets the
@@ -46,6 +49,8 @@ def assess(labeled: pd.DataFrame, tasks: pd.DataFrame, gold: pd.DataFrame | None
     asked = asked.rename(columns={"overlap": "n_wanted"})
     asked["is_gold"] = asked["is_gold"].astype("boolean").fillna(False).astype(bool)
     answers = labeled[labeled["status"] == "accepted"]
+    boxed = [attribute.name for attribute in spec.ontology.attributes if attribute.kind == "box"]
+    answers = dependent.with_implied(answers, boxed)
     truth = _truth(gold, asked)
     frames = []
     for name, rows in asked.groupby("attribute", sort=True):

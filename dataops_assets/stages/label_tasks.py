@@ -18,6 +18,7 @@ import pandas as pd
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.imaging.sensitivity import broken as broken_by
 from dataops_assets.labels.questions import SCREENING, questions
 from dataops_assets.labels.request import write_request
 from dataops_assets.spec import LabelVendor, ProjectSpec
@@ -44,6 +45,8 @@ def plan(
     *,
     gold: pd.DataFrame | None = None,
     quality: pd.DataFrame | None = None,
+    outdated: pd.DataFrame | None = None,
+    exposed: Collection[str] = (),
     budget_left: float = float("inf"),
     vendor: str | None = None,
     limit: int | None = None,
@@ -57,7 +60,8 @@ def plan(
       own people define what is right, and where two of them differ a third one adjudicates.
     - `production`: source images in no pilot or production plan, plus `gold_share` of hidden gold (at least one
       picture where there is gold), the least used with this vendor first.
-    - `rework`: what `quality` sends back and no later batch has planned; to the same vendor, one round later.
+    - `rework`: what `quality` sends back and no later batch has planned; to the same vendor, one round later. With it what the
+      ontology's changes made `outdated`. Questions that depend on one of these are asked again with it.
     - `adjudication`: what `quality` can't decide; internal, one answer.
     - `screening`: `sources` are `cleaned_set` rows; those in `review`. Only people who may see personal data.
     - `qualification`: gold alone, to test `vendor`.
@@ -71,6 +75,8 @@ def plan(
         planned: All `batch_plans` rows of the project so far.
         gold: `approved_labels.gold_of` rows.
         quality: `label_quality` rows of released batches.
+        outdated: `labels.changes.outdated` rows.
+        exposed: Gold images that vendors were shown with their answers: never hidden gold again.
         budget_left: In `brief.currency`; the plan's amounts never add up to more.
         vendor: Who labels; default by kind. Needed for qualification.
         limit: At most so many images, gold not counted; default: all (`pilot_size` for pilot and preservation).
@@ -87,9 +93,11 @@ def plan(
     if kind not in get_args(Kind):
         raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
     who = _who(kind, spec, vendor)
-    gold = _whole_gold(gold, spec, sources, planned)
+    whole = _whole_gold(gold, spec, sources, planned)
+    gold = whole[~whole["image_id"].isin(exposed)]
+    sent_back = _sent_back_by(kind, quality, outdated)
     asked = planned[(planned["kind"] != "screening") | ~planned["image_id"].isin(again)] if kind == "screening" else planned
-    waiting = _waiting(kind, spec, sources, asked, gold, quality) if like is None else _again(kind, like, sources, planned)
+    waiting = _waiting(kind, spec, sources, asked, gold, sent_back) if like is None else _again(kind, like, sources, planned)
     waiting, gold = _as_shown(waiting, sources), _as_shown(gold, sources)
     uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
     if (
@@ -102,7 +110,8 @@ def plan(
     if waiting.empty:
         return Plan([], f"nothing waits for {kind}")
     with_gold = kind == "production" and spec.labeling.gold_share > 0
-    reasons = ["no hidden gold: no pilot is approved yet"] if with_gold and gold.empty else []
+    lack = "no pilot is approved yet" if whole.empty else "all of it was shown in guidelines or training, label another pilot"
+    reasons = [f"no hidden gold: {lack}"] if with_gold and gold.empty else []
     number = _last_number(kind, planned)
     batches: list[pd.DataFrame] = []
     size = max(spec.labeling.batch_size, spec.labeling.pilot_size if kind in ("pilot", "preservation") else 1)
@@ -196,11 +205,11 @@ def _known(spec: ProjectSpec, name: str) -> LabelVendor:
 
 
 def _waiting(
-    kind: Kind, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, gold: pd.DataFrame, quality: pd.DataFrame | None
+    kind: Kind, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, gold: pd.DataFrame, sent_back: pd.DataFrame
 ) -> pd.DataFrame:
     """Columns of a plan that say what to show and ask, in order, and `group`: what may share a batch."""
     if kind in ("rework", "adjudication"):
-        return _sent_back(kind, spec, sources, planned, quality if quality is not None else manifest.empty("label_quality"))
+        return _sent_back(kind, spec, sources, planned, sent_back)
     if kind == "qualification":
         return gold.assign(overlap=spec.labeling.overlap)
     everything = "|".join(attribute.name for attribute in spec.ontology.attributes)
@@ -210,7 +219,10 @@ def _waiting(
         done = planned[planned["kind"] == kind]
     elif kind == "preservation":
         rows = sources[sources["kind"] == "variant"]
-        kept = [_kept(everything, breaks) for breaks in rows["breaks"]]
+        broken = {recipe.name: "|".join(broken_by(recipe, spec.ontology)) for recipe in spec.augmentation.recipes}
+        kept = [
+            _kept(everything, f"{breaks or ''}|{broken.get(name, '')}") for breaks, name in zip(rows["breaks"], rows["recipe"], strict=True)
+        ]
         rows = rows.assign(attributes=kept, overlap=1)
         rows = rows[rows["attributes"] != ""]
         done = planned[planned["kind"] == kind]
@@ -244,12 +256,22 @@ def _as_shown(rows: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(sha256=now.where(now.notna(), rows["sha256"]))
 
 
-def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, quality: pd.DataFrame) -> pd.DataFrame:
+def _sent_back_by(kind: str, quality: pd.DataFrame | None, outdated: pd.DataFrame | None) -> pd.DataFrame:
+    """batch_id, image_id, attribute of what is to be asked again by a batch of this kind."""
+    quality = quality if quality is not None else manifest.empty("label_quality")
     decision = "adjudicate" if kind == "adjudication" else "rework"
     rows = quality[(quality["decision"] == decision) & ~quality["is_gold"].astype("boolean").fillna(False).astype(bool)]
+    rows = rows[["batch_id", "image_id", "attribute"]]
+    return pd.concat([rows, outdated]) if kind == "rework" and outdated is not None else rows
+
+
+def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    dependent = {attribute.name: list(spec.ontology.depends_on(attribute.name)) for attribute in spec.ontology.attributes}
+    also = [rows.loc[rows["attribute"] == name].assign(attribute=child) for name, children in dependent.items() for child in children]
+    rows = pd.concat([rows, *also])
     usable = sources[sources["status"].isna()] if "status" in sources else sources  # the others are doubtful: for people who screen
     may = rows["image_id"].isin(usable["image_id"]) | ((rows["attribute"] == SCREENING.name) & rows["image_id"].isin(sources["image_id"]))
-    rows = rows.loc[may, ["batch_id", "image_id", "attribute"]].drop_duplicates()
+    rows = rows[may].drop_duplicates(ignore_index=True)
     later = planned[planned["parent_batch_id"].notna()][["parent_batch_id", "image_id", "attributes"]]
     later = later.assign(attribute=later["attributes"].str.split("|")).explode("attribute")
     taken = pd.MultiIndex.from_frame(later[["parent_batch_id", "image_id", "attribute"]])

@@ -7,11 +7,12 @@ Rejections (one code a row, the first that applies):
 | UNKNOWN_ITEM | the item was not sent out in this batch, or not to the vendor whose folder the file lay in |
 | SCHEMA | cells missing or too many, no annotator, an attribute that wasn't asked for this item, no usable number, a rotated box |
 | SCHEMA | a box on a picture that the file says has another size than the one sent out; a shape that is no box |
-| UNKNOWN_LABEL | not a value of the attribute; an empty label |
+| UNKNOWN_LABEL | not a value of the attribute nor a synonym of one; an empty label; `cant_tell` beside a value |
 | NOT_FINITE, OUT_OF_BOUNDS | coordinates that are no numbers, leave the picture by more than a pixel, or are smaller than one |
 | BAD_TIME, CLOCK_SKEW | `submitted_at` is no ISO 8601 time, `seconds` is negative; submitted after we received it |
 | DUPLICATE_CONTENT | the same worker gave the same answer before |
-| LABEL_CONFLICT | the same worker answered otherwise later; or twice at the same or an unknown time: then none of them counts |
+| LABEL_CONFLICT | the same worker answered otherwise later; or twice at the same or an unknown time: then none of them counts; \
+or answered a question that its answer to another one rules out (`when`) |
 | NO_ROWS | a picture that was skipped, or cancelled, or holds no answer |
 | ENCODING, TOO_DEEP, XML_FORBIDDEN, TOO_LARGE, NO_ROWS, SCHEMA, NOT_FINITE, or a zip's own | the whole file, as one row |
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -30,9 +31,10 @@ import pandas as pd
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.home import pseudonym
-from dataops_assets.labels import returned, tables
+from dataops_assets.labels import changes, dependent, returned, tables
 from dataops_assets.labels.questions import NO_OBJECT, questions
-from dataops_assets.spec import Attribute, ProjectSpec
+from dataops_assets.ontology import CANT_TELL, Attribute
+from dataops_assets.spec import ProjectSpec
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 EDGE_PX = 1.0  # drawing tools round; beyond this a box is wrong, up to it it is cut
@@ -82,11 +84,13 @@ def accept(
     rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     parts.clear()
     rows = _settle_implied(rows, tasks.reset_index(drop=True))
-    rows = _judge(rows, tasks.reset_index(drop=True), asked, received_before)
+    version = str(tasks["ontology_version"].iloc[0])
+    former = {attribute.name: changes.former(spec.ontology, attribute.name) for attribute in asked if version != spec.ontology.version}
+    rows = _judge(rows, tasks.reset_index(drop=True), asked, former, received_before)
     rows["row_id"] = [f"{name}:{row}:{part}" for name, row, part in zip(rows["document"], rows["row"], rows["part"], strict=True)]
     rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
     rows["batch_id"] = batch_id
-    rows["ontology_version"] = str(tasks["ontology_version"].iloc[0])
+    rows["ontology_version"] = version
     contract = CONTRACTS["labeled_batches"]
     for column in ("item_id", "attribute", "worker_id", "label"):
         rows[column] = rows[column].where(rows[column] != "", None)
@@ -158,8 +162,13 @@ def _settle_implied(rows: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
-def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], received_before: datetime | None) -> pd.DataFrame:
-    """Fill task_id, image_id, typed values and `reason` ("" is accepted)."""
+def _judge(
+    rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], former: Mapping[str, set[str]], received_before: datetime | None
+) -> pd.DataFrame:
+    """Fill task_id, image_id, typed values and `reason` ("" is accepted).
+
+    `former` are values that an earlier version had: the batch may have been asked under it.
+    """
     reason = rows.pop("fault").to_numpy(dtype="object", copy=True)
 
     def mark(where: np.ndarray, code: str) -> None:
@@ -178,13 +187,16 @@ def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], rece
     mark((rows["worker_id"] == "").to_numpy(), "SCHEMA")
 
     is_box = np.zeros(len(rows), dtype=bool)
+    rows["given"] = pd.Series(None, index=rows.index, dtype="object")
     for attribute in asked:
         of_it = (rows["attribute"] == attribute.name).to_numpy()
         is_box |= of_it & (attribute.kind == "box")
         codes, texts = pd.factorize(rows["label"].to_numpy()[of_it])
-        usable = [_label(text, attribute) for text in texts]
+        usable = [_label(text, attribute, former.get(attribute.name, set())) for text in texts]
         labels = np.array([text if label is None else label for text, label in zip(texts, usable, strict=True)], dtype="object")
+        meant = np.array([text if _is_synonym(text, label) else None for text, label in zip(texts, usable, strict=True)], dtype="object")
         rows.loc[of_it, "label"] = labels[codes] if len(codes) else []
+        rows.loc[of_it, "given"] = meant[codes] if len(codes) else []
         bad = of_it.copy()
         bad[of_it] = np.array([label is None for label in usable], dtype=bool)[codes] if len(codes) else False
         mark(bad, "UNKNOWN_LABEL")
@@ -208,6 +220,7 @@ def _judge(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], rece
         mark((rows["submitted_at"] > pd.to_datetime(received_before, utc=True) + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
     rows["reason"] = pd.Series(reason, index=rows.index)
     _mark_repeats(rows, is_box)
+    _mark_left_out(rows, tasks, asked)
     return rows
 
 
@@ -220,14 +233,26 @@ def _is_asked(attribute: pd.Series, wanted: pd.Series, place: np.ndarray) -> np.
     return found
 
 
-def _label(text: str, attribute: Attribute) -> str | None:
+def _label(text: str, attribute: Attribute, former: Collection[str] = ()) -> str | None:
     """The label in its one spelling, or None."""
     if attribute.kind == "multi":
-        values = sorted({part.strip() for part in text.split("|")})
-        return "|".join(values) if all(value in attribute.values for value in values) else None
-    if text in attribute.values or (attribute.kind == "box" and text == NO_OBJECT):
+        values = {_value(part.strip(), attribute, former) for part in text.split("|")}
+        known = sorted(value for value in values if value is not None)
+        return "|".join(known) if len(known) == len(values) and (CANT_TELL not in known or len(known) == 1) else None
+    if attribute.kind == "box" and text == NO_OBJECT:
         return text
-    return None
+    return _value(text, attribute, former)
+
+
+def _value(text: str, attribute: Attribute, former: Collection[str]) -> str | None:
+    """The answer that a text is, or that it is a synonym of."""
+    if text in attribute.answers or text in former:
+        return text
+    return attribute.spellings.get(" ".join(text.split()).casefold())
+
+
+def _is_synonym(text: str, label: str | None) -> bool:
+    return label is not None and {part.strip() for part in text.split("|")} != set(label.split("|"))
 
 
 def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -311,6 +336,16 @@ def _mark_repeats(rows: pd.DataFrame, is_box: np.ndarray) -> None:
     code = pd.Series(np.where(is_clear & same, "DUPLICATE_CONTENT", "LABEL_CONFLICT"), index=whole.index, dtype="object")
     code[is_clear & whole.index.isin(kept.index)] = ""
     rows.loc[good.index, "reason"] = good["submission"].map(code)
+
+
+def _mark_left_out(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute]) -> None:
+    """Answers that a worker's other answer rules out are refused; what was rightly left out is said on one row of the worker's."""
+    good = rows.loc[rows["reason"] == "", ["task_id", "worker_id", "attribute", "label"]]
+    attributes_of = dict(zip(tasks["task_id"], tasks["attributes"], strict=True))
+    contradicts, _ = dependent.leave_out(good, asked, attributes_of)
+    rows.loc[contradicts[contradicts].index, "reason"] = "LABEL_CONFLICT"
+    _, left = dependent.leave_out(good[~contradicts], asked, attributes_of)
+    rows["leaves_out"] = left.reindex(rows.index)
 
 
 def _together(texts: pd.Series) -> str:

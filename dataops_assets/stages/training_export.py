@@ -22,10 +22,15 @@ from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.exports import card, checksums, coco, image_folder, parquet, sheets
+from dataops_assets.imaging.sensitivity import broken as broken_by
+from dataops_assets.labels.changes import restate
+from dataops_assets.labels.dependent import applies
+from dataops_assets.ontology import CANT_TELL, NOT_APPLICABLE
 from dataops_assets.spec import Export, ProjectSpec
 
 SPLITS = ("train", "val", "test")
 NO_OBJECT = "none"  # answer to a box question: looked, and there is nothing to box
+NO_LABEL = (CANT_TELL, NOT_APPLICABLE)  # answers that are no labels to train on
 KINDS = ("adjudication", "rework", "production", "qualification", "pilot", "screening", "preservation")
 
 
@@ -54,9 +59,11 @@ def assemble(
 ) -> Assembly:
     """Put a release together.
 
-    A source image is in when it is kept, not withdrawn, and has an approved label for every attribute. Its variants in train
-    inherit the labels, except those their recipe breaks and boxes (a recipe may move them): these are simply absent
-    from the variant's `labels`. Where several batches approved a label, adjudication goes before rework before the rest.
+    A source image is in when it is kept, not withdrawn, and has an approved answer for every required attribute that applies to
+    it, given under the present ontology or still good under it. `cant_tell` and `not_applicable` are answers but no labels: such an
+    attribute is absent from `labels`. Its variants in train inherit the labels, except those their recipe breaks and boxes (a recipe
+    may move them): these are absent from the variant's `labels` too. Where several batches approved a label, adjudication goes before
+    rework before the rest.
 
     Args:
         approved: Rows of `approved_labels`.
@@ -84,6 +91,7 @@ def assemble(
     rows: list[dict[str, Any]] = []
     out: list[dict[str, str]] = []
     breakable = {attribute.name for attribute in spec.ontology.attributes if attribute.kind == "box"}
+    breaks = {recipe.name: set(broken_by(recipe, spec.ontology)) for recipe in spec.augmentation.recipes}
     for row in augmented.to_dict("records"):
         image, source = row["image_id"], row["source_image_id"] or row["image_id"]
         reason, detail = reasons.get(source, ("source_missing", f"augmented_set has no source {source}"))
@@ -95,10 +103,11 @@ def assemble(
             elif placed[source] != "train":
                 reason, detail = "variant_outside_train", f"its source is in {placed[source]}"
         held = labels.get(source, NO_LABELS)
-        broken = set((row["breaks"] or "").split("|")) | breakable if row["kind"] == "variant" else set()
+        broken = set((row["breaks"] or "").split("|")) | breakable | breaks.get(row["recipe"], set()) if row["kind"] == "variant" else set()
         given = {name: value for name, value in held.values.items() if name not in broken}
         if not reason and not given:
-            reason, detail = "no_label_kept", f"recipe {row['recipe']} breaks every attribute"
+            why = "breaks every attribute that has one" if row["kind"] == "variant" else ""
+            reason, detail = "no_label_kept", f"recipe {row['recipe']} {why}" if why else "nothing could be told, or nothing applies"
         if reason:
             out.append({"image_id": image, "source_image_id": source, "kind": row["kind"], "reason": reason, "detail": detail})
             continue
@@ -191,12 +200,16 @@ def components(sources: pd.DataFrame) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class _Held:
+    """Labels of an image that go out, attributes with an answer that is no label, and what must be asked again, with the reason."""
+
     values: dict[str, Any]
     batches: list[str]
     versions: list[str]
+    unlabelled: dict[str, str]
+    outdated: dict[str, str]
 
 
-NO_LABELS = _Held({}, [], [])
+NO_LABELS = _Held({}, [], [], {}, {})
 
 
 def _labels(approved: pd.DataFrame, spec: ProjectSpec) -> dict[str, _Held]:
@@ -205,18 +218,39 @@ def _labels(approved: pd.DataFrame, spec: ProjectSpec) -> dict[str, _Held]:
     approved = approved.assign(_rank=rank).sort_values(["image_id", "attribute", "_rank", "batch_id"], kind="stable")
     best = approved.drop_duplicates(["image_id", "attribute"])[["image_id", "attribute", "batch_id"]]
     approved = approved.merge(best, on=["image_id", "attribute", "batch_id"])
+    approved, void = restate(approved, spec.ontology)
+    outdated: dict[str, dict[str, str]] = {}
+    for row in (
+        void[["image_id", "attribute", "label", "ontology_version", "why"]].drop_duplicates(["image_id", "attribute"]).to_dict("records")
+    ):
+        outdated.setdefault(row["image_id"], {})[row["attribute"]] = row["why"]
     columns = ["image_id", "attribute", "label", "object_id", "x", "y", "w", "h", "batch_id", "ontology_version"]
     approved = approved[columns].sort_values(["image_id", "attribute", "object_id"], kind="stable").astype("object")
     answers: dict[str, dict[str, list[dict[Any, Any]]]] = {}
     for row in approved.where(approved.notna(), None).to_dict("records"):
         answers.setdefault(row["image_id"], {}).setdefault(row["attribute"], []).append(row)
     result: dict[str, _Held] = {}
-    for image, by_attribute in answers.items():
-        values = {name: _value(rows, spec) for name, rows in by_attribute.items()}
+    for image in answers.keys() | outdated.keys():
+        by_attribute = answers.get(image, {})
+        values, unlabelled = _applicable({name: _value(rows, spec) for name, rows in by_attribute.items()}, spec)
         rows = [row for rows in by_attribute.values() for row in rows]
         batches, versions = (sorted({row[key] for row in rows if row[key]}) for key in ("batch_id", "ontology_version"))
-        result[image] = _Held({name: value for name, value in values.items() if value is not None}, batches, versions)
+        result[image] = _Held(values, batches, versions, unlabelled, outdated.get(image, {}))
     return result
+
+
+def _applicable(given: dict[str, Any], spec: ProjectSpec) -> tuple[dict[str, Any], dict[str, str]]:
+    """(labels that go out, attribute -> answer that is no label), with nothing for a question that doesn't apply."""
+    values = {name: value for name, value in given.items() if value is not None and value not in NO_LABEL}
+    unlabelled = {name: value for name, value in given.items() if isinstance(value, str) and value == CANT_TELL}
+    said: dict[str, str | None] = {}
+    for attribute in spec.ontology.attributes:
+        label = given.get(attribute.name)
+        said[attribute.name] = "|".join(label) if isinstance(label, list) and attribute.kind == "multi" else label
+        if attribute.when and not applies(attribute, said):
+            said[attribute.name] = unlabelled[attribute.name] = NOT_APPLICABLE
+            values.pop(attribute.name, None)
+    return values, unlabelled
 
 
 def _value(rows: list[dict[Any, Any]], spec: ProjectSpec) -> Any:
@@ -227,7 +261,7 @@ def _value(rows: list[dict[Any, Any]], spec: ProjectSpec) -> Any:
     if attribute.kind == "box":
         boxes = [row for row in rows if row["label"] not in (None, NO_OBJECT) and row["x"] is not None]
         return [{"label": row["label"]} | {side: float(row[side]) for side in "xywh"} for row in boxes]
-    return sorted(label.split("|")) if label is not None and attribute.kind == "multi" else label
+    return sorted(label.split("|")) if label is not None and label not in NO_LABEL and attribute.kind == "multi" else label
 
 
 def _why_not(
@@ -243,12 +277,21 @@ def _why_not(
         return "not_kept", f"{status}: {cleaned.at[image, 'reason'] or ''!s}"
     if image not in labels:
         return "unlabelled", ""
-    values = labels[image].values
-    missing = [attribute.name for attribute in spec.ontology.attributes if attribute.name not in values]
+    held = labels[image]
+    values = held.values
+    missing = [
+        attribute.name
+        for attribute in spec.ontology.attributes
+        if attribute.required and attribute.name not in values and attribute.name not in held.unlabelled
+    ]
+    again = {name: held.outdated[name] for name in missing if name in held.outdated}
+    if again:
+        told = "; ".join(f"{name}: {why}" for name, why in again.items())
+        return "label_outdated", f"{told}. `dataops plan {spec.name} --kind rework` asks again"
     if missing:
         return "partly_labelled", "no approved label for " + "|".join(missing)
     for attribute in spec.ontology.attributes:
-        unknown = sorted(set(_given(values[attribute.name])) - attribute.values.keys())
+        unknown = sorted(set(_given(values.get(attribute.name, []))) - attribute.values.keys())
         if unknown:
             return "label_not_in_ontology", f"{attribute.name}={'|'.join(unknown)}, ontology {spec.ontology.version}"
     return "", ""

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.labels import agreement, boxes
+from dataops_assets.labels import agreement, boxes, dependent
 from dataops_assets.labels.questions import question
 from dataops_assets.spec import ProjectSpec
 
@@ -34,7 +34,8 @@ def feedback(labeled: pd.DataFrame, quality: pd.DataFrame, tasks: pd.DataFrame, 
         `vendor_feedback` rows. `agreement` is with the winner, where the batch has one by itself (accepted, not gold);
         `confused` counts mistakes against gold and against such winners as `right>given xN`.
     """
-    answers = _answers(labeled[labeled["status"] == "accepted"], quality, spec)
+    boxed = [attribute.name for attribute in spec.ontology.attributes if attribute.kind == "box"]
+    answers = _answers(dependent.with_implied(labeled[labeled["status"] == "accepted"], boxed), quality, spec)
     if answers.empty:
         return manifest.empty("vendor_feedback")
     gold_tasks = set(tasks.loc[tasks["is_gold"].astype("boolean").fillna(False).astype(bool), "task_id"])
@@ -114,8 +115,8 @@ def _advice(row: Mapping[Hashable, object], top: list[tuple[tuple[str, str], int
             said += f", clearly below the {spec.gates.min_worker_gold_accuracy:.0%} asked for: pause and train again"
     if not top or attribute is None:
         return (said or f"No mistakes found on {name}") + "."
-    values = list(dict.fromkeys(value for pair, _ in top for label in pair for value in label.split("|") if value in attribute.values))
-    words = "; ".join(f"{value}: {attribute.values[value].rstrip('.')}" for value in values)
+    values = list(dict.fromkeys(value for pair, _ in top for label in pair for value in label.split("|") if value in attribute.definitions))
+    words = "; ".join(f"{value}: {attribute.definitions[value].rstrip('.')}" for value in values)
     (right, given), n = top[0]
     return f"{said + '; ' if said else ''}most often {right} was called {given} ({n} times), so read again {words}."
 
