@@ -208,7 +208,7 @@ class Ontology(Section):
         after = {change.from_version: change.to_version for change in self.changes}
         found: list[str] = []
         while version != self.version:
-            if version not in after or version in found:
+            if version not in after or after[version] in found:
                 return None
             version = after[version]
             found.append(version)
