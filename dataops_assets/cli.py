@@ -123,6 +123,21 @@ def plan(
     _finish(done, json)
 
 
+@app.command()
+def guidelines(
+    project: Project,
+    training_pack: Annotated[
+        int | None, typer.Option("--training-pack", min=1, help="Also write a training pack with so many practice tasks and their answers.")
+    ] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Make the annotators' guidelines anew, with pictures of what is approved by now."""
+    with _operations(home, project) as work, _bars(json):
+        done = work.guidelines(project, training_pack)
+    _finish(done, json)
+
+
 @app.command("import-labels")
 def import_labels(
     project: Project,

@@ -74,6 +74,7 @@ _CONTRACTS = (
             "is_required": "bool",
             "synonyms": "string",  # joined by |
             "sensitive_to": "string",  # joined by |
+            "changes": "string",  # JSON: how earlier versions became this one, the same in all rows
             "markdown_sha256": "string",  # the same, short enough for the UI
             "text_sha256": "string",  # of the page without pictures: it follows the YAML alone
         },
@@ -304,6 +305,7 @@ _CONTRACTS = (
             "vendor": "string",
             "batch_ids": "string",
             "ontology_version": "string",
+            "unlabelled": "string",  # JSON: attribute -> cant_tell or not_applicable, the answers that are no labels
         },
         ("release", "image_id"),
     ),

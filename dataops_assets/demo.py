@@ -24,6 +24,7 @@ from dataops_assets.store import RELEASING
 
 PROJECT = "dresses"
 SEED = 7
+PRACTICE = 4  # practice tasks in the training pack
 PERSON = "demo@example.org"
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 DELIVERIES = (
@@ -102,6 +103,9 @@ def run(work: Operations, print_: Callable[[str], None]) -> Outcome:
             teller.tell(work.plan(PROJECT, "pilot"))
         _label(work, truth, teller, "pilot")
         _approve(work, teller, "pilot")
+    with teller.step("Write the guidelines anew with examples from gold, and a training pack for the vendor"):
+        if not (home.requests(PROJECT) / f"training-{spec.ontology.version}").exists():
+            teller.tell(work.guidelines(PROJECT, PRACTICE))
     with teller.step("Send production batches to simulated workers: four good, one hasty, one spammer"):
         while True:
             done = work.plan(PROJECT, "production")
@@ -207,6 +211,7 @@ def _outcome(work: Operations, truth: _Truth, seconds: float) -> Outcome:
         "one row's origin": f"dataops audit trace {image}{root}",
         "what stands where": f"dataops status{root}",
         "the dataset card": str(store.home.exports(PROJECT) / name / "README.md"),
+        "the guidelines": str(store.home.reports(PROJECT) / "guidelines" / "-.html"),
         "a vendor's work": str(store.home.requests(PROJECT) / "production-001"),
         "report pages": str(store.home.reports(PROJECT)),
     }

@@ -33,7 +33,7 @@ class Details(Section):
     edge_cases: tuple[str, ...] = Field((), description="A sentence each: what to answer where it is close.")
 
 
-_LONG = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["definition"]}]}
+_LONG: Any = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["definition"]}]}
 
 
 class Attribute(Section):

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
-from dataops_assets.flow import gating, images
+from dataops_assets.flow import gating, handbook, images
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -131,6 +131,20 @@ class Operations:
             done.notes.append(planned.reason[0].upper() + planned.reason[1:] + ".")
         for batch in planned.batch_ids:
             self._tasks(spec, batch, done)
+        return done
+
+    def guidelines(self, project: str, practice: int | None = None) -> Done:
+        """Make the guidelines anew, with examples from what is approved by now; and a vendor's training pack of so many practice tasks."""
+        done, spec = Done(), self.specs[project]
+        done.add(f"{project}: brief and guidelines", runs.run(self.instance, project, "setup"))
+        done.notes.append(f"The page: {self.store.home.reports(project) / 'guidelines' / '-.html'}")
+        if practice is None or not done.is_success:
+            return done
+        try:
+            folder, tasks, left = handbook.training_pack(self.store, spec, practice)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        done.notes.append(f"Training pack with {tasks} practice tasks: {folder}. {left} gold pictures stay hidden.")
         return done
 
     def import_labels(self, project: str, batch: str, file: Path, vendor: str) -> Done:

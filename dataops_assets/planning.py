@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dataops_assets.flow import images, labels, shared
+from dataops_assets.flow import handbook, images, labels, shared
+from dataops_assets.flow.labels import plans as plans
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -27,10 +28,13 @@ def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None =
     Raises:
         ValueError: for a kind or vendor that can't be.
     """
+    from dataops_assets.labels.changes import outdated
+    from dataops_assets.stages import approved_labels
     from dataops_assets.stages import label_tasks as stage
 
     with shared.exclusive(store, f"{spec.name}.plan_batches"):
         planned = plans(store, spec)
+        approved = approved_labels.current(store.load_all("approved_labels", spec.name)[0])
         for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
             _commit(store, spec, str(batch_id), rows)
         cut = stage.plan(
@@ -40,6 +44,8 @@ def plan_batches(store: Store, spec: ProjectSpec, kind: str, limit: int | None =
             planned,
             gold=labels.gold_labels(store, spec)[0],
             quality=store.load_all("label_quality", spec.name)[0],
+            outdated=outdated(approved, planned, spec.ontology),
+            exposed=handbook.exposed(store, spec),
             budget_left=spec.brief.budget - store.spent(spec.name),
             vendor=vendor,
             limit=limit,
@@ -57,9 +63,3 @@ def _commit(store: Store, spec: ProjectSpec, batch_id: str, rows: pd.DataFrame) 
     answers = int((rows["overlap"] * (rows["attributes"].str.count(r"\|") + 1)).sum())
     vendor = str(rows["vendor"].iloc[0])
     store.charge(spec.name, "labels", vendor, batch_id, answers, float(rows["amount"].sum()), spec.brief.currency)
-
-
-def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """Rows of all batch plans. A plan is written once and never changes."""
-    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
-    return store.read_all("batch_plans", spec.name, versions)

@@ -41,6 +41,8 @@ def _value(part: Any) -> dg.MetadataValue[Any]:
         case panels.Picture():
             encoded = base64.b64encode(part.jpeg).decode()
             return dg.MetadataValue.md(f"![{part.title}](data:image/jpeg;base64,{encoded})")
+        case panels.Markdown():
+            return dg.MetadataValue.md(part.text)
         case panels.Page():
             root = os.environ.get(ENV_REPORTS_URL, "http://127.0.0.1:3001")
             return dg.MetadataValue.url(f"{root}/{part.path}")

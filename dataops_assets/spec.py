@@ -296,7 +296,7 @@ class Export(Section):
     """How the training set is delivered."""
 
     formats: tuple[Literal["image_folder", "coco", "parquet"], ...] = ("image_folder", "coco", "parquet")
-    splits: dict[Literal["train", "val", "test"], Share] = {"train": 0.8, "val": 0.1, "test": 0.1}
+    splits: dict[Literal["train", "val", "test"], Share] = Field({"train": 0.8, "val": 0.1, "test": 0.1})
     salt: str = Field("1", description="Change it to draw other splits.")
     folder_attribute: Word | None = Field(None, description="Attribute that names the image folders; default: the first.")
 

@@ -14,8 +14,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets import drops as drops_
-from dataops_assets import planning
-from dataops_assets.flow import images, labels, shared
+from dataops_assets.flow import handbook, images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import identity, landing, readiness
 from dataops_assets.labels.questions import SCREENING
@@ -244,8 +243,7 @@ def setup(store: Store, spec: ProjectSpec) -> str | None:
     agreed = labels.brief(store, spec)
     if store.released("brief", spec.name).get(agreed.partition) != agreed.version:
         return spec.digest
-    book = labels.guidelines(store, spec, agreed)
-    return None if store.released("guidelines", spec.name).get(book.partition) == book.version else spec.digest
+    return None if handbook.is_current(store, spec, agreed) else spec.digest
 
 
 def batches(store: Store, spec: ProjectSpec) -> list[str]:
@@ -311,11 +309,11 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
 
 def plannable(store: Store, spec: ProjectSpec) -> list[str]:
     """A key for the set of unlabelled images, once they fill a production batch; else nothing."""
-    planned = planning.plans(store, spec)
+    planned = labels.plans(store, spec)
     taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
     usable, _ = images.usable_images(store, spec)
     free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)
-    has_gold = not spec.labeling.gold_share or bool(len(labels.gold_labels(store, spec)[0]))
+    has_gold = not spec.labeling.gold_share or bool(set(labels.gold_labels(store, spec)[0]["image_id"]) - handbook.exposed(store, spec))
     return [shared.digest_of(free)] if has_gold and len(free) >= spec.labeling.batch_size else []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS, LEDGERS
+from dataops_assets.flow import handbook
 from dataops_assets.flow.delivery import assemble
 from dataops_assets.flow.labels import blobs_of
 from dataops_assets.flow.shared import rows_of
@@ -17,13 +18,19 @@ from dataops_assets.store import Store
 
 
 def input_frames(store: Store, candidate: Manifest) -> dict[str, pd.DataFrame]:
-    """Frames of the versions a candidate was made from, by asset; for a drop also its last row in the `drops` ledger."""
+    """Frames of the versions a candidate was made from, by asset.
+
+    For a drop also its last row in the `drops` ledger; for guidelines also `released_before`, those that are in use.
+    """
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
     frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
     if candidate.asset == "raw_images":
         rows = rows_of(store.drops.rows(), candidate.project)
         rows = rows[(rows["drop_id"] == candidate.partition) & rows["files_seen"].notna()]
         frames["drops"] = rows.tail(1).reset_index(drop=True)
+    if candidate.asset == "guidelines":
+        held = store.released("guidelines", candidate.project)
+        frames["released_before"] = store.read_all("guidelines", candidate.project, held)
     return frames
 
 
@@ -49,7 +56,8 @@ def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
 
     if released.asset == "label_tasks":
         blobs = blobs_of(store, spec, released.frame)
-        label_tasks.write_request(released.frame, spec, store.home.requests(spec.name) / released.partition, blobs)
+        page = handbook.page(store, spec.name, released.inputs)
+        label_tasks.write_request(released.frame, spec, store.home.requests(spec.name) / released.partition, blobs, page)
     elif released.asset == "training_export":
         assembly = assemble(store, spec, released.partition, released.inputs)
         folder = store.home.exports(spec.name) / released.partition

@@ -24,15 +24,21 @@ def brief(store: Store, spec: ProjectSpec) -> Manifest:
 
 def guidelines(store: Store, spec: ProjectSpec, agreed: Manifest) -> Manifest:
     """The annotators' handbook."""
-    from dataops_assets.stages import guidelines as stage
+    from dataops_assets.flow import handbook
 
-    return Manifest("guidelines", spec.name, UNPARTITIONED, stage.build(spec, store.blobs), agreed.input)
+    return handbook.guidelines(store, spec, agreed)
 
 
 def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manifest) -> Manifest:
     """The questions of one batch, as its plan says."""
+    from dataops_assets.labels import changes
+    from dataops_assets.stages import guidelines
     from dataops_assets.stages import label_tasks as stage
 
+    if changes.is_otherwise(handbook.frame, guidelines.rows(spec)):
+        raise NotReleased(
+            f"the guidelines of {spec.name} that are released ask otherwise than its YAML: make them anew (dataops guidelines {spec.name})"
+        )
     plan = store.only("batch_plans", spec.name, batch_id)
     frame = stage.build(plan.frame, showable(store, spec, "rework"), spec, blobs_of(store, spec, plan.frame))
     return Manifest("label_tasks", spec.name, batch_id, frame, {**plan.input, **handbook.input})
@@ -70,19 +76,35 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     """Consensus, agreement and gold accuracy of one batch, with a decision a task."""
     from dataops_assets.stages import label_quality as stage
 
-    gold, used = gold_labels(store, spec)
+    gold, used = gold_labels(store, spec, str(tasks.frame["ontology_version"].iloc[0]))
     frame = stage.assess(labeled.frame, tasks.frame, gold, spec)
     return Manifest("label_quality", spec.name, labeled.partition, frame, {**labeled.input, **tasks.input, **used})
 
 
-def gold_labels(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
-    """Answers our own people settled in pilots, and the versions they come from."""
+def gold_labels(store: Store, spec: ProjectSpec, version: str | None = None) -> tuple[pd.DataFrame, Inputs]:
+    """Answers our own people settled in pilots, and the versions they come from.
+
+    Answers given under another version of the ontology are read in the present one's words; those that must be given anew are no gold.
+    For a batch that was asked under an earlier `version`, only gold from then measures it.
+    """
+    from dataops_assets.labels.changes import restate
     from dataops_assets.stages import approved_labels as stage
 
     approved, inputs = store.load_all("approved_labels", spec.name)
-    pilots = set(approved.loc[approved["kind"] == "pilot", "batch_id"])
-    used = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in pilots}
-    return stage.gold_of(approved), {"approved_labels": used} if used else {}
+    planned = plans(store, spec)
+    if version is None or version == spec.ontology.version:
+        gold, _ = restate(approved, spec.ontology)
+    else:
+        gold = approved[approved["ontology_version"] == version]
+    golden = set(gold.loc[gold["image_id"].isin(set(planned.loc[planned["kind"] == "pilot", "image_id"])), "batch_id"])
+    used = {name: held for name, held in inputs.get("approved_labels", {}).items() if name in golden}
+    return stage.gold_of(gold, planned), {"approved_labels": used} if used else {}
+
+
+def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Rows of all batch plans. A plan is written once and never changes."""
+    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
+    return store.read_all("batch_plans", spec.name, versions)
 
 
 def vendor_feedback(store: Store, spec: ProjectSpec, quality: Manifest, labeled: Manifest, tasks: Manifest) -> Manifest:

@@ -65,7 +65,8 @@ def restate(rows: pd.DataFrame, ontology: Ontology) -> tuple[pd.DataFrame, pd.Da
     Boxes of a picture stand and fall together.
 
     Args:
-        rows: Columns image_id, attribute, label, ontology_version; one answer an image and attribute. `ontology_version` stays what it was.
+        rows: Columns image_id, attribute, label, ontology_version, and batch_id where several batches answered the same question.
+            `ontology_version` stays what it was.
         ontology: The present version.
 
     Returns:
@@ -82,8 +83,9 @@ def restate(rows: pd.DataFrame, ontology: Ontology) -> tuple[pd.DataFrame, pd.Da
     why = np.array([sentence or None for _, sentence in fates], dtype="object")[place]
     made = rows.assign(why=None)
     made.loc[old, "label"], made.loc[old, "why"] = told, why
-    lost = made[made["why"].notna()].drop_duplicates(_UNIT)[[*_UNIT, "why"]]
-    made = made.drop(columns="why").merge(lost, on=_UNIT, how="left")
+    unit = [*_UNIT, "batch_id"] if "batch_id" in rows.columns else _UNIT
+    lost = made[made["why"].notna()].drop_duplicates(unit)[[*unit, "why"]]
+    made = made.drop(columns="why").merge(lost, on=unit, how="left")
     return made[made["why"].isna()].drop(columns="why"), made[made["why"].notna()]
 
 
@@ -164,9 +166,7 @@ def unexplained(before: pd.DataFrame, now: pd.DataFrame, ontology: Ontology) -> 
         ]
     path = ontology.path(old_version)
     if path is None:
-        return [
-            f"no change leads from version {old_version}, which was released last, to {ontology.version}: say in ontology.changes what changed"
-        ]
+        return [f"no change leads from version {old_version}, released last, to {ontology.version}: say in ontology.changes how"]
     steps = [change for change in ontology.changes if change.to_version in path]
     ended = {(change.attribute, value) for change in steps for value in change.old}
     meant = {(change.attribute, value) for change in steps for value in (*change.redefine, *change.reword)}
@@ -184,6 +184,11 @@ def unexplained(before: pd.DataFrame, now: pd.DataFrame, ontology: Ontology) -> 
             if key not in meant
         ),
     ]
+
+
+def is_otherwise(before: pd.DataFrame, now: pd.DataFrame) -> bool:
+    """Whether two versions of the guidelines differ in what is asked or what an answer means."""
+    return _by_value(before) != _by_value(now)
 
 
 def _by_value(rows: pd.DataFrame) -> dict[tuple[str, str], Sequence[str]]:

@@ -83,7 +83,7 @@ def with_implied(rows: pd.DataFrame, boxes: Sequence[str] = ()) -> pd.DataFrame:
         return rows
     lists = rows["leaves_out"].str.split("|")
     names = [name for joined in lists.dropna() for name in joined]
-    places = np.flatnonzero(lists.notna()).repeat(lists.dropna().str.len())
+    places = np.flatnonzero(lists.notna()).repeat([len(joined) for joined in lists.dropna()])
     made = rows.take(np.concatenate([np.arange(len(rows)), places]))
     below = np.arange(len(made)) >= len(rows)
     made.index = pd.RangeIndex(len(made))

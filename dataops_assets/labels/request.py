@@ -10,7 +10,9 @@ import hashlib
 import io
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -24,7 +26,14 @@ from dataops_assets.stages import guidelines
 CHECKSUMS = "checksums.txt"
 
 
-def write_request(tasks: pd.DataFrame, spec: ProjectSpec, folder: Path, blobs: Blobs) -> None:
+def write_request(
+    tasks: pd.DataFrame,
+    spec: ProjectSpec,
+    folder: Path,
+    blobs: Blobs,
+    page: bytes | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the request folder of one batch; the same tasks give the same bytes, and writing it again changes nothing.
 
     It appears whole: written beside and renamed. One that says something else (the guidelines changed) is replaced.
@@ -34,11 +43,15 @@ def write_request(tasks: pd.DataFrame, spec: ProjectSpec, folder: Path, blobs: B
         spec: The project.
         folder: Where it shall lie, e.g. `requests/<project>/<batch>`.
         blobs: Where the pictures are.
+        page: The released handbook, with its pictures. It goes along where the batch asks all that it explains.
+        more: Further documents, by name.
 
     Raises:
         BlobMissing: when a picture isn't in the store.
     """
-    documents = _documents(tasks, spec)
+    documents = _documents(tasks, spec) | {name: text.encode() for name, text in more.items()}
+    if page is not None and {name for joined in tasks["attributes"] for name in joined.split("|")} == _all(spec):
+        documents["guidelines.html"] = page
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in documents.items()}
     sums |= dict(zip(tasks["file"], tasks["sha256"], strict=True))
     checksums = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
@@ -63,6 +76,10 @@ def write_request(tasks: pd.DataFrame, spec: ProjectSpec, folder: Path, blobs: B
             new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _all(spec: ProjectSpec) -> set[str]:
+    return {attribute.name for attribute in spec.ontology.attributes}
 
 
 def _is_there(folder: Path, checksums: bytes, sums: dict[str, str]) -> bool:

@@ -32,6 +32,13 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Markdown:
+    """Text of ours, every foreign word in it escaped."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Page:
     """A file below `reports/`, as its address there."""
 

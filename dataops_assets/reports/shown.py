@@ -11,7 +11,7 @@ import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.reports import pictures, screened, status
-from dataops_assets.reports.panels import Page, Table, counts, sheet, table_of
+from dataops_assets.reports.panels import Markdown, Page, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -33,6 +33,18 @@ def _table(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
 def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     numbers = {row["check"]: row["value"] for row in records(made.frame) if row["value"] is not None}
     return {**numbers, "what it adds up to": table_of(made.frame[["check", "value", "limit", "unit", "is_met", "sentence"]])}
+
+
+def _guidelines(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    frame = made.frame
+    shas = set(frame["markdown_sha256"].dropna())
+    return {
+        "attributes": int(frame["attribute"].nunique()),
+        "values": len(frame),
+        "ontology version": "|".join(sorted(set(frame["ontology_version"]))),
+        "guidelines": Markdown(store.blobs.read(shas.pop()).decode()) if shas else None,
+        "values and definitions": table_of(frame[["attribute", "value", "definition", "applies_when", "synonyms", "sensitive_to"]]),
+    }
 
 
 def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:

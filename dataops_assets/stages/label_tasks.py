@@ -87,7 +87,7 @@ def plan(
     if kind not in get_args(Kind):
         raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
     who = _who(kind, spec, vendor)
-    whole = _whole_gold(gold, spec, sources, planned)
+    whole = whole_gold(gold, spec, sources, planned)
     gold = whole[~whole["image_id"].isin(exposed)]
     sent_back = _sent_back_by(kind, quality, outdated)
     waiting = _waiting(kind, spec, sources, planned, gold, sent_back)
@@ -254,7 +254,7 @@ def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.
     return joined.drop(columns="batch_id").sort_values(["group", "image_id"], ignore_index=True)
 
 
-def _whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+def whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
     """Plan rows of the gold images that answer every question and may still be shown."""
     everything = [attribute.name for attribute in spec.ontology.attributes]
     columns = ["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]
