@@ -43,7 +43,7 @@ class Apart(Blobs):
         except FileNotFoundError:
             place = self._place(sha256)
             if place is None:
-                if self.fs.glob(self._anywhere(sha256) + PURGED):
+                if self._anywhere(sha256, PURGED):
                     raise BlobPurged(f"blob {sha256} was deleted: its retention period has passed") from None
                 raise
             file: IO[bytes] = self.fs.open(place, "rb")
@@ -107,9 +107,13 @@ class Apart(Blobs):
         """Where it lies apart: with this project, or with another that set it apart."""
         if self.fs.exists(self.apart(sha256)):
             return self.apart(sha256)
-        others = self.fs.glob(self._anywhere(sha256))
-        return str(others[0]) if others else None
+        return next(iter(self._anywhere(sha256)), None)
 
-    def _anywhere(self, sha256: str) -> str:
-        """A pattern for where it lies apart, whichever project set it apart."""
-        return f"{self.root}/apart/*/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+    def _anywhere(self, sha256: str, mark: str = "") -> list[str]:
+        """Where it lies apart, whichever project set it apart. Not by a pattern: that walks through all that lies there."""
+        try:
+            projects = sorted(self.fs.ls(f"{self.root}/apart", detail=False))
+        except FileNotFoundError:
+            return []
+        places = (f"{project}/{sha256[:2]}/{sha256[2:4]}/{sha256}{mark}" for project in projects)
+        return [place for place in places if self.fs.exists(place)]

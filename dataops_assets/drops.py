@@ -59,10 +59,12 @@ def park(store: Store, spec: ProjectSpec, parked: Sequence[Mapping[str, Any]]) -
     ledger = store.drops.rows()
     mine = ledger[(ledger["project"] == spec.name) & ledger["drop_id"].isin([row["drop_id"] for row in parked])]
     last = {row["drop_id"]: row for row in records(mine.drop_duplicates("drop_id", keep="last"))}
+    read = mine[mine["content_sha256"].notna()]
+    contents = dict(zip(zip(read["drop_id"], read["fingerprint"], strict=True), read["content_sha256"], strict=True))
     rows = []
     for row in parked:
         before = last.get(row["drop_id"], {})
-        content = before.get("content_sha256") if before.get("fingerprint") == row["fingerprint"] else None
+        content = contents.get((row["drop_id"], row["fingerprint"]))
         seen = {name: before.get(name) for name in ("files_seen", "bytes_seen")}
         rows.append({"project": spec.name, **seen, **row, "status": "parked", "content_sha256": content})
     enter_drops(store, rows)

@@ -179,8 +179,9 @@ class _DropsLook:
             if which is None:
                 return
             if which.is_redelivery:
-                self.entered.append({**past[-1], "fingerprint": seen.fingerprint, "listing": seen.listing})
-                if self._is_through(past[-1]):
+                known = next(row for row in reversed(past) if row["drop_id"] == which.drop_id)  # a later name may have been given up
+                self.entered.append({**known, "fingerprint": seen.fingerprint, "listing": seen.listing})
+                if self._is_through(known):
                     return
             self.found.looks[label] = (first[0], first[1], content)
             if not self.is_full:

@@ -89,6 +89,37 @@ def test_a_redelivery_of_the_same_bytes_is_noted_and_not_taken_again(store: Stor
     assert len(store.drops.rows()) == 2
 
 
+def test_what_was_taken_comes_back_over_what_was_given_up(store: Store, dresses: ProjectSpec) -> None:
+    through = {"raw_images": "pass", "cleaned_set": "pass", "augmented_set": "pass"}
+    folder = deliver_and_enter(store, "lot", **through)
+    first = (folder / "a.jpg").read_bytes()
+    (folder / "a.jpg").write_bytes(b"other content")
+    (found,) = waiting.drops(store, dresses, {}, 0, is_settled=True).ready
+    assert found.partition.endswith("-r2")
+    drops.park(store, dresses, [{**found.facts, "reason": "5 runs failed"}])
+    (folder / "a.jpg").write_bytes(first)
+    assert waiting.drops(store, dresses, {}, 0, is_settled=True).ready == []
+    last = store.drops.rows().iloc[-1]
+    assert (last["drop_id"], last["status"]) == (identity.drop_id_of("atelier", "lot"), "accepted")
+    with pytest.raises(LookupError, match="other content"):
+        drops.retry(store, dresses, found.partition)
+
+
+def test_a_drop_parked_twice_is_still_known_by_its_bytes(store: Store, dresses: ProjectSpec) -> None:
+    folder = deliver(store, "lot")
+    drop = enter(store, "lot", raw_images="error")
+    for _ in range(2):
+        (found,) = waiting.drops(store, dresses, {}, 0).ready
+        drops.park(store, dresses, [{**found.facts, "reason": "5 runs failed"}])
+        assert store.drops.rows()["content_sha256"].iloc[-1] is not None
+        drops.retry(store, dresses, drop)
+    (found,) = waiting.drops(store, dresses, {}, 0).ready
+    drops.park(store, dresses, [{**found.facts, "reason": "5 runs failed"}])
+    os.utime(folder / "a.jpg", (1, 1))
+    assert waiting.drops(store, dresses, {}, 0, is_settled=True).ready == []
+    drops.retry(store, dresses, drop)
+
+
 def test_a_withdrawn_or_parked_drop_does_not_wait(store: Store, dresses: ProjectSpec) -> None:
     for name in ("gone", "parked"):
         deliver(store, name)

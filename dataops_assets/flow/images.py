@@ -36,6 +36,10 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
         known = rows_of(store.drops.rows(), spec.name)
         delivery = identity.find(store.home.root / "landing", spec.name, drop_id, known)
         which = identity.identify(delivery, known)
+        if which.drop_id != drop_id:
+            raise LookupError(
+                f"drop {drop_id}: {delivery.vendor}/{delivery.name} changed while it was looked at and is {which.drop_id} now"
+            )
         journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
         receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress)
         inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
@@ -117,7 +121,9 @@ def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
         charged = set(costs.loc[(costs["kind"] == "images") & (costs["vendor"] == vendor), "ref"])
         if raw.partition in charged:
             return
-        before, _ = store.load_all("raw_images", spec.name, charged)
+        released = store.released("raw_images", spec.name)
+        versions = {drop: released[drop] for drop in charged & released.keys()}
+        before = store.read_all("raw_images", spec.name, versions, ("drop_id", "path", "image_id", "status"))
         accepted = raw.frame[raw.frame["status"] == "accepted"]
         new = accepted[~accepted["image_id"].isin(before.loc[before["status"] == "accepted", "image_id"])]
         store.charge(spec.name, "images", vendor, raw.partition, len(new), new["price"].fillna(0).sum(), spec.brief.currency)

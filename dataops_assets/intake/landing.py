@@ -309,7 +309,8 @@ def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
             shutil.copyfile(source, arriving)
         else:
             shutil.copytree(source, arriving, symlinks=True)
-            (arriving / MARKERS[0]).touch()
+            (arriving / MARKERS[0]).unlink(missing_ok=True)  # it may be a link, which touching it would follow
+            (arriving / MARKERS[0]).touch(exist_ok=False)
         if target.is_dir():
             target.rename(replaced)
         arriving.rename(target)

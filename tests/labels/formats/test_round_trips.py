@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dataops_assets.labels.formats import carries
@@ -91,6 +91,8 @@ def test_what_a_format_carries_comes_back_as_it_was(name, given):
     carried = carries.FORMATS[name]
     blank = [field for field in ("submitted_at", "seconds") if not carried[field].kept]
     lost = [attribute.name for attribute in ASKED if attribute.kind != "box" and not carried[attribute.kind].kept]
+    edges = [edge for row in given if row["x"] != "" for edge in (row["x"], row["y"], row["x"] + row["w"], row["y"] + row["h"])]
+    assume(carried["sub_pixel"].kept or all(abs(edge % 1 - 0.5) > 1e-6 for edge in edges))  # which pixel half of one is, nobody can say
     back = there_and_back(name, *given)
     sent = rows_of([row for row in given if row["attribute"] not in lost])
     assert _without(back, blank, carried["sub_pixel"].kept) == _without(sent, blank, carried["sub_pixel"].kept)
