@@ -23,6 +23,8 @@ JPEG_QUALITY = 92
 BLOCK_PX = 8
 SCALES = (8, 4, 2)  # a JPEG decodes faster at one of these parts of its size; at others it is slower than in full
 ORIENTATION_TAG = 0x0112
+SEQUENTIAL = (0xC0, 0xC1)
+FRAMES = (*SEQUENTIAL, 0xC2, 0xC9, 0xCA)  # markers of the frames that libjpeg reads
 
 # libjpeg warnings about headers that cameras get wrong; the picture itself is whole.
 HARMLESS_JPEG = ("Invalid SOS parameters", "unknown JFIF revision", "Unknown Adobe color transform")
@@ -269,20 +271,22 @@ def _mended(data: bytes) -> bytes:
 
     The version of JFIF becomes 1.1, Adobe's transform YCbCr or YCCK, and the scans of a sequential picture hold all frequencies.
     """
-    mended, at, channels = bytearray(data), 2, 3
+    mended, at, adobe, frame, channels = bytearray(data), 2, 0, 0, 3
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == 0xE0 and data[at + 4 : at + 9] == b"JFIF\0":
             mended[at + 9 : at + 11] = b"\x01\x01"
-        elif marker in (0xC0, 0xC1):
-            channels = data[at + 9]
         elif marker == 0xEE and data[at + 4 : at + 9] == b"Adobe" and length >= 14:
-            mended[at + 15] = 2 if channels == 4 else 1
+            adobe = at + 15
+        elif marker in FRAMES:
+            frame, channels = marker, data[at + 9]
         elif marker == 0xDA:
             break
         at += 2 + length
-    scan = at  # in the coded data 0xFF is followed by 0, so a marker is one
-    while (scan := data.find(b"\xff\xda", scan)) >= 0:
+    if adobe:  # it stands before the frame, which says how many channels there are
+        mended[adobe] = 2 if channels == 4 else 1
+    scan = at if frame in SEQUENTIAL else len(data)  # each scan of a progressive picture has frequencies of its own
+    while (scan := data.find(b"\xff\xda", scan)) >= 0:  # in the coded data 0xFF is followed by 0, so a marker is one
         end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
         mended[end - 3 : end] = b"\x00\x3f\x00"
         scan = end

@@ -285,10 +285,11 @@ def test_the_quantisation_table_is_read() -> None:
 class TestOddHeaders:
     """Headers that cameras get wrong don't spoil a picture, nor do they let damage pass."""
 
-    def whole(self) -> bytes:
+    def whole(self, mode: str = "RGB", **options: object) -> bytes:
         noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
         buffer = BytesIO()
-        Image.fromarray(np.kron(noise, np.ones((4, 4, 1), dtype=np.uint8))).save(buffer, "JPEG", quality=90)
+        picture = Image.fromarray(np.kron(noise, np.ones((4, 4, 1), dtype=np.uint8))).convert(mode)
+        picture.save(buffer, "JPEG", quality=90, **options)
         return buffer.getvalue()
 
     def odd(self, data: bytes, how: str) -> bytes:
@@ -296,19 +297,35 @@ class TestOddHeaders:
         if how == "scan":
             start = data.index(b"\xff\xda")
             spoiled[start + 1 + int.from_bytes(data[start + 2 : start + 4], "big")] = 7
-        else:
+        elif how == "JFIF":
             spoiled[data.index(b"JFIF\0") + 5] = 3
+        else:
+            start, segment = data.index(b"JFIF\0") - 4, b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x07"
+            spoiled[start : start + 18] = segment
         return bytes(spoiled)
 
-    @pytest.mark.parametrize("how", ["scan", "JFIF"])
+    @pytest.mark.parametrize("how", ["scan", "JFIF", "Adobe"])
     def test_a_whole_picture_is_whole(self, how: str) -> None:
         data = self.whole()
         found = decode(self.odd(data, how))
         assert found.reason is None
         assert np.array_equal(found.pixels, decode(data).pixels)
 
-    @pytest.mark.parametrize("how", ["scan", "JFIF"])
-    def test_a_damaged_one_is_not(self, how: str) -> None:
-        data = self.odd(self.whole(), how)
+    @pytest.mark.parametrize("how", ["JFIF", "Adobe"])
+    def test_a_progressive_one_keeps_its_scans(self, how: str) -> None:
+        data = self.whole(progressive=True)
+        found = decode(self.odd(data, how))
+        assert found.reason is None
+        assert np.array_equal(found.pixels, decode(data).pixels)
+
+    def test_inks_stay_inks(self) -> None:
+        data = self.whole("CMYK")
+        spoiled = bytearray(data)
+        spoiled[data.index(b"Adobe") + 11] = 7
+        assert decode(bytes(spoiled)).reason is None
+
+    @pytest.mark.parametrize(("how", "is_progressive"), [("scan", False), ("JFIF", False), ("Adobe", False), ("JFIF", True)])
+    def test_a_damaged_one_is_not(self, how: str, is_progressive: bool) -> None:
+        data = self.odd(self.whole(progressive=is_progressive), how)
         middle = len(data) // 2
         assert decode(data[:middle] + bytes(200) + data[middle + 200 :]).reason == "CORRUPT"
