@@ -4,7 +4,8 @@ file of those that are still in, and finds what is personal in them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from dataops_assets.imaging.personal_data.findings import CONTACTS, look_for
 from dataops_assets.imaging.personal_data.redact import redact
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 
-VERSION = 3  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 4  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
     covered = [region for region in personal if "redact" in (decision, how.actions.get(region.kind))]
     found = sorted({region.kind for region in personal} | set(seen.metadata))
     still = sorted({region.kind for region in personal if region not in covered})
-    if decision == "redact" and not covered and not seen.metadata:  # somebody sees what was not found: it can't be covered
+    if decision == "redact" and not covered and not _asked_about(seen.metadata, asked, how.actions):
+        # somebody sees what was not found: it can't be covered, and the file that was made before leaves common sight
+        apart.set_apart([hashlib.sha256(encode(pixels)).hexdigest()])
         return Prepared(reason="NOTHING_TO_REDACT")
     clean = ""
     if not any(how.actions.get(kind) == "reject" for kind in found):
@@ -137,3 +140,9 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
         regions=[[one.kind, one.x, one.y, one.w, one.h, one.score, one in covered] for one in seen.regions],
         embedding=embed(pixels, how.model) if how.model is not None else "",
     )
+
+
+def _asked_about(metadata: Iterable[str], asked: str, actions: Mapping[str, str]) -> bool:
+    """Whether a person who decided knew of something in the metadata, which a cleaned file lacks anyhow; it may be all that was meant."""
+    reasons = asked.split("|") if asked else [kind for kind, action in actions.items() if action == "review"]
+    return any(kind in reasons for kind in metadata)

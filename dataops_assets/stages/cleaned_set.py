@@ -172,7 +172,10 @@ def copies(frame: pd.DataFrame, others: pd.DataFrame, spec: Cleaning) -> pd.Data
 
 
 def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> list[str]:
-    """Originals of a drop that show what the policy doesn't simply keep, and the duplicates of such pictures, by image_id.
+    """Originals of a drop that aren't for everybody's sight, by image_id.
+
+    They show what the policy doesn't simply keep, or are duplicates of such pictures, or a person saw something in them that couldn't be
+    covered.
 
     Args:
         frame: `cleaned_set` rows of the drop.
@@ -182,7 +185,8 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     kinds = {kind for kind, action in spec.personal_data.actions.items() if action != "keep"}
     known = pd.concat([rows[["image_id", "personal_data"]] for rows in (frame, earlier)])
     shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
-    return list(frame.loc[frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown), "image_id"])
+    seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | (frame["reason"] == "NOTHING_TO_REDACT")
+    return list(frame.loc[seen, "image_id"])
 
 
 class _Eyes:

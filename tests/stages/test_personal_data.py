@@ -187,3 +187,23 @@ def test_what_a_person_saw_and_nothing_found_is_not_kept_uncovered(drop: Drop) -
     for decision, reason in (("keep", None), ("redact", "NOTHING_TO_REDACT")):
         made = prepare(drop.apart, (sha256, decision), how)
         assert (made.reason, made.clean_sha256 == "") == (reason, reason is not None)
+
+
+@pytest.mark.parametrize("path", ["plain.jpg", "gps.jpg"])
+def test_metadata_that_nobody_was_asked_about_is_not_what_a_person_wants_covered(drop: Drop, path: str) -> None:
+    first = drop.screen("keep").loc[path]
+    how = Preparation(1600, look_for=("face", "metadata"), actions={"face": "redact", "gps": "redact"})
+    assert drop.blobs.has(first["clean_sha256"])
+    assert prepare(drop.apart, (first["image_id"], "redact", "bordered"), how).reason == "NOTHING_TO_REDACT"
+    assert not drop.blobs.has(first["clean_sha256"]) and drop.apart.has(first["clean_sha256"])
+
+
+def test_a_picture_in_which_nothing_could_be_covered_lies_apart(drop: Drop) -> None:
+    spec = policy("review")
+    odd = spec.model_copy(update={"review": ("odd_aspect_ratio",), "thresholds": {"odd_aspect_ratio": 1.0}})
+    none = manifest.empty("cleaned_set")
+    waiting = screen(drop.raw, none, odd, PIXELS, drop.apart).set_index("path", drop=False)
+    frame = screen(drop.raw, none, odd, PIXELS, drop.apart, decided(waiting, {"plain.jpg": "redact"})).set_index("path", drop=False)
+    assert shown(frame)["plain.jpg"] == ("rejected", "NOTHING_TO_REDACT", None)
+    assert frame.loc["plain.jpg", "image_id"] in confidential(frame, none, odd)
+    assert waiting.loc["plain.jpg", "image_id"] not in confidential(waiting, none, odd)
