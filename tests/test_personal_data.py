@@ -20,7 +20,7 @@ from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.labels.tables import FIELDS
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
-from dataops_assets.reports import screening
+from dataops_assets.reports import pictures, screening
 from dataops_assets.spec import ProjectSpec, load_project
 from dataops_assets.stages.label_tasks import plan
 from dataops_assets.store import Store
@@ -47,8 +47,8 @@ def project() -> ProjectSpec:
 class World:
     """A drop with three people and two rooms, one of them grey, and what became of it."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
-        self.desk = Desk(Store(Home.at(root)), project())
+    def __init__(self, root: Path, folder: Path, spec: ProjectSpec | None = None) -> None:
+        self.desk = Desk(Store(Home.at(root)), spec or project())
         self.store, self.spec, self.home = self.desk.store, self.desk.spec, self.desk.store.home
         grey = scene(8).mean(axis=2, keepdims=True).astype("uint8").repeat(3, axis=2)
         people = {
@@ -288,3 +288,40 @@ def test_a_withdrawal_names_who_still_has_the_picture(world: World, second: Mani
     work = Operations(world.store, [world.spec], None)
     told = work.withdraw("garments", None, world.ids()["keep.jpg"], "consent revoked", "ann@example.org").lines()
     assert any("Batch screening-001 was sent to dataops with 1 of its pictures" in line for line in told)
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = SHARED / "pii" / "faces"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    spec = changed(project(), cleaning={"reject": ["grayscale"], "review": []}, gates={"min_keep_share": 0.1})
+    return World(tmp_path_factory.mktemp("strict") / "home", folder, spec)
+
+
+class TestLeftOutUnsearched:
+    """Left out by a measure, before anybody looked for people in it."""
+
+    def test_it_lies_apart_and_is_shown_to_our_own_people_all_the_same(self, strict: World) -> None:
+        grey = strict.ids()["grey.jpg"]
+        assert strict.by_path(strict.first).loc["grey.jpg", "reason"] == "grayscale"
+        assert grey not in strict.shas("store/blobs") and grey in strict.shas("store/apart")
+        assert grey in pictures.of_drop(strict.store, strict.spec, strict.first)
+
+    def test_delivered_again_it_is_the_same_picture(self, strict: World) -> None:
+        again = images.raw_images(strict.store, strict.spec, strict.desk.put({"other.jpg": strict.files["grey.jpg"]}, name="d2"))
+        strict.desk.release(again)
+        made = images.cleaned_set(strict.store, strict.spec, again)
+        assert dict(strict.by_path(made)["reason"]) == {"other.jpg": "grayscale"}
+        assert strict.ids()["grey.jpg"] not in strict.shas("store/blobs")
+
+    def test_a_project_that_wants_it_after_all_gets_it(self, strict: World) -> None:
+        made = images.cleaned_set(strict.store, changed(strict.spec, cleaning={"reject": []}), strict.raw)
+        assert strict.by_path(made).loc["grey.jpg", "status"] == "kept"
+
+    def test_after_the_retention_period_it_stays_left_out(self, strict: World) -> None:
+        """The last test of this world: it deletes."""
+        gone = images.purge(strict.store, strict.spec, strict.home_time() + 31 * DAY)
+        assert strict.ids()["grey.jpg"] in gone
+        made = images.cleaned_set(strict.store, changed(strict.spec, cleaning={"reject": []}), strict.raw)
+        assert strict.by_path(made).loc["grey.jpg", "reason"] == "grayscale"

@@ -174,8 +174,8 @@ def copies(frame: pd.DataFrame, others: pd.DataFrame, spec: Cleaning) -> pd.Data
 def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> list[str]:
     """Originals of a drop that aren't for everybody's sight, by image_id.
 
-    They show what the policy doesn't simply keep, or are duplicates of such pictures, or a person saw something in them that couldn't be
-    covered.
+    They show what the policy doesn't simply keep, or are duplicates of such pictures; a person saw something in them that couldn't be
+    covered; or they were left out before anybody searched them, so that nobody knows what they show.
 
     Args:
         frame: `cleaned_set` rows of the drop.
@@ -186,6 +186,11 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     known = pd.concat([rows[["image_id", "personal_data"]] for rows in (frame, earlier)])
     shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
     seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | (frame["reason"] == "NOTHING_TO_REDACT")
+    if spec.personal_data.look_for:
+        is_judged = frame["reason"].fillna("").str.split("|").str[0].isin(ISSUES)  # else by a code: it can't be decoded, or is a copy
+        is_searched = frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
+        # what waited for a person was searched then
+        seen |= (frame["status"] == "rejected") & is_judged & ~is_searched & frame["decided_by"].isna()
     return list(frame.loc[seen, "image_id"])
 
 

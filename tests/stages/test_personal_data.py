@@ -207,3 +207,20 @@ def test_a_picture_in_which_nothing_could_be_covered_lies_apart(drop: Drop) -> N
     assert shown(frame)["plain.jpg"] == ("rejected", "NOTHING_TO_REDACT", None)
     assert frame.loc["plain.jpg", "image_id"] in confidential(frame, none, odd)
     assert waiting.loc["plain.jpg", "image_id"] not in confidential(waiting, none, odd)
+
+
+def test_what_was_left_out_before_anybody_searched_it_lies_apart(drop: Drop) -> None:
+    none = manifest.empty("cleaned_set")
+    extra = raw_images(drop.apart, {"broken.jpg": encode(scene(5))[:2000], "other.jpg": encode(scene(7))})
+    raw = pd.concat([drop.raw, extra], ignore_index=True)
+    strict = policy("redact").model_copy(update={"reject": ("odd_aspect_ratio",), "thresholds": {"odd_aspect_ratio": 1.0}})
+    frame = screen(raw, none, strict, PIXELS, drop.apart)
+    assert set(frame["reason"]) == {"odd_aspect_ratio", "CORRUPT"} and frame["faces"].isna().all()
+    assert set(confidential(frame, none, strict)) == set(frame.loc[frame["reason"] == "odd_aspect_ratio", "image_id"])
+    assert confidential(frame, none, policy("redact", look_for=[], policy={})) == []  # nobody minds
+
+    drop.apart.set_apart(confidential(frame, none, strict))
+    assert not any(map(drop.blobs.has, drop.raw["image_id"]))
+    lenient = screen(raw, none, policy("redact"), PIXELS, drop.apart).set_index("path", drop=False)
+    assert set(lenient["status"]) == {"kept", "rejected"} and lenient.loc["broken.jpg", "reason"] == "CORRUPT"
+    assert named(lenient, "redact") == set(KINDS)
