@@ -38,9 +38,17 @@ TITLES = {"rejected": "Rejected", "review": "Waiting for a person"}
 def write(store: Store, spec: ProjectSpec, made: Manifest) -> Path:
     """Write the page of a `cleaned_set` manifest; returns its path."""
     drawn = pictures.of_drop(store, spec, made)
-    released, _ = store.load_all("cleaned_set", spec.name)
-    text = page(made, spec, drawn, tuning.precision_and_recall(released))
+    text = page(made, spec, drawn, _tuning(store, spec))
     return pages.put(_path(store, spec, made.partition), text, store.home.tmp)
+
+
+def _tuning(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """What people decided in this project, on pictures in use."""
+    drops, images = store.withdrawn(spec.name)
+    names = store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name) - drops
+    rows, _ = store.load_all("cleaned_set", spec.name, names)
+    reviewed = {*spec.cleaning.review, *(kind for kind, action in spec.cleaning.personal_data.actions.items() if action == "review")}
+    return tuning.precision_and_recall(rows[~rows["image_id"].isin(images)], reviewed)
 
 
 def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> None:

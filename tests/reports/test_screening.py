@@ -27,7 +27,7 @@ from dataops_assets.spec import Cleaning, ProjectSpec, load_project
 from dataops_assets.store import Store
 from tests.conftest import REPO, SHARED, changed
 from tests.imaging.personal_data.made import scene, with_face
-from tests.reports.test_delivery import Desk, dark
+from tests.reports.test_delivery import Desk, dark, terms
 
 SHEET_BYTES, ALL_BYTES = 150_000, 600_000
 
@@ -241,3 +241,24 @@ class TestHistograms:
 
     def test_nothing_scored_nothing_drawn(self) -> None:
         assert histograms.jpeg(self.frame([]), Cleaning()) == b""
+
+
+def test_thresholds_are_judged_by_pictures_in_use(store: Store) -> None:
+    desk = Desk(store, terms(load_project(REPO / "dataops_assets/defs/garments/defs.yaml")))
+    drops = [desk.take(desk.put({f"{name}.png": dark(seed)}, name=name)) for seed, name in enumerate(("d1", "d2"))]
+    for drop in drops:
+        made = store.load("cleaned_set", "garments", drop)
+        made.frame.loc[:, ["status", "reason", "decided_by"]] = ["rejected", "dark", "ann"]
+        desk.release(Manifest("cleaned_set", "garments", drop, made.frame, made.inputs))
+
+    def judged() -> int:
+        pages = desk.store.home.reports("garments") / "screening"
+        screening.write(store, desk.spec, store.load("cleaned_set", "garments", drops[0]))
+        found = re.findall(
+            r"<td>dark</td><td class='number'>[^<]*</td><td class='number'>(\d+)</td>", (pages / f"{drops[0]}.html").read_text()
+        )
+        return max(map(int, found))
+
+    assert judged() == 2
+    desk.withdraw(drops[1])
+    assert judged() == 1

@@ -8,6 +8,8 @@ import pytest
 from dataops_assets.contracts import ISSUES
 from dataops_assets.reports.tuning import STEPS, precision_and_recall
 
+REVIEWED = ("blurry", "bordered", "e_mail")
+
 
 def decided(scores: list[float | None], rejected: list[bool], threshold: float = 0.5, issue: str = "blurry") -> pd.DataFrame:
     """`cleaned_set` rows that people judged, flagged by one issue below its threshold."""
@@ -16,12 +18,13 @@ def decided(scores: list[float | None], rejected: list[bool], threshold: float =
         rows[f"is_{name}"] = pd.Series([pd.NA] * len(scores), dtype="boolean")
     rows[f"{issue}_score"] = pd.Series(scores, dtype="float64")
     rows[f"is_{issue}"] = (rows[f"{issue}_score"] < threshold).astype("boolean")
-    return rows.assign(status=["rejected" if no else "kept" for no in rejected], decided_by="ann")
+    reasons = pd.Series([issue if no else None for no in rejected], dtype="object")
+    return rows.assign(status=["rejected" if no else "kept" for no in rejected], decided_by="ann", reason=reasons, personal_data=None)
 
 
 def test_people_rejected_what_scored_worst() -> None:
     frame = decided([0.1, 0.2, 0.3, 0.4], [True, True, False, False])
-    tuned = precision_and_recall(frame).set_index("threshold")
+    tuned = precision_and_recall(frame, REVIEWED).set_index("threshold")
     assert list(tuned["issue"].unique()) == ["blurry"]
     by = {round(level, 1): (row["flagged"], row["precision"], row["recall"]) for level, row in tuned.iterrows()}
     assert by[0.1] == (1, 1.0, 0.5)
@@ -33,7 +36,7 @@ def test_people_rejected_what_scored_worst() -> None:
 def test_recall_never_falls_as_the_threshold_rises_and_the_last_one_flags_all() -> None:
     scores = [0.01 * number for number in range(45)]
     frame = decided(scores, [number % 3 == 0 for number in range(45)])
-    tuned = precision_and_recall(frame)
+    tuned = precision_and_recall(frame, REVIEWED)
     assert len(tuned) <= STEPS
     assert tuned["threshold"].is_monotonic_increasing and tuned["recall"].is_monotonic_increasing
     assert (tuned["flagged"].iloc[-1], tuned["recall"].iloc[-1], tuned["precision"].iloc[-1]) == (45, 1.0, round(15 / 45, 4))
@@ -42,10 +45,20 @@ def test_recall_never_falls_as_the_threshold_rises_and_the_last_one_flags_all() 
 def test_only_what_was_flagged_and_decided_counts() -> None:
     frame = decided([0.1, 0.2, 0.9, None], [True, False, True, True])
     frame.loc[1, "decided_by"] = None
-    tuned = precision_and_recall(frame)
+    tuned = precision_and_recall(frame, REVIEWED)
     assert tuned[["flagged", "precision", "recall"]].values.tolist() == [[1, 1.0, 1.0]]
 
 
 def test_an_issue_for_which_nothing_was_rejected_says_nothing() -> None:
-    assert precision_and_recall(decided([0.1, 0.2], [False, False])).empty
-    assert list(precision_and_recall(decided([], [])).columns) == ["issue", "threshold", "flagged", "precision", "recall"]
+    assert precision_and_recall(decided([0.1, 0.2], [False, False]), REVIEWED).empty
+    assert list(precision_and_recall(decided([], []), REVIEWED).columns) == ["issue", "threshold", "flagged", "precision", "recall"]
+
+
+def test_a_picture_with_several_reasons_says_nothing_of_any() -> None:
+    frame = decided([0.1, 0.2, 0.3, 0.4], [True, True, False, False])
+    frame.loc[1, "reason"] = "blurry|e_mail"  # rejected, perhaps for the address
+    frame.loc[2, "personal_data"] = "e_mail"
+    frame.loc[3, "is_dark"] = True  # nobody is asked about it
+    tuned = precision_and_recall(frame, REVIEWED)
+    assert set(tuned["issue"]) == {"blurry"}
+    assert tuned[["flagged", "precision", "recall"]].values.tolist()[-1] == [2, 0.5, 1.0]
