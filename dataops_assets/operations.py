@@ -20,11 +20,13 @@ from dataops_assets.intake import landing
 from dataops_assets.labels import studio_server
 from dataops_assets.labels.studio_client import StudioError
 from dataops_assets.manifest import records
+from dataops_assets.reports import anew
 from dataops_assets.reports import delivery as reports
-from dataops_assets.reports import screening
 from dataops_assets.room import Room
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
+
+STILL_SHOWN = "reports/{} may still show it: the page could not be drawn anew; delete it."
 
 
 class Refused(ValueError):
@@ -233,10 +235,11 @@ class Operations:
         holding, sent = self._holding(project, drop, image), self._sent(project, drop, image)
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
         spec = self.specs[project]
-        told = [drop] if drop is not None else reports.showing(self.store, spec, str(image))
+        told = [drop] if drop is not None else reports.showing(self.store, spec, [str(image)])
         failed = reports.rewrite(self.store, spec, told)  # pages that lie ready to be sent
-        screening.rewrite(self.store, spec, told)
         done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in failed]
+        gone, dropped = ([], [drop]) if drop is not None else ([str(image)], [])
+        done.notes += [STILL_SHOWN.format(path) for path in anew.redraw(self.store, spec, gone, dropped)]
         done.notes += [
             f"Batch {name} was sent to {vendor} with {count} of its pictures: have them deleted." for name, vendor, count in sent
         ]
@@ -244,11 +247,12 @@ class Operations:
         return done
 
     def purge(self, project: str | None) -> Done:
-        """Delete pictures with personal data whose retention period has passed."""
+        """Delete pictures that lie apart and whose retention period has passed, and take them off the report pages."""
         done = Done()
         for spec in self.specs.values() if project is None else [self.specs[project]]:
             gone, days = images.purge(self.store, spec, time.time()), spec.cleaning.personal_data.retention_days
-            done.notes.append(f"{spec.name}: {len(gone)} pictures with personal data deleted, set apart more than {days} days ago.")
+            done.notes.append(f"{spec.name}: {len(gone)} pictures that lay apart for more than {days} days deleted.")
+            done.notes += [STILL_SHOWN.format(path) for path in anew.purged(self.store, spec, gone)]
             for path, count in images.left_in_landing(self.store, spec).items():
                 done.notes.append(f"{path} still holds {count} of the pictures deleted: clear it away, it was taken long ago.")
         return done

@@ -63,12 +63,12 @@ def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> list[st
     return failed
 
 
-def showing(store: Store, spec: ProjectSpec, image_id: str) -> list[str]:
-    """Drops whose report tells of a picture."""
+def showing(store: Store, spec: ProjectSpec, image_ids: Iterable[str]) -> list[str]:
+    """Drops whose report tells of one of some pictures."""
     gates = store.gates.rows()
     gates = gates[(gates["project"] == spec.name) & (gates["asset"] == "raw_images")].drop_duplicates("partition", keep="last")
     rows = store.read_all("raw_images", spec.name, dict(zip(gates["partition"], gates["version"], strict=True)))
-    return sorted(rows.loc[rows["image_id"] == image_id, "drop_id"].unique())
+    return sorted(rows.loc[rows["image_id"].isin(list(image_ids)), "drop_id"].unique())
 
 
 def _write(store: Store, spec: ProjectSpec, drop_id: str) -> Path:

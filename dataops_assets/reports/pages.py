@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ td{vertical-align:top;min-width:3rem} td:last-child{min-width:14rem}
 td.number{text-align:right;font-variant-numeric:tabular-nums} td.number:last-child{min-width:3rem}
 ul{padding-left:1.2rem} img{max-width:100%;border:1px solid #e3e7ee} .wide{overflow-x:auto}
 """
+IMAGE = r'<img alt="[^"]*" src="data:image/[^"]*">'
+GONE = "Taken out: pictures in it were withdrawn or deleted."
 
 
 def write(store: Store, spec: ProjectSpec, made: Manifest, said: dict[str, str], expectations: Table) -> Path:
@@ -57,6 +60,21 @@ def page(title: str, where: str, parts: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
         f'<h1>{html.escape(title)}</h1><p class="where">{html.escape(where)}</p><div class="numbers">{boxes}</div>{blocks}</html>\n'
     )
+
+
+def with_pictures(text: str, parts: dict[str, Any]) -> str:
+    """A page written before, with the pictures of these parts in place of those it shows; where there is none any more, a line says so."""
+
+    def drawn(found: re.Match[str]) -> str:
+        part = parts.get(html.unescape(found[1]))
+        return _block(html.unescape(found[1]), part if isinstance(part, Picture) else GONE)
+
+    return re.sub(f"<h2>([^<]*)</h2>{IMAGE}", drawn, text)
+
+
+def without_pictures(text: str) -> str:
+    """A page without any picture; a line stands in the place of each."""
+    return re.sub(IMAGE, f"<p>{GONE}</p>", text)
 
 
 def _block(name: str, part: Any) -> str:

@@ -95,6 +95,11 @@ def _drawn(blobs: Blobs, named: tuple[tuple[str, str], ...], is_screened: bool) 
     return contact_sheet(found) if found else b""
 
 
+def forget() -> None:
+    """Draw everything anew from now on: pictures were withdrawn or deleted."""
+    _drawn.cache_clear()
+
+
 def _inert(text: str) -> str:
     """Text on one line in which nothing is Markdown or HTML."""
     text = escape(" ".join(text.split()), quote=False)

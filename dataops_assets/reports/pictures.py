@@ -100,6 +100,22 @@ def drawn(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> dict[str, byte
     return {image: jpeg for image, jpeg in zip(rows["image_id"], made, strict=True) if jpeg}
 
 
+def in_use(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose picture wasn't withdrawn, by itself or with its drop."""
+    drops, images = store.withdrawn(project)
+    if drops and "drop_id" not in rows:
+        raw, _ = store.load_all("raw_images", project, drops)
+        images = images | set(raw["image_id"].dropna())
+    gone = {"drop_id": drops, "image_id": images, "source_image_id": images}
+    held = rows[[name for name in gone if name in rows]]
+    return rows[~held.isin(gone).any(axis=1)]
+
+
+def forget() -> None:
+    """Draw everything anew from now on: pictures were withdrawn or deleted."""
+    _draw.cache_clear()
+
+
 def as_sent(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of a batch with the `sha256` of the picture that people saw: the cleaned one."""
     if "sha256" in rows or "batch_id" not in rows or rows.empty:

@@ -51,16 +51,6 @@ def _tuning(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     return tuning.precision_and_recall(rows[~rows["image_id"].isin(images)], reviewed)
 
 
-def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> None:
-    """Write the pages that there are anew, of the versions judged last: without pictures that were withdrawn since."""
-    gates = store.gates.rows()
-    gates = gates[(gates["project"] == spec.name) & (gates["asset"] == "cleaned_set")].drop_duplicates("partition", keep="last")
-    judged = dict(zip(gates["partition"], gates["version"], strict=True))
-    for drop_id in drop_ids:
-        if drop_id in judged and _path(store, spec, drop_id).exists():
-            write(store, spec, store.read("cleaned_set", spec.name, drop_id, judged[drop_id]))
-
-
 def _path(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
     return store.home.reports(spec.name) / "screening" / f"{drop_id}.html"
 

@@ -45,14 +45,16 @@ def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
 def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     frame = made.frame
     accepted, refused = frame[frame["status"] == "accepted"], frame[frame["status"].isin(["quarantined", "held"])]
+    seen = pictures.in_use(store, spec.name, accepted)
+    unusable = pictures.in_use(store, spec.name, refused)
     return {
         "files": len(frame),
         **_statuses(frame, ("accepted", "duplicate", "ignored", "quarantined", "held")),
         "megabytes": round(float(frame["size_bytes"].fillna(0).sum()) / 1e6, 3),
         "files by status and reason": counts(frame, "status", "reason"),
         "accepted by category": counts(accepted, "category"),
-        "pictures accepted": sheet(store.blobs, _spread(accepted), "accepted", caption="category", is_screened=False),
-        "pictures refused": sheet(store.blobs, refused.head(PICTURES), "refused", is_screened=False),
+        "pictures accepted": sheet(store.blobs, _spread(seen), "accepted", caption="category", is_screened=False),
+        "pictures refused": sheet(store.blobs, unusable.head(PICTURES), "refused", is_screened=False),
         "landing": store.home.landing(spec.name),
         "delivery report": Page(f"{spec.name}/deliveries/{made.partition}.html"),
     }
@@ -81,7 +83,7 @@ def _augmented_set(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
         "variants": len(variants),
         "images by recipe": counts(frame, "kind", "recipe"),
         "class balance": counts(frame, "category", "kind"),
-        "variants made": sheet(store.blobs, _spread(variants, "recipe"), "variants", caption="recipe"),
+        "variants made": sheet(store.blobs, _spread(pictures.in_use(store, spec.name, variants), "recipe"), "variants", caption="recipe"),
     }
 
 
@@ -96,7 +98,7 @@ def _label_tasks(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, A
         "answers_wanted": answers,
         "amount": round(answers * (vendor.price_per_label if vendor else 0), 2),
         "batch": counts(frame, "kind", "vendor", "overlap", "round"),
-        "pictures": sheet(store.blobs, frame.head(PICTURES), "tasks", caption="kind"),
+        "pictures": sheet(store.blobs, pictures.in_use(store, spec.name, frame).head(PICTURES), "tasks", caption="kind"),
         "request folder": store.home.requests(spec.name) / made.partition,
     }
 
@@ -124,6 +126,7 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
         gold_lower=("gold_lower", "first"), gold_upper=("gold_upper", "first"),
     )  # fmt: skip
     open_ = work[work["decision"] != "accept"]
+    seen = pictures.in_use(store, spec.name, open_.drop_duplicates("image_id"))
     return {
         "accept": tally["accept"],
         "rework": tally["rework"],
@@ -134,9 +137,7 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
         "gold_lower": _mean(frame["gold_lower"]),
         "by attribute": table_of(by_attribute.round(4).reset_index()) if len(frame) else None,
         "not accepted": counts(open_, "attribute", "decision", "reason"),
-        "pictures not accepted": sheet(
-            store.blobs, pictures.as_sent(store, spec.name, open_.drop_duplicates("image_id").head(PICTURES)), caption="attribute"
-        ),
+        "pictures not accepted": sheet(store.blobs, pictures.as_sent(store, spec.name, seen.head(PICTURES)), caption="attribute"),
         **_of_kind(store, spec, made),
     }
 
@@ -166,14 +167,13 @@ def _vendor_feedback(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
 
 def _approved_labels(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     frame = made.frame
+    seen = pictures.in_use(store, spec.name, frame.drop_duplicates("image_id"))
     return {
         "labels": len(frame),
         "images": int(frame["image_id"].nunique()),
         "mean_posterior": _mean(frame["posterior"]),
         "class balance": counts(frame, "attribute", "label"),
-        "pictures": sheet(
-            store.blobs, pictures.as_sent(store, spec.name, _spread(frame.drop_duplicates("image_id"), "label")), caption="label"
-        ),
+        "pictures": sheet(store.blobs, pictures.as_sent(store, spec.name, _spread(seen, "label")), caption="label"),
     }
 
 
@@ -194,7 +194,7 @@ def _training_export(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
         "variants": int((frame["kind"] == "variant").sum()),
         **{split: int((frame["split"] == split).sum()) for split in ("train", "val", "test")},
         "class balance": Table(rows) if rows else None,
-        "pictures": sheet(store.blobs, _spread(frame, "split"), caption="split"),
+        "pictures": sheet(store.blobs, _spread(pictures.in_use(store, spec.name, frame), "split"), caption="split"),
         "export folder": store.home.exports(spec.name) / made.partition,
     }
 

@@ -21,7 +21,7 @@ from dataops_assets.home import Home
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.manifest import Manifest
-from dataops_assets.reports import histograms, pictures, screening, shown
+from dataops_assets.reports import anew, histograms, pictures, screening, shown
 from dataops_assets.reports.panels import Page, Picture
 from dataops_assets.spec import Cleaning, ProjectSpec, load_project
 from dataops_assets.store import Store
@@ -209,10 +209,10 @@ def test_what_is_withdrawn_goes_from_the_page(tmp_path: Path) -> None:
     desk = drop.desk
     gone = drop.made.frame.set_index("path").loc["face.jpg", "image_id"]
     desk.withdraw(image_id=gone)
-    screening.rewrite(desk.store, desk.spec, [drop.made.partition, "unknown"])
+    anew.redraw(desk.store, desk.spec, [gone])
     assert drop.page.count("no picture") > before.count("no picture") == 0
     desk.withdraw(drop.made.partition)
-    screening.rewrite(desk.store, desk.spec, [drop.made.partition])
+    anew.redraw(desk.store, desk.spec, [], [drop.made.partition])
     assert list(embedded(drop.page)) == []
 
 

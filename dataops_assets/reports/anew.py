@@ -1,0 +1,91 @@
+"""Pages that lie in `reports/`, without the pictures that were withdrawn or deleted since they were written.
+
+A page stays what it was, the gate's words included; only its pictures are drawn anew. Where they can't be drawn they are taken out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from dataops_assets.contracts import CONTRACTS
+from dataops_assets.manifest import Manifest
+from dataops_assets.reports import delivery, pages, panels, pictures, pilot, screening, shown
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+
+OF_PARTITION = {  # assets whose pages show pictures -> the column that names the partition
+    "raw_images": "drop_id", "cleaned_set": "drop_id", "augmented_set": "drop_id", "label_tasks": "batch_id",
+    "label_quality": "batch_id", "approved_labels": "batch_id", "training_export": "release",
+}  # fmt: skip
+NAMES = ("image_id", "source_image_id", "duplicate_of", "sha256", "clean_sha256")
+
+
+def redraw(store: Store, spec: ProjectSpec, gone: Collection[str], drop_ids: Collection[str] = ()) -> list[str]:
+    """Draw every page anew that may show one of some pictures; vendors' delivery reports are written anew by their own module.
+
+    Args:
+        store: The store, whose withdrawals and deletions are entered already.
+        spec: The project.
+        gone: sha256s of originals or of cleaned files.
+        drop_ids: Drops all of whose pictures are gone too.
+
+    Returns:
+        Addresses, below `reports/`, of pages that still show what they showed.
+    """
+    pictures.forget()
+    panels.forget()
+    gates = store.gates.rows()
+    gates = gates[gates["project"] == spec.name].drop_duplicates(["asset", "partition"], keep="last")
+    lost, failed = set(gone), []
+    for asset, column in OF_PARTITION.items():
+        judged = gates[gates["asset"] == asset]
+        versions = dict(zip(judged["partition"], judged["version"], strict=True))
+        contract = CONTRACTS[asset]
+        rows = store.read_all(asset, spec.name, versions, [name for name in contract.columns if name in (column, *NAMES, *contract.key)])
+        if asset == "raw_images":
+            lost |= set(rows.loc[rows["drop_id"].isin(drop_ids), "image_id"].dropna())
+        shows = rows[[name for name in NAMES if name in rows]].isin(lost).any(axis=1)
+        for partition in sorted(rows.loc[shows, column].unique()):
+            failed += _anew(store, spec, store.read(asset, spec.name, partition, versions[partition]))
+    return failed
+
+
+def purged(store: Store, spec: ProjectSpec, gone: Collection[str]) -> list[str]:
+    """As `redraw`, for what was deleted; vendors' delivery reports are written anew too."""
+    if not gone:
+        return []
+    told = delivery.rewrite(store, spec, delivery.showing(store, spec, gone))
+    return [f"{spec.name}/deliveries/{name}.html" for name in told] + redraw(store, spec, gone)
+
+
+def _anew(store: Store, spec: ProjectSpec, made: Manifest) -> list[str]:
+    """Draw the pages of one manifest; returns the addresses of those that stayed as they were."""
+    failed = []
+    for address, draw in _pages(store, spec, made).items():
+        path = store.home.root / "reports" / address
+        try:
+            if path.exists():
+                draw(path)
+        except Exception:  # one page must not keep the others from being mended
+            logging.getLogger(__name__).exception("%s could not be drawn anew", address)
+            try:
+                pages.put(path, pages.without_pictures(path.read_text("utf-8")), store.home.tmp)
+            except (OSError, UnicodeDecodeError):
+                failed.append(address)
+    return failed
+
+
+def _pages(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Callable[[Path], object]]:
+    """Address -> how the page is drawn. Beside an artifact's own page there are some that stand for themselves."""
+
+    def mended(path: Path) -> None:
+        pages.put(path, pages.with_pictures(path.read_text("utf-8"), shown.parts(store, spec, made)), store.home.tmp)
+
+    found: dict[str, Callable[[Path], object]] = {f"{spec.name}/{made.asset}/{made.partition}.html": mended}
+    if made.asset == "cleaned_set":
+        found[f"{spec.name}/screening/{made.partition}.html"] = lambda path: screening.write(store, spec, made)
+    if made.asset == "label_quality":
+        found[pilot.path(spec, made.partition)] = lambda path: pilot.write(store, spec, made.partition)
+    return found
