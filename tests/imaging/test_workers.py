@@ -27,6 +27,8 @@ def act(blobs: Blobs, item: object) -> object:
     """A task that does what its item says."""
     if item == "sleep":
         time.sleep(60)
+    if item == "nap":
+        time.sleep(1)
     if item == "spin":
         while True:
             pass
@@ -92,6 +94,10 @@ def test_a_death_costs_one_item(blobs: Blobs, item: object, reason: str) -> None
     assert [results[0], *results[2:]] == [1, 2, 3]
     assert isinstance(results[1], Died)
     assert results[1].reason == reason
+
+
+def test_waiting_for_a_busy_machine_costs_nothing(blobs: Blobs) -> None:
+    assert list(map_blobs(act, ["nap", 1], blobs, workers=1, seconds=0.3)) == [(0, "nap"), (1, 1)]  # processor time counts
 
 
 def test_a_child_killed_from_outside_costs_nothing(blobs: Blobs, tmp_path: Path) -> None:

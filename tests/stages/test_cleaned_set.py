@@ -18,7 +18,9 @@ from dataops_assets.contracts import CONTRACTS, QUALITY_ISSUES
 from dataops_assets.imaging.decode import decode
 from dataops_assets.imaging.likeness import Model, compare_with
 from dataops_assets.imaging.personal_data.findings import look_for
+from dataops_assets.imaging.workers import Died
 from dataops_assets.spec import Cleaning
+from dataops_assets.stages import cleaned_set as stage
 from dataops_assets.stages.cleaned_set import confidential, screen
 from tests.conftest import SHARED
 
@@ -230,6 +232,15 @@ def test_what_was_seen_before_a_kill_is_not_looked_at_again(blobs: Apart, tmp_pa
     path.with_name("p.d11@bb.jsonl").touch()
     checkpoint.discard()
     assert [file.name for file in path.parent.iterdir()] == ["p.d11@bb.jsonl"]
+
+
+def test_a_child_that_died_says_nothing_to_the_next_run(blobs: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {f"{seed}.jpg": file_of(photo(seed)) for seed in range(3)}
+    path = tmp_path / "scratch" / "p.d1@aa.jsonl"
+    with monkeypatch.context() as busy:
+        busy.setattr(stage, "map_blobs", lambda task, items, *_, **__: enumerate([Died("TOO_LARGE", "")] * len(items)))
+        assert set(run(blobs, files, checkpoint=Checkpoint(path))["reason"]) == {"TOO_LARGE"}
+    assert set(run(blobs, files, checkpoint=Checkpoint(path))["status"]) == {"kept"}
 
 
 def test_what_nobody_asked_for_is_told_from_what_was(blobs: Apart, tmp_path: Path) -> None:
