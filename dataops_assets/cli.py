@@ -193,7 +193,7 @@ def withdraw(
 
 @app.command()
 def purge(project: AnyProject = None, home: Home = None, json: Json = False) -> None:
-    """Delete pictures with personal data whose retention period has passed; the daemon does so every night."""
+    """Delete pictures that lie apart and whose retention period has passed; the daemon does so every night."""
     with _operations(home, project) as work:
         done = work.purge(project)
     _finish(done, json)

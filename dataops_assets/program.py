@@ -87,6 +87,6 @@ schedules = [
         job=retention_job,
         cron_schedule="0 3 * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Originals with personal data, deleted when their retention period has passed.",
+        description="Pictures that lie apart, deleted when their retention period has passed.",
     ),
 ]

@@ -169,7 +169,7 @@ class PersonalData(Section):
     phone_regions: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(
         ("DE", "FR", "GB", "US"), description="Countries whose phone numbers are known without their country code."
     )
-    retention_days: int = Field(30, ge=1, description="Originals with personal data are deleted after so many days.")
+    retention_days: int = Field(30, ge=1, description="Originals that lie apart are deleted after so many days.")
 
     @model_validator(mode="after")
     def _searched(self) -> PersonalData:
