@@ -376,7 +376,8 @@ def _evidence(store: Store, spec: ProjectSpec, asset: str, frame: pd.DataFrame, 
     if asset == "cleaned_set":
         sheet = screened.evidence(shown, pictures.drawn(store, spec, shown))
     else:
-        seen = shown if "image_id" not in shown else pictures.as_sent(store, spec.name, shown)
+        seen = pictures.in_use(store, spec.name, shown)
+        seen = seen if "image_id" not in seen else pictures.as_sent(store, spec.name, seen)
         sheet = panels.sheet(store.blobs, seen, is_screened=asset != "raw_images")
     return parts | ({f"{finding.name}: pictures": sheet} if sheet else {})
 

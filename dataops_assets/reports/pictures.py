@@ -107,8 +107,11 @@ def in_use(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
         raw, _ = store.load_all("raw_images", project, drops)
         images = images | set(raw["image_id"].dropna())
     gone = {"drop_id": drops, "image_id": images, "source_image_id": images}
-    held = rows[[name for name in gone if name in rows]]
-    return rows[~held.isin(gone).any(axis=1)]
+    is_gone = pd.Series(False, index=rows.index)
+    for column, names in gone.items():
+        if column in rows:
+            is_gone |= rows[column].isin(names)
+    return rows[~is_gone]
 
 
 def forget() -> None:

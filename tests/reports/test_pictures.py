@@ -69,3 +69,8 @@ def test_a_batch_shows_what_was_sent_and_never_an_original(store: Store) -> None
     gates.enter(store, tasks, gates.Verdict("pass"), run_id="", until=None)
     found = panels.sheet(store.blobs, pictures.as_sent(store, "dresses", judged))
     assert found == panels.sheet(store.blobs, judged.assign(sha256=clean)) is not None
+
+
+def test_rows_without_pictures_are_all_in_use(store: Store) -> None:
+    rows = pd.DataFrame({"check": ["volume", "budget"]})
+    assert pictures.in_use(store, "dresses", rows).equals(rows)
