@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dataops_assets.cli import app, audit, labelstudio
+from dataops_assets.cli.audit import audit
+from dataops_assets.cli.commands import app
+from dataops_assets.cli.label_studio import labelstudio
 from dataops_assets.spec import ENV_DEFS
 from tests.conftest import REPO
 
@@ -23,7 +25,10 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_answers_without_loading_anything_heavy() -> None:
-    probe = "import sys, dataops_assets.cli; print([m for m in ('dagster', 'great_expectations', 'pandas', 'cv2') if m in sys.modules])"
+    probe = (
+        "import sys, dataops_assets.cli.commands; "
+        "print([m for m in ('dagster', 'great_expectations', 'pandas', 'cv2') if m in sys.modules])"
+    )
     loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=REPO)
     assert loaded.stdout.strip() == "[]"
     started = time.monotonic()
