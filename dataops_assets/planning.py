@@ -43,7 +43,7 @@ def plan_batches(
     from dataops_assets.stages import label_tasks as stage
 
     with shared.exclusive(store, f"{spec.name}.plan_batches"):
-        planned = plans(store, spec)
+        planned = labels.plans(store, spec)
         for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
             _commit(store, spec, str(batch_id), rows)
         may = may_plan(store, spec, planned, vendor) if kind == "production" else May(vendor, None, "", False)
@@ -129,8 +129,3 @@ def _commit(store: Store, spec: ProjectSpec, batch_id: str, rows: pd.DataFrame) 
     answers = int((rows["overlap"] * (rows["attributes"].str.count(r"\|") + 1)).sum())
     vendor = str(rows["vendor"].iloc[0])
     store.charge(spec.name, "labels", vendor, batch_id, answers, float(rows["amount"].sum()), spec.brief.currency)
-
-
-def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """Rows of all batch plans."""
-    return labels.plans(store, spec)

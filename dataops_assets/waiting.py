@@ -312,7 +312,7 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
 
 def plannable(store: Store, spec: ProjectSpec) -> list[str]:
     """A key for the set of unlabelled images, once they fill a production batch that somebody may have; else nothing."""
-    planned = planning.plans(store, spec)
+    planned = labels.plans(store, spec)
     taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
     usable, _ = images.usable_images(store, spec)
     free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)

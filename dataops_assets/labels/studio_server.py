@@ -143,7 +143,7 @@ def start(home: Home, port: int = PORT, say: Say = lambda line: None) -> dict[st
             process = subprocess.Popen(
                 command, env=settings(home, account), cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        _keep(home, known | {"pid": process.pid, "owner": _owner(process.pid)})
+        _keep(home, known | {"pid": process.pid, "owner": atomic.owner(process.pid)})
         try:
             _await(home, say, process)
         finally:
@@ -235,11 +235,6 @@ def _keep(home: Home, known: Mapping[str, Any]) -> None:
     os.replace(temporary, _place(home))
 
 
-def _owner(pid: int) -> str:
-    """Tells a process from a later one with the same number, where the system says when it began."""
-    return atomic.owner(pid)
-
-
 def _is_running(known: Mapping[str, Any]) -> bool:
     pid = known.get("pid")
     if not isinstance(pid, int):
@@ -248,7 +243,7 @@ def _is_running(known: Mapping[str, Any]) -> bool:
         os.kill(pid, 0)
     except OSError:
         return False
-    return _owner(pid) == known.get("owner")
+    return atomic.owner(pid) == known.get("owner")
 
 
 def _reap(pid: int) -> None:

@@ -22,8 +22,6 @@ def path(spec: ProjectSpec) -> str:
 
 def parts(store: Store, spec: ProjectSpec) -> dict[str, Any]:
     """What the qualification batches and production batches judged so far say of each external vendor."""
-    from dataops_assets.planning import plans
-
     quality = labels.judged_on(store, spec, "qualification")
     found = qualification.verdicts(quality, spec)
     tried = {batch: version for batch, version in store.released("labeled_batches", spec.name).items() if batch in set(found["batch_id"])}
@@ -38,7 +36,7 @@ def parts(store: Store, spec: ProjectSpec) -> dict[str, Any]:
         "accuracy on gold": _accuracy(found),
         "on the same items": Points(list(pairs.loc[pairs["attribute"] == "all", "sentence"])) if len(pairs) else None,
         "by attribute": table_of(pairs.drop(columns="sentence")) if len(pairs) else None,
-        "production batches": _batches(plans(store, spec), labels.judged_on(store, spec, "production"), spec, external),
+        "production batches": _batches(labels.plans(store, spec), labels.judged_on(store, spec, "production"), spec, external),
     }
 
 
