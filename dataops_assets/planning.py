@@ -76,7 +76,8 @@ def plan_batches(
 
 def _asked_again(store: Store, spec: ProjectSpec, planned: pd.DataFrame) -> list[str]:
     """Pictures that wait for other reasons than those that people were asked about, unless the last batch that asks is still out."""
-    waits = images.asked_otherwise(store, spec)
+    decided = images.decided_in_review(store, spec)
+    waits = set(decided.loc[~decided["is_covered"].astype(bool), "image_id"])
     asks = planned[(planned["kind"] == "screening") & planned["image_id"].isin(waits)]
     asks = asks.assign(number=asks["batch_id"].str.extract(r"-(\d+)$", expand=False).astype(int)).sort_values("number")
     closed = set(store.released("approved_labels", spec.name))

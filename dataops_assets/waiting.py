@@ -18,7 +18,6 @@ from dataops_assets import planning
 from dataops_assets.flow import images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import identity, landing, readiness
-from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -330,12 +329,9 @@ def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     People decided about doubtful pictures, what a picture is a copy of is out of use since, or the delivery was taken and has left
     landing before its chain was through.
     """
-    approved, _ = store.load_all("approved_labels", spec.name)
-    decided = set(approved.loc[approved["attribute"] == SCREENING.name, "image_id"])
-    cleaned, _ = store.load_all("cleaned_set", spec.name)
-    open_ = cleaned[(cleaned["status"] == "review") & cleaned["image_id"].isin(decided)]
-    open_ = open_[~open_["image_id"].isin(images.asked_otherwise(store, spec))] if len(open_) else open_
-    why = {str(drop): sorted(rows["image_id"]) for drop, rows in open_.groupby("drop_id", sort=True)}
+    decided = images.decided_in_review(store, spec)
+    decided = decided[decided["is_covered"].astype(bool)]
+    why = {str(drop): sorted(rows["image_id"]) for drop, rows in decided.groupby("drop_id", sort=True)}
     for drop, gone in images.copies_of_gone(store, spec).items():
         why[drop] = why.get(drop, []) + gone
     asked = [Waiting(drop, shared.digest_of(names), drop) for drop, names in sorted(why.items())]

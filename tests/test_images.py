@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from dataops_assets import gates, waiting
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import images
 from dataops_assets.imaging.decode import encode
 from dataops_assets.imaging.relevance import ReferencesError
 from dataops_assets.intake.identity import drop_id_of
-from dataops_assets.manifest import Manifest
+from dataops_assets.manifest import Manifest, conform
 from dataops_assets.spec import ENV_DEFS, ProjectSpec
 from dataops_assets.store import Store, now
 from tests.conftest import changed
@@ -252,21 +253,30 @@ class TestOneOfEachWhoeverComesFirst:
 
 
 class TestDecisionsHoldForWhatPeopleKnewOf:
-    def test_a_new_reason_asks_again(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def approve(self, desk: Desk, image_id: str) -> None:
+        """As if a person had answered a screening batch that was planned just now."""
+        desk.store.charge("garments", "labels", "own", "screening-001", 1, 0.0, "EUR")
+        row = {"image_id": image_id, "attribute": "screening", "object_id": "", "label": "keep", "batch_id": "screening-001"}
+        row |= {"kind": "screening", "decided_by": "majority_vote", "approved_by": "ann"}
+        frame = conform(pd.DataFrame([row]), CONTRACTS["approved_labels"])
+        desk.release(Manifest("approved_labels", "garments", "screening-001", frame, {}))
+
+    def covered(self, desk: Desk) -> list[bool]:
+        return [bool(yes) for yes in images.decided_in_review(desk.store, desk.spec)["is_covered"]]
+
+    def test_a_new_reason_asks_again(self, desk: Desk) -> None:
         desk.spec = changed(desk.spec, cleaning={"review": ["grayscale"], "reject": []})
-        gray = TestOneOfEachWhoeverComesFirst().gray(1)
-        drop = desk.take(desk.put({"a.png": gray, "c.png": photo(3)}))
+        drop = desk.take(desk.put({"a.png": TestOneOfEachWhoeverComesFirst().gray(1), "c.png": photo(3)}))
         before = desk.store.load("cleaned_set", "garments", drop).frame.set_index("path")
-        rows = pd.DataFrame(
-            [{"image_id": before.at["a.png", "image_id"], "decision": "keep", "by": "ann", "at": now(), "asked": "grayscale"}]
-        )
-        monkeypatch.setattr(images, "_screening_decisions", lambda *_: (rows.assign(batch_id="screening-001"), {}))
+        self.approve(desk, before.at["a.png", "image_id"])
+        assert self.covered(desk) == [True]
+        assert [item.partition for item in waiting.rescreens(desk.store, desk.spec)] == [drop]
         raw = desk.store.load("raw_images", "garments", drop)
-        assert images.asked_otherwise(desk.store, desk.spec) == {}
         assert set(images.cleaned_set(desk.store, desk.spec, raw).frame["status"]) == {"kept"}
-        strict = changed(desk.spec, cleaning={"review": ["grayscale", "dark"], "thresholds": {"dark": 1.0}})
-        made = images.cleaned_set(desk.store, strict, raw)
+        desk.spec = changed(desk.spec, cleaning={"review": ["grayscale", "dark"], "thresholds": {"dark": 1.0}})
+        made = images.cleaned_set(desk.store, desk.spec, raw)
         again = made.frame.set_index("path").loc["a.png"]
         assert (again["status"], again["reason"]) == ("review", "dark|grayscale")
         desk.release(made)
-        assert images.asked_otherwise(desk.store, strict) == {before.at["a.png", "image_id"]: "screening-001"}
+        assert self.covered(desk) == [False]
+        assert waiting.rescreens(desk.store, desk.spec) == []  # nothing would come of it before somebody is asked

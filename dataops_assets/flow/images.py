@@ -282,24 +282,27 @@ def _asked(store: Store, spec: ProjectSpec, drop_id: str, decided: pd.DataFrame)
     ]
 
 
-def asked_otherwise(store: Store, spec: ProjectSpec) -> dict[str, str]:
-    """Pictures in review that people decided on for other reasons than those they wait for now -> the batch that asked."""
+def decided_in_review(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Pictures in review that people have decided on: image_id, drop_id, batch_id (that asked), is_covered.
+
+    What they decided counts where it `is_covered`: at the next screening of the drop. The others wait for reasons that nobody was asked
+    about, and have to be asked again.
+    """
     from dataops_assets.stages.cleaned_set import covers
 
-    cleaned = store.read_all(
-        "cleaned_set", spec.name, store.released("cleaned_set", spec.name), ("image_id", "drop_id", "status", "reason")
-    )
-    open_ = cleaned[cleaned["status"] == "review"]
-    found: dict[str, str] = {}
-    for drop, rows in open_.groupby("drop_id"):
+    columns = ["image_id", "drop_id", "batch_id", "is_covered"]
+    approved, _ = store.load_all("approved_labels", spec.name)
+    known = set(approved.loc[approved["attribute"] == SCREENING.name, "image_id"])
+    versions = store.released("cleaned_set", spec.name) if known else {}
+    rows = store.read_all("cleaned_set", spec.name, versions, ("image_id", "drop_id", "status", "reason"))
+    open_ = rows[(rows["status"] == "review") & rows["image_id"].isin(known)]
+    found = []
+    for drop, waits in open_.groupby("drop_id", sort=True):
         decided, _ = _screening_decisions(store, spec, str(drop))
-        if decided is None:
-            continue
-        reasons = dict(zip(rows["image_id"], rows["reason"], strict=True))
-        for image, asked, batch in decided[["image_id", "asked", "batch_id"]].itertuples(index=False):
-            if image in reasons and not covers(asked, reasons[image]):
-                found[image] = batch
-    return found
+        if decided is not None:
+            both = waits[["image_id", "drop_id", "reason"]].merge(decided[["image_id", "asked", "batch_id"]], on="image_id")
+            found.append(both.assign(is_covered=[covers(*pair) for pair in zip(both["asked"], both["reason"], strict=True)])[columns])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
 def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: Progress = quiet) -> Manifest:
