@@ -39,7 +39,8 @@ def plan_batches(
     Raises:
         ValueError: for a kind or vendor that can't be.
     """
-    from dataops_assets.stages import gold
+    from dataops_assets.labels.changes import outdated
+    from dataops_assets.stages import approved_labels, gold
     from dataops_assets.stages import label_tasks as stage
 
     with shared.exclusive(store, f"{spec.name}.plan_batches"):
@@ -50,6 +51,7 @@ def plan_batches(
         if may.is_refused and not is_anyway:
             return Planned([], 0.0, may.reason, is_refused=True)
         found, _ = labels.gold(store, spec)
+        approved = approved_labels.current(store.load_all("approved_labels", spec.name)[0])
         cut = stage.plan(
             kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
             spec,
@@ -57,6 +59,7 @@ def plan_batches(
             planned,
             gold=gold.usable(found),
             quality=store.load_all("label_quality", spec.name)[0],
+            outdated=outdated(approved, planned, spec.ontology),
             budget_left=spec.brief.budget - store.spent(spec.name),
             vendor=may.vendor,
             limit=limit if may.most is None else min(may.most, limit or may.most),

@@ -190,3 +190,34 @@ def test_what_is_quoted_never_becomes_markup() -> None:
 def test_a_spec_is_what_it_was(dresses: ProjectSpec) -> None:
     assert make_spec().labeling.qualification == "optional" and make_spec().labeling.ramp_start is None
     assert dresses.labeling.is_qualified_first
+
+
+def test_labels_that_a_changed_ontology_voids_are_asked_again(world: Store) -> None:
+    change = {"from": "7", "to": "8", "attribute": "colour", "split": {"red": ["scarlet", "wine"]}}
+    values = {"scarlet": "Bright.", "wine": "Dark.", "blue": "Sky to navy.", "NA": "Not a colour."}
+    pilot = world.load("approved_labels", SPEC.name, "pilot-001").frame
+    put(world, "approved_labels", "pilot-001", pilot.assign(ontology_version="7"))
+    assert planning.plan_batches(world, SPEC, "rework").batch_ids == []
+    spec = changed(SPEC, ontology={"version": "8", "attributes": [{"name": "colour", "values": values}], "changes": [change]})
+    assert labels.gold_labels(world, spec)[0].empty
+    asked = [world.only("batch_plans", spec.name, batch).frame for batch in planning.plan_batches(world, spec, "rework").batch_ids]
+    assert sorted(pd.concat(asked)["image_id"]) == sorted(pilot["image_id"])
+    assert planning.plan_batches(world, spec, "rework").batch_ids == []  # once
+
+
+class TestGuidelinesGate:
+    def judge(self, store: Store, spec: ProjectSpec) -> gates.Verdict:
+        made = labels.guidelines(store, spec, labels.brief(store, spec))
+        store.write(made)
+        return gates.pass_through(store, spec, "guidelines", made.partition, made.version)
+
+    def test_an_ontology_may_not_change_without_saying_so(self, store: Store) -> None:
+        assert self.judge(store, SPEC).is_released
+        values = {"red": "Red | wine.", "blue": "Sky to navy."}
+        gone = changed(SPEC, ontology={"attributes": [{"name": "colour", "question": "Which <colour>?", "values": values}]})
+        refused = self.judge(store, gone)
+        assert not refused.is_released
+        assert "colour NA is gone and the version is 7 as before" in str([finding.observed for finding in refused.failed])
+        change = {"from": "7", "to": "8", "attribute": "colour", "remove": ["NA"]}
+        said = changed(gone, ontology={"version": "8", "changes": [change]})
+        assert self.judge(store, said).is_released

@@ -19,9 +19,10 @@ from dataops_assets.store import Store
 def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[str, pd.DataFrame]:
     """Frames of the versions a candidate was made from, by asset.
 
-    For a drop also its last row in the `drops` ledger, and once it is screened the kept pictures that are `copies` of others by their
-    hashes. For a batch of tasks the pictures that may be `shown` and whether vendors are `qualified` now: like a licence that is a
-    question of the day, so a batch may be judged again once its vendor has passed.
+    - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes.
+    - Guidelines: those `in_use`, and the `stated` changes of the ontology.
+    - A batch of tasks: the pictures that may be `shown`, and whether vendors are `qualified`. Like a licence that is a question of the
+      day, so a batch may be judged again once its vendor has passed.
     """
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
     frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
@@ -29,6 +30,10 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
         rows = rows_of(store.drops.rows(), candidate.project)
         rows = rows[(rows["drop_id"] == candidate.partition) & rows["files_seen"].notna()]
         frames["drops"] = rows.tail(1).reset_index(drop=True)
+    if candidate.asset == "guidelines":
+        frames["in_use"] = store.read_all("guidelines", candidate.project, store.released("guidelines", candidate.project))
+        stated = [change.model_dump_json(by_alias=True) for change in spec.ontology.changes]
+        frames["stated"] = pd.DataFrame({"change": stated}, dtype="object")
     if candidate.asset == "label_tasks":
         frames["qualified"] = standing(store, spec)
         frames["shown"] = may_show(store, spec, candidate.frame)[["image_id"]]

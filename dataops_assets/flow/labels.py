@@ -121,7 +121,7 @@ def gold(store: Store, spec: ProjectSpec, with_workers: bool = False) -> tuple[p
     entries = rows_of(store.gold.rows(), spec.name)
     sent = set(planned.loc[planned["is_gold"].astype("boolean").fillna(False).astype(bool), "batch_id"])
     labeled = store.load_all("labeled_batches", spec.name, sent)[0] if with_workers else manifest.empty("labeled_batches")
-    found = stage.registry(approved_labels.gold_of(approved, planned), approved, planned, labeled, entries, spec)
+    found = stage.registry(approved_labels.gold_of(approved, planned, spec.ontology), approved, planned, labeled, entries, spec)
     batches = set(found["batch_id"])
     used: dict[str, Mapping[str, str]] = {}
     if batches:

@@ -6,6 +6,8 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.labels.changes import restate
+from dataops_assets.ontology import Ontology
 from dataops_assets.spec import ProjectSpec
 
 _ANSWER = ["image_id", "attribute"]
@@ -51,16 +53,19 @@ def current(approved: pd.DataFrame) -> pd.DataFrame:
     return chosen[approved.columns].sort_values([*_ANSWER, "object_id"], ignore_index=True)
 
 
-def gold_of(approved: pd.DataFrame, plans: pd.DataFrame | None = None) -> pd.DataFrame:
+def gold_of(approved: pd.DataFrame, plans: pd.DataFrame | None = None, ontology: Ontology | None = None) -> pd.DataFrame:
     """What our own people answered in pilots: `image_id, attribute, label, object_id, x, y, w, h`.
 
     Args:
         approved: `approved_labels` rows of every released batch.
         plans: `batch_plans` rows; with them, pilot pictures that were reworked or adjudicated count as well, with what
             was decided last.
+        ontology: The present version: answers come in its words, and those that have to be given anew are left out.
     """
     is_ours = approved["kind"] == "pilot"
     if plans is not None:
         pilots = set(plans.loc[plans["kind"] == "pilot", "image_id"])
         is_ours |= approved["kind"].isin(["rework", "adjudication"]) & approved["image_id"].isin(pilots)
-    return current(approved[is_ours])[[*_ANSWER, "label", "object_id", "x", "y", "w", "h"]].reset_index(drop=True)
+    found = current(approved[is_ours])
+    found = restate(found, ontology)[0] if ontology is not None else found
+    return found[[*_ANSWER, "label", "object_id", "x", "y", "w", "h"]].reset_index(drop=True)

@@ -102,11 +102,12 @@ def guidelines(spec: ProjectSpec) -> Case:
     from dataops_assets.stages.guidelines import rows
 
     good = rows(spec).assign(document_sha256=sha(1))
-    return Case(good, {}, {
+    return Case(good, {"in_use": rows(spec), "stated": pd.DataFrame({"change": []})}, {
         "not_empty": none_left,
         "every_value_listed": one_less,
         "values_defined": first("definition", " "),
         "document_written": first("document_sha256", None),
+        "changes_explained": first("definition", "Something else."),
         "questions_asked": first("question", "Colour"),
     })  # fmt: skip
 

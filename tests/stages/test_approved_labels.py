@@ -4,6 +4,7 @@ import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.manifest import conform
+from dataops_assets.ontology import Ontology
 from dataops_assets.stages.approved_labels import approve, current, gold_of
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept
@@ -48,3 +49,10 @@ def test_gold_is_what_pilots_said():
     plans = pd.DataFrame([{"kind": "pilot", "image_id": "i"}, {"kind": "pilot", "image_id": "k"}])
     assert list(gold_of(rows, plans)["image_id"]) == ["i", "k"]
     assert gold_of(rows.head(0)).empty
+
+
+def test_gold_is_read_in_the_words_of_today():
+    changes = [{"from": "1", "to": "2", "attribute": "colour", "rename": {"rouge": "red"}, "split": {"dark": ["blue", "NA"]}}]
+    today = Ontology.model_validate({"version": "2", "attributes": [COLOUR], "changes": changes})
+    rows = approved(("i", "rouge", "pilot-001"), ("j", "dark", "pilot-001")).assign(ontology_version="1")
+    assert [tuple(row) for row in gold_of(rows, None, today)[["image_id", "label"]].to_numpy()] == [("i", "red")]
