@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,41 +10,23 @@ import pytest
 
 from dataops_assets.labels import inference
 from dataops_assets.labels.inference import auto, dawid_skene, majority_vote, pooled
+from tests.conftest import REPO
 
-# what crowd-kit 1.4.2 and the code of BWA's and iBCC's authors got, and the best of these and of EBCC
-MEASURED = {
-    "dog": (0.812, 0.843, 0.830, 0.830, 0.834, 0.832, 0.839, 0.843),
-    "face_sentiment": (0.635, 0.640, 0.611, 0.634, 0.630, 0.618, 0.640, 0.640),
-    "product": (0.897, 0.940, 0.908, 0.930, 0.928, 0.919, 0.938, 0.940),
-    "d_sentiment": (0.932, 0.960, 0.949, 0.956, 0.948, 0.956, 0.960, 0.961),
-    "rte": (0.875, 0.928, 0.925, 0.925, 0.925, 0.928, 0.928, 0.931),
-    "web": (0.688, 0.829, 0.749, 0.830, 0.822, 0.823, 0.751, 0.830),
-    "cf_weather": (0.880, 0.830, 0.887, 0.887, 0.880, 0.893, 0.883, 0.893),
-    "music_ms": (0.707, 0.769, 0.793, 0.804, 0.789, 0.786, 0.790, 0.804),
-}
-METHODS = ("majority_vote", "dawid_skene", "one_coin", "mace", "glad", "bwa", "ibcc", "auto")
+# the table that the benchmark prints: what crowd-kit and the code of BWA's and iBCC's authors got, and for auto the best of all
+crowd = SimpleNamespace(**runpy.run_path(str(REPO / "benchmarks" / "crowd_accuracy.py")))
+MEASURED = {name: (*theirs[:7], max(theirs)) for name, theirs in crowd.THEIRS.items()}
 SLOW = {("auto", name) for name in MEASURED if name != "face_sentiment"}
 CASES = [
     pytest.param(method, name, MEASURED[name][place], marks=[pytest.mark.long] if (method, name) in SLOW else [])
-    for place, method in enumerate(METHODS)
+    for place, method in enumerate(crowd.NAMES)
     for name in MEASURED
 ]
 
 
-def load(folder: Path) -> tuple[pd.DataFrame, pd.Series]:
-    answers = pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False)
-    truth = pd.read_csv(folder / "truth.csv", dtype=str, keep_default_na=False).set_index("task")["truth"]
-    return answers, truth[truth.index.isin(answers["task"])]
-
-
-def accuracy(result: inference.Result, truth: pd.Series) -> float:
-    return float((result.labels.reindex(truth.index) == truth).mean())
-
-
 @pytest.mark.parametrize(("method", "name", "measured"), CASES)
 def test_accuracy_on_real_crowd_labels(shared: Path, method: str, name: str, measured: float) -> None:
-    answers, truth = load(shared / "crowd" / name)
-    assert accuracy(getattr(inference, method)(answers), truth) >= measured - 0.0031  # the measured ones are rounded
+    answers, truth = crowd.load(shared / "crowd" / name)
+    assert crowd.accuracy(getattr(inference, method)(answers), truth) >= measured - 0.0031  # the measured ones are rounded
 
 
 def confused(rng: np.random.Generator, n_tasks: int, classes: list[float]) -> tuple[pd.DataFrame, pd.Series]:
@@ -62,8 +46,8 @@ def confused(rng: np.random.Generator, n_tasks: int, classes: list[float]) -> tu
 def test_auto_is_near_whoever_knows_where_workers_confuse_labels() -> None:
     frame, truth = confused(np.random.default_rng(0), 300, [1 / 3] * 3)
     result = auto(frame)
-    assert accuracy(result, truth) > accuracy(majority_vote(frame), truth) + 0.05
-    assert accuracy(result, truth) > accuracy(dawid_skene(frame), truth) - 0.01
+    assert crowd.accuracy(result, truth) > crowd.accuracy(majority_vote(frame), truth) + 0.05
+    assert crowd.accuracy(result, truth) > crowd.accuracy(dawid_skene(frame), truth) - 0.01
     assert result.chosen.startswith("pooled, uniform class shares, strength")
     assert result.evidence is not None and len(result.evidence) == 8 and (result.evidence["log_likelihood"] < 0).all()
     used = result.evidence[result.evidence["is_used"]]
@@ -74,7 +58,7 @@ def test_skewed_classes_are_learnt_where_the_answers_show_them() -> None:
     frame, truth = confused(np.random.default_rng(1), 400, [0.9, 0.05, 0.05])
     result = pooled(frame)
     assert "learnt class shares" in result.chosen
-    assert accuracy(result, truth) > accuracy(majority_vote(frame), truth)
+    assert crowd.accuracy(result, truth) > crowd.accuracy(majority_vote(frame), truth)
 
 
 def test_where_no_task_has_two_workers_auto_takes_the_answers_as_they_are_and_says_so() -> None:
@@ -103,7 +87,7 @@ def test_gold_tells_whom_to_trust() -> None:
     gold = truth.sample(40, random_state=0)
     rest = truth.drop(gold.index)
     result = auto(frame, gold)
-    assert accuracy(auto(frame), rest) < 0.5 < 0.95 < accuracy(result, rest)
+    assert crowd.accuracy(auto(frame), rest) < 0.5 < 0.95 < crowd.accuracy(result, rest)
     assert result.labels[gold.index].equals(gold)
 
 
