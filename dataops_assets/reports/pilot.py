@@ -55,7 +55,7 @@ def write(store: Store, spec: ProjectSpec, batch: str) -> None:
     pages.write_parts(store, path(spec, batch), f"Pilot {batch}", f"{spec.name}, labelled by our own people", parts(store, spec, labeled))
 
 
-def compare(store: Store, spec: ProjectSpec, first: str, second: str, losses: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def compare(store: Store, spec: ProjectSpec, first: str, second: str) -> dict[str, Any]:
     """Two pilots beside each other, on a page of their own; returns what it shows and its `path`.
 
     Args:
@@ -63,7 +63,6 @@ def compare(store: Store, spec: ProjectSpec, first: str, second: str, losses: Se
         spec: The project.
         first: A batch whose labels were read.
         second: Another one with the same pictures.
-        losses: What the tools' export formats lose: rows as `pilot.losses` gives them.
 
     Raises:
         ValueError: when a batch has no labels yet, or the two share no picture.
@@ -88,7 +87,7 @@ def compare(store: Store, spec: ProjectSpec, first: str, second: str, losses: Se
         pairs = stage.agreed(labeled)
         found[f"agreement within {batch}"] = table_of(pairs.round(4)) if pairs["pairs"].sum() else None
         found[f"rows of {batch} that could not be read"] = _rejected(labeled)
-    found["what the formats lose"] = Table(losses) if losses else None
+    found["what export formats lose"] = Table(stage.losses())
     where = f"{spec.name}, the same pictures labelled twice"
     place = pages.write_parts(store, path(spec, f"{first}-against-{second}"), f"{first} against {second}", where, found)
     return {**found, "path": str(place)}

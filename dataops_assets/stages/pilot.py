@@ -6,7 +6,7 @@ Also two pilots of the same pictures beside each other: the same task in two too
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.labels import agreement, sampling
+from dataops_assets.labels.formats.carries import FEATURES, FORMATS, Carry
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import brief
 
@@ -145,10 +146,14 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, gold: pd.DataFrame, names
     return made, told
 
 
-def losses(table: Iterable[Mapping[str, Any]], formats: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """What each export format loses, as rows to show: `format, what, is_kept, why` of those asked for, kept last."""
-    rows = [dict(row) for row in table if not formats or row["format"] in formats]
-    return sorted(rows, key=lambda row: (str(row["format"]), bool(row.get("is_kept")), str(row.get("what"))))
+def losses(table: Mapping[str, Mapping[str, Carry]] = FORMATS) -> list[dict[str, str]]:
+    """What each export format loses of what was answered, as rows to show."""
+    return [
+        {"format": name, "loses": FEATURES.get(feature, feature), "instead": carry.how}
+        for name, carried in table.items()
+        for feature, carry in carried.items()
+        if not carry.kept
+    ]
 
 
 def _answers(labeled: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from dataops_assets.labels.formats.carries import Carry
 from dataops_assets.manifest import empty
 from dataops_assets.stages import label_tasks, pilot
 from tests.conftest import changed
@@ -93,14 +94,12 @@ def test_two_tools_are_compared_on_the_pictures_both_showed() -> None:
     assert told[-1].startswith("On gold studio alone is right 1 times and cvat alone 0 times: no difference")
 
 
-def test_what_a_format_loses_is_shown_before_what_it_keeps() -> None:
-    table = [
-        {"format": "yolo", "what": "boxes", "is_kept": True, "why": ""},
-        {"format": "yolo", "what": "annotator", "is_kept": False, "why": "has no place for it"},
-        {"format": "coco", "what": "seconds", "is_kept": False, "why": "has no place for it"},
+def test_what_a_format_loses_is_told_and_what_it_keeps_is_not() -> None:
+    table = {"yolo": {"box": Carry(True), "annotator": Carry(False, "folders")}, "coco": {"seconds": Carry(False)}}
+    assert pilot.losses(table) == [
+        {"format": "yolo", "loses": "Who answered", "instead": "folders"},
+        {"format": "coco", "loses": "How long it took", "instead": ""},
     ]
-    assert [row["what"] for row in pilot.losses(table)] == ["seconds", "annotator", "boxes"]
-    assert [row["what"] for row in pilot.losses(table, ["yolo"])] == ["annotator", "boxes"]
 
 
 def test_a_pilot_can_be_cut_again_from_the_same_pictures() -> None:
