@@ -29,6 +29,7 @@ from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 
 PLACE = ["project", "partition", "version"]
 RELEASING = ("pass", "waived")
+APPROVED, JUDGED = "approved_labels", "label_quality"
 
 
 class NotReleased(LookupError):
@@ -156,14 +157,19 @@ class Store:
     # ---- releases
 
     def releases(self, project: str | None = None, asset: str | None = None) -> pd.DataFrame:
-        """The last released version of each partition: rows of the gates ledger, by project, asset, partition."""
+        """The last released version of each partition: rows of the gates ledger, by project, asset, partition.
+
+        An approval is bound to the labels that were approved: once other ones of its batch are released, it is void.
+        """
         rows = self.gates.rows()
         rows = rows[rows["outcome"].isin(RELEASING)]
         if project is not None:
             rows = rows[rows["project"] == project]
         if asset is not None:
-            rows = rows[rows["asset"] == asset]
-        return rows.drop_duplicates(["project", "asset", "partition"], keep="last").reset_index(drop=True)
+            rows = rows[rows["asset"].isin([asset, JUDGED] if asset == APPROVED else [asset])]
+        rows = rows.drop_duplicates(["project", "asset", "partition"], keep="last")
+        rows = rows[~_is_void(rows)]
+        return rows[rows["asset"] == asset].reset_index(drop=True) if asset is not None else rows.reset_index(drop=True)
 
     def released(self, asset: str, project: str) -> dict[str, str]:
         """partition -> released version."""
@@ -327,3 +333,15 @@ def now() -> datetime:
 def _place_of(uri: str) -> str:
     start = uri.find("/project=")
     return uri[start : uri.rfind("/") + 1]
+
+
+def _is_void(releases: pd.DataFrame) -> pd.Series:
+    """Which of the last releases are approvals of labels that aren't the last released ones of their batch any more."""
+    judged = releases[releases["asset"] == JUDGED]
+    now = dict(zip(zip(judged["project"], judged["partition"], strict=True), judged["version"], strict=True))
+    approvals = releases[releases["asset"] == APPROVED]
+    void = []
+    for row in manifest.records(approvals[["project", "partition", "inputs"]]):
+        approved = json.loads(row["inputs"] or "{}").get(JUDGED, {}).get(row["partition"])
+        void.append(approved is not None and now.get((row["project"], row["partition"]), approved) != approved)
+    return pd.Series(void, index=approvals.index, dtype=bool).reindex(releases.index, fill_value=False)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dataops_assets import waiting
+from dataops_assets import gates, waiting
 from dataops_assets.flow import labels, shared
 from dataops_assets.manifest import Manifest
+from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 from tests.labels.world import COLOUR, PARTS, answer_all, make_spec, make_tasks
@@ -63,6 +64,33 @@ def test_what_was_read_is_not_read_again_until_a_file_changes(store: Store, spec
     assert waiting.returns(store, spec, {}, 0).ready == []
     put(store, "acme/annotator=ann/more/labels.csv", b"item_id,label\n")
     assert [item.partition for item in waiting.returns(store, spec, {}, 0).ready] == [BATCH]
+
+
+def test_a_correction_voids_the_approval(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    def judge() -> Manifest:
+        labeled = returned(store, spec, tasks)
+        quality = labels.label_quality(store, spec, labeled, tasks)
+        for made in (labeled, quality):
+            store.write(made)
+            gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
+        return quality
+
+    def approve(quality: Manifest) -> None:
+        made = labels.approved_labels(store, spec, quality, store.load("labeled_batches", "demo", BATCH), tasks, "ann")
+        store.write(made)
+        gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
+
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    approve(judge())
+    assert set(store.released("approved_labels", "demo")) == {BATCH}
+    judge()
+    assert set(store.released("approved_labels", "demo")) == {BATCH}  # the same labels, judged again
+    put(store, "acme/correction.csv", answer_all(tasks.frame, spec, value=1).replace(b"2026-01-02", b"2026-01-03"))
+    corrected = judge()
+    assert store.released("approved_labels", "demo") == {} and BATCH not in set(store.load_all("approved_labels", "demo")[0]["batch_id"])
+    assert [row["outcome"] for row in status.of(store, spec).held if row["asset"] == "approved_labels"] == ["void"]
+    approve(corrected)
+    assert set(store.load("approved_labels", "demo", BATCH).frame.query("attribute == 'colour'")["label"]) == {"blue"}
 
 
 def test_a_correction_is_a_new_version_and_the_old_one_stays(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:

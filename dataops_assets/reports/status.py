@@ -20,6 +20,7 @@ STAGES = (
 DROP_STAGES = ("raw_images", "cleaned_set", "augmented_set")
 DROP_STATUSES = ("accepted", "partial", "held", "rejected", "parked")
 REPLACED = "replaced"
+VOID = "its labels changed after they were approved: approve again"
 SHOWN = 50  # lines of a kind; what is newest tells most
 
 
@@ -126,6 +127,16 @@ def of(store: Store, spec: ProjectSpec) -> Status:
     held = [
         {"asset": row["asset"], "partition": row["partition"], "outcome": row["outcome"], "why": row["failed"] or row["reason"]}
         for row in records(last[~last["outcome"].isin(RELEASING)])
+    ]
+    approved = last.loc[(last["asset"] == "approved_labels") & last["outcome"].isin(RELEASING), "partition"]
+    held += [
+        {
+            "asset": "approved_labels",
+            "partition": batch,
+            "outcome": "void",
+            "why": "its labels changed after they were approved: approve again",
+        }
+        for batch in sorted(set(approved) - set(releases.loc[releases["asset"] == "approved_labels", "partition"]))
     ]
     drops = store.drops.rows()
     drops = drops[drops["project"] == spec.name].drop_duplicates("drop_id", keep="last")
