@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from dataops_assets import assets, claims, cli, runs, sensors, waiting
+from dataops_assets import assets, claims, runs, sensors, waiting
+from dataops_assets.cli.commands import app
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import studio as flow
 from dataops_assets.labels import studio, studio_server
@@ -247,7 +248,7 @@ def test_a_pilot_in_sight_of_those_who_answer_its_gold_is_warned_of_until_it_is_
 
 
 def test_status_without_a_server_says_how_to_get_one(tmp_path: Path) -> None:
-    told = CliRunner().invoke(cli.app, ["labelstudio", "status", "--home", str(tmp_path)])
+    told = CliRunner().invoke(app, ["labelstudio", "status", "--home", str(tmp_path)])
     assert (told.exit_code, told.output.strip()) == (1, "No Label Studio runs for this home: dataops labelstudio up")
-    told = CliRunner().invoke(cli.app, ["labelstudio", "down", "--home", str(tmp_path)])
+    told = CliRunner().invoke(app, ["labelstudio", "down", "--home", str(tmp_path)])
     assert (told.exit_code, told.output.strip()) == (0, "It did not run.")
