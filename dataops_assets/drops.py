@@ -14,6 +14,7 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
 RETRY = "RETRY"  # reason of the row by which a person has a parked drop tried again
+UNFINISHED = {"fingerprint": None, "content_sha256": None}  # of a drop that isn't all here yet and goes on by itself: it is looked at anew
 OF_ONE_ROW = ("seq", "prev_hash", "row_hash", "received_at", "run_id")
 
 
@@ -92,12 +93,15 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
 
 
 def retried(ledger: pd.DataFrame) -> dict[str, float]:
-    """Drop -> when a person last had it tried again, UNIX seconds: runs before don't count as attempts."""
-    again = ledger[ledger["reason"] == RETRY]
+    """Drop -> when a person last had it tried again, or a run got on with it, UNIX seconds: runs before don't count as attempts."""
+    got_on = (ledger["status"] == "held") & ledger["files_seen"].notna() & ledger["fingerprint"].isna()
+    again = ledger[(ledger["reason"] == RETRY) | got_on]
     return {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
 
 
 def stands(past: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> bool:
     """Whether the newest of a drop's rows says this already."""
     last = next((before for before in reversed(past) if before["drop_id"] == row["drop_id"]), None)
-    return last is not None and all(last[name] == row.get(name) for name in ("status", "reason", "fingerprint", "content_sha256"))
+    if last is None or row.get("bytes_seen") not in (None, last.get("bytes_seen")):
+        return False
+    return all(last[name] == row.get(name) for name in ("status", "reason", "fingerprint", "content_sha256"))

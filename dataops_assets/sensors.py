@@ -30,7 +30,7 @@ TAGS_A_QUERY = 200
 STUDIO_S = 20.0  # a look at Label Studio; a tick may take 60 s, and one answer 30 s
 SHOWN = 10  # held deliveries named in a skip message
 WORK_TAG = "dataops/work"  # project/partition/fingerprint: what a run works on, whoever started it
-SIZE_TAG = "dataops/size"  # dagster.yaml lets one large delivery run at a time, so that others find a free place
+SIZE_TAG = "dataops/size"  # dagster.yaml lets one large delivery, or list of addresses, run at a time, so that others find a free place
 LARGE_BYTES = 1 << 30
 PRIORITY_TAG = "dagster/priority"  # of the queue: what never failed goes first, however many tries of what did wait there
 MADE = {
@@ -259,7 +259,7 @@ def requests(
             continue
         room.take(item.bytes or 0)
         tags = {WORK_TAG: work, PRIORITY_TAG: str(-attempts), "dataops/project": spec.name, "dataops/name": item.name[:120]}
-        if (item.bytes or 0) >= LARGE_BYTES:
+        if (item.bytes or 0) >= LARGE_BYTES or item.has_addresses:
             tags[SIZE_TAG] = "large"
         wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
     park(context, store, spec, kind, found, works, spent)

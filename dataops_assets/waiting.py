@@ -18,6 +18,7 @@ from dataops_assets import planning
 from dataops_assets.flow import images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import identity, landing, readiness
+from dataops_assets.intake.delivery_manifest import ADDRESSES
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -38,6 +39,7 @@ class Waiting:
 
     Attributes:
         bytes: Size of a delivery; null for what needs no room of its own.
+        has_addresses: Whether it leads to files elsewhere: nobody knows how large it is, and its run waits for hosts.
         since: Runs that were made before don't count as attempts, UNIX seconds.
         facts: What the ledger should say of it should it be parked.
     """
@@ -48,6 +50,7 @@ class Waiting:
     bytes: int | None = None
     since: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    has_addresses: bool = False
 
 
 @dataclass
@@ -210,7 +213,8 @@ class _DropsLook:
         facts = {"vendor": delivery.vendor, "name": delivery.name, "drop_id": which.drop_id, "supersedes": which.supersedes}
         facts |= {"fingerprint": seen.fingerprint, "listing": seen.listing}
         since = self.since.get(which.drop_id, 0.0)
-        self.found.ready.append(Waiting(which.drop_id, seen.fingerprint, _label(delivery), seen.bytes, since, facts))
+        is_list = not delivery.is_archive and ADDRESSES in seen.files
+        self.found.ready.append(Waiting(which.drop_id, seen.fingerprint, _label(delivery), seen.bytes, since, facts, is_list))
 
     def _unread(self, delivery: landing.Delivery, seen: landing.Look, past: list[dict[str, Any]], error: Exception) -> None:
         """Hold what can't be looked at, and enter it once that has lasted: what somebody moves away at this moment is no fault."""

@@ -41,7 +41,7 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
                 f"drop {drop_id}: {delivery.vendor}/{delivery.name} changed while it was looked at and is {which.drop_id} now"
             )
         journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
-        receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress)
+        receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress, store.home.scratch / "hosts")
         inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
         made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
         store.write(made)  # before the ledger speaks of it, and before the journal goes
@@ -59,8 +59,9 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             "listing": landing.listing(delivery),
             "content_sha256": receipt.content_sha256,
         }
-        drops.enter_drop(store, row, run_id)
-        journal.discard()
+        drops.enter_drop(store, row | drops.UNFINISHED if receipt.is_unfinished else row, run_id)
+        if not receipt.is_unfinished:
+            journal.discard()
     return made
 
 

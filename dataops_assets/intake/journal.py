@@ -7,7 +7,8 @@ on the disk; one that was torn by a kill is passed over with all that follows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from glob import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,8 @@ class Entry(NamedTuple):
 
 
 UNFETCHED = Entry(-1, "", "", "", 0)  # stands for a run in which some addresses didn't answer
+ASKED = -2  # position of an entry whose `size_bytes` are seconds that a run spent on asking hosts
+WITHOUT = -3  # position of an entry whose `path` gives no file, for the reason in `stamp`
 
 
 class Journal:
@@ -31,6 +34,8 @@ class Journal:
 
     Attributes:
         unfetched: Runs so far in which some addresses didn't answer.
+        asked_s: Seconds so far that runs which left some addresses for another one spent on asking.
+        without: Addresses that those runs found to give no file: path -> why.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,6 +43,8 @@ class Journal:
         entries = list(_read(path))
         self._held = {entry.position: entry for entry in entries}
         self.unfetched = entries.count(UNFETCHED)
+        self.asked_s = sum(entry.size_bytes for entry in entries if entry.position == ASKED)
+        self.without = {entry.path: entry.stamp for entry in entries if entry.position == WITHOUT}
 
     def get(self, position: int, path: str, stamp: str) -> Entry | None:
         """The entry of a member, if it was read before and is still the same."""
@@ -48,6 +55,14 @@ class Journal:
         """Enter that some addresses didn't answer in this run."""
         self.write([UNFETCHED])
         self.unfetched += 1
+
+    def note_asked(self, seconds: float, without: Mapping[str, str]) -> None:
+        """Enter how long this run asked hosts, and which addresses gave no file."""
+        spent = math.ceil(seconds)
+        new = {path: why for path, why in without.items() if path not in self.without}
+        self.write([Entry(ASKED, "", "", "", spent), *(Entry(WITHOUT, path, why, "", 0) for path, why in new.items())])
+        self.asked_s += spent
+        self.without |= new
 
     def write(self, entries: Iterable[Entry]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

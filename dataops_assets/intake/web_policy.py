@@ -28,11 +28,12 @@ ISATAP = (0x00005EFE, 0x02005EFE)
 
 @dataclass(frozen=True)
 class Target:
-    """An address that may be asked: ASCII host, port, and what to ask it for."""
+    """An address that may be asked: ASCII host, port, what to ask it for, and by which entry of `hosts` it may be."""
 
     host: str
     port: int
     target: str = field(repr=False)
+    agreed: str = ""
 
     @property
     def is_literal(self) -> bool:
@@ -65,10 +66,11 @@ def judge(url: str, rules: UrlLists) -> Target:
         host, port = _host_port(authority)
     except ValueError:
         raise ValueError("its host or port can't be read") from None
-    if not any(_lets(pattern, host, port) for pattern in rules.hosts):
+    agreed = next((pattern for pattern in rules.hosts if _lets(pattern, host, port)), None)
+    if agreed is None:
         name = host if port == 443 else f"{host}:{port}"
         raise ValueError(f"{name} is not in `sources.urls.hosts`")
-    return Target(host, port, quote(path or "/", safe=PRINTABLE) + quote(query, safe=PRINTABLE))
+    return Target(host, port, quote(path or "/", safe=PRINTABLE) + quote(query, safe=PRINTABLE), agreed)
 
 
 def _host_port(authority: str) -> tuple[str, int]:

@@ -6,8 +6,9 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from dataops_assets.intake import delivery_manifest, fetching, landing, members,
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
 from dataops_assets.intake.journal import Journal
 from dataops_assets.intake.taking import Row, Taken, take
+from dataops_assets.intake.turns import Turns
 from dataops_assets.spec import ImageVendor, IntakeLimits, ProjectSpec, UrlLists
 
 FORMATS = {
@@ -51,6 +53,7 @@ class Receipt:
     bytes_seen: int
     content_sha256: str
     facts: dict[str, float | int | str] = field(default_factory=dict)
+    is_unfinished: bool = False  # some addresses of a list are still to be asked: another run goes on from the journal
 
 
 def receive(
@@ -60,6 +63,7 @@ def receive(
     blobs: Blobs,
     journal: Journal,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    hosts: Path | None = None,
 ) -> Receipt:
     """Take a delivery in. Whatever is wrong with it ends in a reason code, not in an exception.
 
@@ -73,6 +77,7 @@ def receive(
         blobs: Where bytes are kept.
         journal: Of this drop in this state.
         progress: Called with what is being done, how much of it is done, and of how much.
+        hosts: Where runs agree on whose turn it is at a host of a list of addresses.
 
     Raises:
         Unfetched: when addresses of a list don't answer.
@@ -84,7 +89,8 @@ def receive(
         return _receipt(delivery, drop_id, Taken(rows, len(rows), refusal="VENDOR_UNKNOWN"), "VENDOR_UNKNOWN")
     before = landing.look(delivery)
     limits = spec.sources.limits_for(vendor.name)
-    source = _source(delivery, spec.sources.urls, limits)
+    course = fetching.Course(dict(journal.without))
+    source = _source(delivery, spec.sources.urls, limits, Turns(hosts), course)
     with HeaderReader(
         blobs, limits.pixels, workers=spec.cleaning.workers, memory_bytes=spec.cleaning.worker_memory_bytes,
         seconds=spec.cleaning.image_seconds,
@@ -95,9 +101,12 @@ def receive(
 
         taken = take(source.members, blobs, journal, told, source.lists, headers.read)
         headers.read(row["sha256"] for row in taken.rows if row["status"] == "accepted")  # what the journal knew of
+    is_unfinished = False
     if taken.unreachable and not taken.refusal:
-        _give_up(taken, len(source.facts), journal)
-    refusal = taken.refusal or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
+        is_unfinished = _goes_on(taken, len(source.facts), journal, course, spec.sources.urls)
+        if not is_unfinished:
+            _give_up(taken, len(source.facts), journal)
+    refusal = taken.refusal or ("INCOMPLETE" if is_unfinished else "") or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
     _describe(taken.rows, headers.found, vendor)
     _name_twins(taken.rows)
     missing: list[str] = []
@@ -109,7 +118,7 @@ def receive(
     refusal = refusal or next((code for code in WHOLE_DROP if code in faults), "MANIFEST_FILE_MISSING" if missing else "")
     if not refusal and not any(row["status"] != "ignored" for row in taken.rows):
         refusal = "EMPTY_DROP"
-    return _receipt(delivery, drop_id, taken, refusal, missing)
+    return replace(_receipt(delivery, drop_id, taken, refusal, missing), is_unfinished=is_unfinished)
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ class _Source:
     facts: Mapping[str, Listed] = field(default_factory=dict)
 
 
-def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits) -> _Source:
+def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits, turns: Turns, course: fetching.Course) -> _Source:
     """The files of a delivery, and those that a list of addresses in it leads to."""
     held = members.members(delivery, limits)
     path = delivery.path / urls.NAME
@@ -142,9 +151,20 @@ def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits) -
         yield from held
         if refusal is not None:
             raise refusal
-        yield from fetching.bounded(fetching.fetch(addresses, rules, limits.member_bytes), limits.total_bytes)
+        yield from fetching.fetch(addresses, rules, limits.member_bytes, turns=turns, course=course)
 
-    return _Source(all_members(), (urls.NAME,), {address.path: address.listed for address in addresses.files})
+    return _Source(fetching.bounded(all_members(), limits), (urls.NAME,), {address.path: address.listed for address in addresses.files})
+
+
+def _goes_on(taken: Taken, listed: int, journal: Journal, course: fetching.Course, rules: UrlLists) -> bool:
+    """Whether another run should go on with a list: this one's time was up, it got on, and the list's own time isn't over."""
+    if not course.is_cut_short:
+        return False
+    journal.note_asked(course.seconds, course.without)
+    if not course.settled or journal.asked_s >= rules.list_seconds:
+        return False
+    taken.detail = f"INCOMPLETE: {len(taken.unreachable):,} of {listed:,} addresses are still to be fetched; another run goes on"
+    return True
 
 
 def _give_up(taken: Taken, listed: int, journal: Journal) -> None:

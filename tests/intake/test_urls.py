@@ -107,7 +107,7 @@ def test_the_whole_list_is_judged_and_the_first_fault_is_told() -> None:
 def test_a_list_of_addresses_is_the_manifest_that_is_required(
     tmp_path: Path, garments: ProjectSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetch(listed: urls.UrlList, *_: Any) -> Iterator[Member]:
+    def fetch(listed: urls.UrlList, *_: Any, **__: Any) -> Iterator[Member]:
         for address in listed.files:
             yield Member(address.path, (), iter([b"fetched"]), lambda size: None)
 
