@@ -100,6 +100,7 @@ class Operations:
             self._drop(spec, item, done)
         if not mine:
             self._not_taken(spec, delivery, found.held.get(name), done)
+        reports.catch_up(self.store, spec)
         return done
 
     def run(self, project: str | None = None) -> Done:
@@ -118,6 +119,7 @@ class Operations:
                 self._returned(spec, item, done)
             for item in waiting.predictions(self.store, spec, {}, time.time(), is_settled=True).ready:
                 done.add(f"model results for {item.partition}", self._run(spec, "feedback", item))
+            reports.catch_up(self.store, spec)
         return done
 
     def plan(

@@ -17,6 +17,7 @@ from deltalake.exceptions import DeltaError
 from dataops_assets import claims, drops, waiting
 from dataops_assets.assets import Keys
 from dataops_assets.flow import studio
+from dataops_assets.reports import delivery
 from dataops_assets.room import Room
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -27,6 +28,7 @@ PARKED_A_TICK = 20  # each costs a look into its last run's log, up to 0.1 s
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 1800.0
 TAGS_A_QUERY = 200
+REPORTS_S = 2.0  # for reports of what was held or parked, a tick; the next one goes on
 STUDIO_S = 20.0  # a look at Label Studio; a tick may take 60 s, and one answer 30 s
 SHOWN = 10  # held deliveries named in a skip message
 WORK_TAG = "dataops/work"  # project/partition/fingerprint: what a run works on, whoever started it
@@ -61,7 +63,9 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
             return waiting.drops(store, spec, looks, now, is_alone=is_alone)
 
-        return calmly(context, f"{spec.name}'s drops", lambda: tick(context, store, spec, "drops", keys.drops, look))
+        told = calmly(context, f"{spec.name}'s drops", lambda: tick(context, store, spec, "drops", keys.drops, look))
+        delivery.catch_up(store, spec, REPORTS_S)
+        return told
 
     @dg.sensor(
         name=f"{spec.name}_label_return_sensor",

@@ -222,6 +222,20 @@ def test_large_drops_run_one_at_a_time_so_that_others_find_a_place(
         assert {"key": sensors.SIZE_TAG, "value": "large", "limit": 1} in limits.tag_concurrency_limits
 
 
+def test_lists_of_addresses_count_as_large(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
+    """Their runs wait for hosts: all at once they would hold every place."""
+    for name in ("list-1", "list-2", "small"):
+        deliver(home, name)
+    for name in ("list-1", "list-2"):
+        folder = home.landing("dresses") / "atelier" / name
+        (folder / "urls.csv").write_text("url\nhttps://cdn.example.org/1\n")
+        (folder / "_COMPLETE").unlink(missing_ok=True)
+        (folder / "_COMPLETE").touch()
+    tags = {request.tags["dataops/name"]: request.tags for request in requests(tick(dresses, instance, Store(home), "vendor_drop"))}
+    assert [name for name, given in tags.items() if sensors.SIZE_TAG in given] == ["atelier/list-1", "atelier/list-2"]
+    assert "atelier/small" in tags
+
+
 def test_a_vendor_with_many_drops_does_not_hold_up_another(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
     for number in range(70):
         deliver(home, f"{number:02d}")

@@ -1,17 +1,22 @@
 """What a vendor hears about one delivery: a page with examples, and a CSV with every file. Both can be sent as they are.
 
 Decided: a report tells what the vendor delivered and what became of it, in words that help to deliver better, and nothing
-else. Of another vendor's picture it says only that we have it already; people, gates, scores, waivers and paths of ours stay out.
-A vendor's words are data: invisible characters are spelt out, markup is escaped, formulas are disarmed. Pictures are thumbnails
+else. Of another vendor's picture it says only that we have it already; people, gates, scores, waivers, settings and paths of ours stay
+out. A vendor's words are data: invisible characters are spelt out, markup is escaped, formulas are disarmed. Pictures are thumbnails
 of at most 96 px of cleaned files, re-encoded in bounded child processes. An original is never shown: nobody has looked for faces
 in what was refused, or left out before that look; nor is a picture that still shows personal data or was withdrawn. The page
-names ten files a reason and stays below `MAX_BYTES` however large the delivery is; the CSV has them all.
-No clock is read: the same ledgers and tables give the same bytes.
+names a few files a reason and stays below `MAX_BYTES` however large the delivery is; the CSV has them all.
+Every drop of the ledger has a report, those that wait, are parked or are no delivery as well: gates write one when they have judged, and
+`catch_up` what a ledger says beyond that. A page's time is that of the last row it tells of, so no clock is read: the same ledgers,
+tables and landed files give the same bytes.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,18 +25,20 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.manifest import records
-from dataops_assets.reports import delivery_page, pages, status
-from dataops_assets.reports.delivery_page import SHOWN, Story, by_reason, inert
+from dataops_assets.reports import delivery_page, landed, pages, status
+from dataops_assets.reports.delivery_page import SHOWN
+from dataops_assets.reports.delivery_story import Story, by_reason, codes_of, inert, told
 from dataops_assets.reports.reasons import REASONS
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
 
-__all__ = ["JUDGED", "MAX_BYTES", "REASONS", "rewrite", "showing", "write"]
+__all__ = ["JUDGED", "MAX_BYTES", "REASONS", "catch_up", "rewrite", "showing", "write"]
 
 JUDGED = ("raw_images", "cleaned_set")  # the gates after which a vendor hears something new
 MAX_BYTES = 1_500_000
 PICTURES = 48
 SEEN_BEFORE = "a picture we already have"
+SO_FAR = ("drop_id", "path", "vendor", "status", "image_id", "category", "price")
 
 FROM_RAW = {"quarantined": "refused"}
 FROM_CLEANED = {"kept": "kept", "rejected": "left out", "review": "review"}
@@ -63,6 +70,41 @@ def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> list[st
     return failed
 
 
+def catch_up(store: Store, spec: ProjectSpec, seconds: float = math.inf) -> list[str]:
+    """Write the reports of drops of which the ledgers say more than their reports do, the newest first, for so long; returns their ids.
+
+    One that can't be written is left alone until there is more to say.
+    """
+    ends = time.monotonic() + seconds
+    folder = _folder(store, spec)
+    known = {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.html")} if folder.is_dir() else {}
+    written = []
+    for drop_id, at in sorted(_news(store, spec).items(), key=lambda item: (-item[1], item[0])):
+        if known.get(drop_id, 0) >= at or _failed.get((str(folder), drop_id), 0) >= at:
+            continue
+        if time.monotonic() >= ends:
+            break
+        if rewrite(store, spec, [drop_id]):
+            _failed[str(folder), drop_id] = at
+        else:
+            written.append(drop_id)
+    return written
+
+
+_failed: dict[tuple[str, str], int] = {}  # folder and drop -> news of which no report could be written in this process
+
+
+def _news(store: Store, spec: ProjectSpec) -> dict[str, int]:
+    """Drop -> when a ledger last said something of it that its report tells, in ns since 1970."""
+    drops, gates = store.drops.rows(), store.gates.rows()
+    drops = drops[drops["project"] == spec.name]
+    gates = gates[(gates["project"] == spec.name) & gates["asset"].isin(JUDGED)]
+    found = {str(drop): at.value for drop, at in zip(drops["drop_id"], drops["received_at"], strict=True)}
+    for drop, at in zip(gates["partition"], gates["at"], strict=True):
+        found[str(drop)] = max(at.value, found.get(str(drop), 0))
+    return found
+
+
 def showing(store: Store, spec: ProjectSpec, image_ids: Iterable[str]) -> list[str]:
     """Drops whose report tells of one of some pictures."""
     gates = store.gates.rows()
@@ -72,10 +114,17 @@ def showing(store: Store, spec: ProjectSpec, image_ids: Iterable[str]) -> list[s
 
 
 def _write(store: Store, spec: ProjectSpec, drop_id: str) -> Path:
+    at = _news(store, spec).get(drop_id, 0)  # before anything else is read: what is entered meanwhile is news
     story = _gather(store, spec, drop_id)
-    folder = store.home.reports(spec.name) / "deliveries"
+    folder = _folder(store, spec)
     pages.put(folder / f"{drop_id}.csv", delivery_page.sheet(story.files), store.home.tmp)
-    return pages.put(folder / f"{drop_id}.html", delivery_page.page(story), store.home.tmp)
+    path = pages.put(folder / f"{drop_id}.html", delivery_page.page(story), store.home.tmp)
+    os.utime(path, ns=(at, at))
+    return path
+
+
+def _folder(store: Store, spec: ProjectSpec) -> Path:
+    return store.home.reports(spec.name) / "deliveries"
 
 
 # ---- what is known
@@ -92,11 +141,17 @@ def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
     if cleaned:  # only what was screened from the files shown
         seen = store.inputs("cleaned_set", spec.name, drop_id, cleaned["version"]).get("raw_images", {})
         cleaned = cleaned if seen.get(drop_id) == raw.get("version") else {}
-    frame = _frame(store, spec, "raw_images", drop_id, raw)
-    screened = _frame(store, spec, "cleaned_set", drop_id, cleaned)
     drop = entered[-1] if entered else {}
+    made = store.read("raw_images", spec.name, drop_id, raw["version"]) if raw else None
+    frame, detail = (made.frame, made.facts.get("detail")) if made is not None else (manifest.empty("raw_images"), None)
     vendor = str(drop.get("vendor") or (frame["vendor"].iloc[0] if len(frame) else ""))
-    so_far = _so_far(store, spec, drops, vendor)
+    is_judged = not (drop.get("status") == "held" and drop.get("files_seen") is None)  # else no run has read what lies there now
+    if not is_judged:
+        here = landed.look(store.home.landing(spec.name) / vendor / drop["name"], drop_id, vendor, spec.sources.limits_for(vendor))
+        frame, detail, raw, cleaned = here.frame, here.detail, {}, {}
+    screened = _frame(store, spec, "cleaned_set", drop_id, cleaned)
+    counts = bool(raw) or drop.get("status") not in ("held", "parked")  # else nothing of it does, and reading all others takes its time
+    so_far = _so_far(store, spec, drops, vendor) if counts else manifest.empty("raw_images")
     names = {row["drop_id"]: row["name"] for row in records(drops[drops["vendor"] == vendor])}
     gone, images = store.withdrawn(spec.name)
     before = _delivered_before(so_far, names, drop_id)
@@ -105,6 +160,8 @@ def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
     complete = [row for row in entered if row["status"] not in ("held", "parked")] or entered
     story = Story(
         spec, drop_id, vendor, drop, files, raw, cleaned, so_far,
+        detail=inert(told(detail, [*codes_of(drop.get("reason")), *(["MANIFEST_INVALID", "MANIFEST_SCHEMA"] if not is_judged else [])])),
+        is_judged=is_judged, knows_others=counts,
         received_at=complete[0]["received_at"] if complete else None,
         replaces=next((row["supersedes"] for row in entered if row["supersedes"]), None),
         again=status.delivered_again(store, spec.name).get(drop_id),
@@ -131,7 +188,7 @@ def _so_far(store: Store, spec: ProjectSpec, drops: pd.DataFrame, vendor: str) -
     held = {name: version for name, version in store.released("raw_images", spec.name).items() if name in set(mine["drop_id"]) - gone}
     corrections = set(mine.loc[mine["drop_id"].isin(held.keys()) & mine["supersedes"].notna(), "drop_id"])
     replaced = store.superseded(spec.name).union(*(store.replaced_by(spec.name, name) for name in corrections))
-    rows = store.read_all("raw_images", spec.name, {name: version for name, version in held.items() if name not in replaced})
+    rows = store.read_all("raw_images", spec.name, {name: version for name, version in held.items() if name not in replaced}, SO_FAR)
     order = {name: place for place, name in enumerate(mine["drop_id"].drop_duplicates())}
     rows = rows[(rows["status"] == "accepted") & ~rows["image_id"].isin(images) & (rows["vendor"] == vendor)]
     rows = rows.assign(order=rows["drop_id"].map(order)).sort_values(["order", "path"], kind="stable")
@@ -154,7 +211,7 @@ def _files(raw: pd.DataFrame, cleaned: pd.DataFrame, is_taken: bool, is_used: bo
     files = raw[["image_id", "path", "status", "reason", "warnings", "sha256", "size_bytes", "width_px", "height_px", "category", "price"]]
     files = files.reset_index(drop=True)
     files["is_accepted"] = asked.to_numpy()
-    is_missing = (files["status"] == "held") & (files["reason"] == "MANIFEST_FILE_MISSING") & files["sha256"].isna()
+    is_missing = (files["status"] == "held") & files["reason"].isin(["MANIFEST_FILE_MISSING", "INCOMPLETE"]) & files["size_bytes"].isna()
     taken = files["status"].replace(FROM_RAW).mask(is_missing, "missing")
     taken = taken.mask(asked.to_numpy() & (not is_taken), "in order")
     screened = judged["status"].map(FROM_CLEANED if is_used else FROM_CLEANED_HELD).astype("object")

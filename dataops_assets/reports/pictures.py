@@ -15,7 +15,7 @@ import pandas as pd
 from dataops_assets.blobs import Blobs
 from dataops_assets.imaging.portraits import Wanted
 from dataops_assets.manifest import Manifest
-from dataops_assets.reports.delivery_page import by_reason
+from dataops_assets.reports.delivery_story import by_reason
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 

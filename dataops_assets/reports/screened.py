@@ -13,7 +13,7 @@ import pandas as pd
 
 from dataops_assets.manifest import records
 from dataops_assets.reports import histograms, pictures
-from dataops_assets.reports.delivery_page import by_reason
+from dataops_assets.reports.delivery_story import by_reason
 from dataops_assets.reports.panels import Picture
 from dataops_assets.reports.pictures import Pictures
 from dataops_assets.reports.reasons import spoken

@@ -15,7 +15,7 @@ import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.reports import histograms, pages, pictures, tuning
-from dataops_assets.reports.delivery_page import by_reason, inert
+from dataops_assets.reports.delivery_story import by_reason, inert
 from dataops_assets.reports.pictures import Pictures
 from dataops_assets.reports.reasons import spoken
 from dataops_assets.spec import ProjectSpec

@@ -35,6 +35,7 @@ KNOWN_SUFFIXES = set().union(*FORMATS.values())
 HELD = ("INCOMPLETE", "MANIFEST_MISSING", "MANIFEST_FILE_MISSING")
 MOST_PRICE = 10_000.0  # of a picture, where the project agreed on none with the vendor
 TRIES = 5  # of a list's addresses; the sensor has a drop tried as often
+NOT_FETCHED = "files could not be fetched"
 WHOLE_DROP = ("NESTED_ARCHIVE", "DUPLICATE_NAME_CONFLICT", "CHECKSUM_MISMATCH")  # one such file is enough
 
 
@@ -111,11 +112,18 @@ def receive(
     _name_twins(taken.rows)
     missing: list[str] = []
     if not refusal:
-        refusal, missing = _apply_manifest(taken.rows, taken.manifest, source, blobs, vendor, spec)
+        try:
+            refusal, missing = _apply_manifest(taken.rows, taken.manifest, source, blobs, vendor, spec)
+        except ManifestError as error:
+            refusal, taken.detail = error.code, str(error)
     _mark_names(taken.rows)
     _duplicates(taken.rows)
     faults = {row["reason"] for row in taken.rows}
-    refusal = refusal or next((code for code in WHOLE_DROP if code in faults), "MANIFEST_FILE_MISSING" if missing else "")
+    whole = next((code for code in WHOLE_DROP if code in faults), "") if not refusal else ""
+    if whole:  # each of its files is refused for it: these are the ones to mend
+        at_fault = [repr(row["path"][:80]) for row in taken.rows if row["reason"] == whole]
+        taken.detail = f"{whole}: {', '.join(at_fault[:10])}" + (f" and {len(at_fault) - 10:,} more" if len(at_fault) > 10 else "")
+    refusal = refusal or whole or ("MANIFEST_FILE_MISSING" if missing else "")
     if not refusal and not any(row["status"] != "ignored" for row in taken.rows):
         refusal = "EMPTY_DROP"
     return replace(_receipt(delivery, drop_id, taken, refusal, missing), is_unfinished=is_unfinished)
@@ -176,7 +184,7 @@ def _give_up(taken: Taken, listed: int, journal: Journal) -> None:
     journal.note_unfetched()
     if journal.unfetched < TRIES or 2 * len(taken.unreachable) > listed:
         path, why = min(taken.unreachable.items())
-        raise Unfetched(f"{len(taken.unreachable)} of {taken.seen} files could not be fetched, first {path}: {why}")
+        raise Unfetched(f"{len(taken.unreachable)} of {taken.seen} {NOT_FETCHED}, first {path}: {why}")
     for row in taken.rows:
         if row["path"] in taken.unreachable and row["status"] == "held":
             row |= {"status": "quarantined", "reason": "MANIFEST_FILE_MISSING"}
@@ -222,22 +230,24 @@ def _apply_manifest(
     vendor: ImageVendor,
     spec: ProjectSpec,
 ) -> tuple[str, list[str]]:
-    """Fill in what the manifest says and check files against it; returns the drop's refusal and the paths that are missing."""
+    """Fill in what the manifest says and check files against it; returns the drop's refusal and the paths that are missing.
+
+    Raises:
+        ManifestError: when the manifest can't be used.
+    """
     listed: dict[str, Listed] = {}
     is_listed = named is not None or (bool(source.lists) and vendor.manifest == "required")  # a list of addresses is a manifest too
     if not is_listed and vendor.manifest == "required":
         return "MANIFEST_MISSING", []
     if named is not None:
-        try:
-            with blobs.open(named[1]) as file:
-                data = file.read(delivery_manifest.MAX_BYTES + 1)
-            told = delivery_manifest.parse(named[0], data, spec.sources.limits_for(vendor.name).members)
-        except ManifestError as error:
-            return error.code, []
+        with blobs.open(named[1]) as file:
+            data = file.read(delivery_manifest.MAX_BYTES + 1)
+        told = delivery_manifest.parse(named[0], data, spec.sources.limits_for(vendor.name).members)
         listed = {members.readable(row.path)[0]: row for row in told.files}  # as the rows are named
         next(row for row in rows if row["path"] == named[0])["warnings"] += told.warnings
-    if not vendor.price_per_image and any((entry.price or 0) > MOST_PRICE for entry in (*listed.values(), *source.facts.values())):
-        return "MANIFEST_SCHEMA", []
+    dear = next((one for one in (*listed.values(), *source.facts.values()) if (one.price or 0) > MOST_PRICE), None)
+    if not vendor.price_per_image and dear is not None:
+        raise ManifestError("MANIFEST_SCHEMA", f"{dear.path[:80]!r} has a price of more than {MOST_PRICE:,.0f}, and none is agreed")
     for row in rows:
         if row["path"] in delivery_manifest.NAMES and named is not None and row["path"] != named[0]:
             row |= {"status": "ignored", "reason": "EXTRA_MANIFEST"}
