@@ -102,6 +102,10 @@ def _news(store: Store, spec: ProjectSpec) -> dict[str, int]:
     found = {str(drop): at.value for drop, at in zip(drops["drop_id"], drops["received_at"], strict=True)}
     for drop, at in zip(gates["partition"], gates["at"], strict=True):
         found[str(drop)] = max(at.value, found.get(str(drop), 0))
+    gone = store.withdrawals.rows()
+    gone = gone[(gone["project"] == spec.name) & gone["drop_id"].isin(found.keys())]
+    for drop, at in zip(gone["drop_id"], gone["at"], strict=True):
+        found[str(drop)] = max(at.value, found[str(drop)])
     return found
 
 

@@ -122,7 +122,7 @@ def _tiles(story: Story) -> str:
     if story.is_judged and not story.is_fetched_on and story.drop.get("status") != "held":
         tiles += [
             ("good", "accepted", f"{accepted:,}", "in use" if story.cleaned else "can be used"),
-            ("bad", "refused", f"{story.count('refused'):,}{left_out}", "what to do is told below"),
+            ("bad", "refused", f"{story.count('refused'):,}{left_out}", "reasons are told below" if story.count("refused") or out else "nothing"),
         ]
     else:
         tiles += [
@@ -177,7 +177,7 @@ def _numbers(story: Story) -> str:
     what = arrived["status"].mask(accepted, "accepted" if story.is_taken else "in order")
     rows = []
     for word in ("accepted", "in order", "duplicate", "refused", "held", "ignored"):
-        if word in ("accepted", "refused") or (what == word).any():
+        if (word in ("accepted", "refused") and story.drop.get("status") != "held") or (what == word).any():
             means = "can be used" if word == "accepted" else WORDS[word]
             rows.append((word, int((what == word).sum()), size_of(arrived.loc[what == word, "size_bytes"]), means))
     rows.append(("delivered", len(arrived), size_of(arrived["size_bytes"]), ""))
@@ -213,13 +213,26 @@ def _as_a_whole(story: Story) -> str:
 
 def _group(story: Story, title: str, statuses: Sequence[str]) -> str:
     rows = story.files[story.files["status"].isin(statuses)]
-    told = story.whole if statuses in (("refused",), ("held",)) else []  # what is true of each of them is told above, once
-    groups = [(code, files) for code, files in by_reason(rows) if code not in told]
-    if statuses == ("missing",) and len(rows):
-        why = "These addresses are asked by the next runs." if story.is_fetched_on else " ".join(explain("MANIFEST_FILE_MISSING"))
-        listed = _names(rows, MISSING_NAMES)
-        return f"<h2>{title}</h2><div class='reason'><h3>{number_of(len(rows))}</h3><p>{escape(why)}</p>{listed}</div>"
+    if statuses == ("missing",):
+        return _missing(story, rows)
+    if not story.is_judged:
+        rows = rows[rows["reason"] == "INCOMPLETE"]
+        told = f"<h3>{number_of(len(rows))} of another size than the manifest says</h3>"
+        return f"<h2>Here in part</h2><div class='reason'>{told}{_names(rows, MISSING_NAMES)}</div>" if len(rows) else ""
+    known = story.whole if statuses in (("refused",), ("held",)) else []  # what is true of each of them is told above, once
+    groups = [(code, files) for code, files in by_reason(rows) if code not in known]
     return f"<h2>{title}</h2>" + "".join(_reason(code, files, story) for code, files in groups) if groups else ""
+
+
+def _missing(story: Story, rows: pd.DataFrame) -> str:
+    """What isn't here, by name."""
+    if rows.empty:
+        return ""
+    means, do = explain("MANIFEST_FILE_MISSING")
+    if story.is_fetched_on:
+        means, do = "Their addresses are still to be asked, or didn't answer yet.", "Nothing: they are fetched by themselves."
+    told = f"<h3>{number_of(len(rows))}</h3><p>{escape(means)}</p><p class='do'>{escape(do)}</p>"
+    return f"<h2>What is missing</h2><div class='reason'>{told}{_names(rows, MISSING_NAMES)}</div>"
 
 
 def _reason(code: str, rows: pd.DataFrame | None = None, story: Story | None = None, found: str = "") -> str:

@@ -18,7 +18,7 @@ def tiles(story: Story) -> list[Tile]:
     promised, total = story.terms.promised, len(story.so_far)
     if promised.files is None:
         return [("goal", "accepted so far", f"{total:,}", "over all deliveries")]
-    return [("goal", "promised", f"{total:,} <small>of {promised.files:,}</small>", goal(total, promised.files))]
+    return [("goal", "accepted so far, of promised", f"{total:,} <small>of {promised.files:,}</small>", goal(total, promised.files))]
 
 
 def agreed(story: Story) -> str:

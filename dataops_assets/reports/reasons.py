@@ -14,8 +14,8 @@ class Reason(NamedTuple):
 
 OF_DELIVERIES: dict[str, Reason] = {
     "INCOMPLETE": Reason(
-        "The delivery was still being copied, or it changed while we read it.",
-        "Finish the copy, then put an empty file _COMPLETE into the folder. Nothing else is needed.",
+        "The delivery is still being copied, its list still being fetched, or it changed while we read it.",
+        "Finish the copy, then put an empty file _COMPLETE into the folder. Nothing else is needed; lists are fetched by themselves.",
     ),
     "UNREADABLE": Reason(
         "We can't open the delivery: it may not be read, or its folders lie too deep in one another.",
@@ -43,8 +43,8 @@ OF_DELIVERIES: dict[str, Reason] = {
         "Compare it with the example in the delivery guide and deliver again.",
     ),
     "MANIFEST_FILE_MISSING": Reason(
-        "The manifest lists files that did not arrive.",
-        "Deliver again under the same name with the missing files, or take them out of the manifest.",
+        "The manifest lists files that did not arrive, or an address of a list gives no file.",
+        "Add the missing files, or take them out of the manifest; replace addresses that give nothing.",
     ),
     "UNSAFE_PATH": Reason(
         "A name points outside the delivery: it starts with a slash or a drive, or holds '..', a backslash or a NUL.",
@@ -56,7 +56,7 @@ OF_DELIVERIES: dict[str, Reason] = {
         "Take it out and deliver again.",
     ),
     "BOMB": Reason(
-        "Unpacked, the delivery is larger than we take, or it is packed far more tightly than pictures ever are.",
+        "Unpacked and with what its list leads to, the delivery is larger than we take, or it is packed far more tightly than pictures are.",
         "Deliver in smaller parts and pack pictures without further tricks.",
     ),
     "TOO_MANY_MEMBERS": Reason("The delivery holds more files than we take at once.", "Split it into several deliveries."),
