@@ -112,7 +112,9 @@ class UrlLists(Section):
     files_per_second: float = Field(5.0, gt=0, description="Most requests to one entry of `hosts`, of all runs together.")
     file_seconds: float = Field(60.0, gt=0, description="Longest time for one file.")
     run_seconds: float = Field(900.0, gt=0, description="Longest time one run asks; then the delivery is held, and another run goes on.")
-    list_seconds: float = Field(86_400.0, gt=0, description="Longest time for a list over all its runs; then what is left counts as failing.")
+    list_seconds: float = Field(
+        86_400.0, gt=0, description="Longest time for a list over all its runs; then what is left counts as failing."
+    )
     redirects: int = Field(3, ge=0, description="Redirects followed; each one is judged like the first address.")
 
 

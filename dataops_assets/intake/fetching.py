@@ -11,25 +11,22 @@ from __future__ import annotations
 
 import email.utils
 import http.client
-import io
-import queue
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 from urllib.parse import quote, urljoin
 
 from dataops_assets.intake.members import Member, Refused, TooLarge, readable
 from dataops_assets.intake.turns import Turns
 from dataops_assets.intake.urls import Address, UrlList
 from dataops_assets.intake.web_policy import PRINTABLE, Target, is_public, judge, shown
+from dataops_assets.intake.wire import Wire, connect, within, words_of
 from dataops_assets.spec import IntakeLimits, UrlLists
 
 CHUNK_BYTES = 1 << 20
@@ -235,7 +232,7 @@ class _Asker:
                 raise _TimeIsUp(f"{name}: not here yet when this run's time was up (`sources.urls.run_seconds`)") from None
             raise Unreachable(f"{name}: took longer than {self.rules.file_seconds:g} s (`sources.urls.file_seconds`)") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Unreachable(f"{name}: {_words(error)}") from None  # the cause may quote the address whole
+            raise Unreachable(f"{name}: {words_of(error)}") from None  # the cause may quote the address whole
 
     def _follow(self, url: str, name: str) -> Iterator[bytes]:
         ends = self.clock() + self.rules.file_seconds
@@ -294,14 +291,14 @@ class _Asker:
             with self.context.wrap_socket(raw, server_hostname=target.host, suppress_ragged_eofs=False) as secured:
                 connection = http.client.HTTPSConnection(target.host, target.port, context=self.context)
                 connection.auto_open = 0  # it never dials by itself: that would be a second lookup
-                connection.sock = _Wire(secured, left)
+                connection.sock = Wire(secured, left)
                 connection.request("GET", target.target, headers=HEADERS)
                 with connection.getresponse() as response:
                     yield response
 
     def _dial(self, target: Target, left: Callable[[], float], name: str) -> socket.socket:
         """A connection to one of the addresses of a host, all of which must be public."""
-        found = [target.host] if target.is_literal else _within(left(), lambda: list(self.resolve(target.host)))
+        found = [target.host] if target.is_literal else within(left(), lambda: list(self.resolve(target.host)))
         for text in found:
             if not self.is_allowed(text):
                 raise Refused("URL_BLOCKED", f"{name}: {target.host} leads to {readable(text)[0]}, which is not a public address")
@@ -309,7 +306,7 @@ class _Asker:
         for text in found:
             seconds = min(left(), CONNECT_SECONDS)
             try:
-                return _connect(text, target.port, seconds)
+                return connect(text, target.port, seconds)
             except OSError as failure:  # a machine without IPv6 ends here too, and goes on with the next
                 error = ConnectionError(f"no connection to {target.host}: {failure.strerror or 'no answer'}")
         raise error
@@ -353,71 +350,3 @@ def _seconds(text: str) -> float | None:
         return max(0.0, (until - datetime.now(until.tzinfo)).total_seconds())
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def _connect(address: str, port: int, seconds: float) -> socket.socket:
-    raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        raw.settimeout(seconds)
-        raw.connect((address, port))
-    except OSError:
-        raw.close()
-        raise
-    return raw
-
-
-class _Wire(io.RawIOBase):
-    """A connection as http.client wants it, each read and write of which ends when the file's time is up.
-
-    A timeout of the socket alone would start anew with each byte a slow server sends. Closing is left to who opened the socket.
-    """
-
-    def __init__(self, secured: ssl.SSLSocket, left: Callable[[], float]) -> None:
-        self._secured, self._left = secured, left
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._secured.settimeout(self._left())
-        return self._secured.recv_into(buffer)
-
-    def sendall(self, data: bytes) -> None:
-        self._secured.settimeout(self._left())
-        self._secured.sendall(data)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def close(self) -> None:
-        pass
-
-
-def _within(seconds: float, call: Callable[[], list[str]]) -> list[str]:
-    """What a call gives, or TimeoutError: a lookup can't be interrupted, only left behind."""
-    results: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put(call())
-        except Exception as error:
-            results.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        result = results.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"no secure connection ({error.reason or type(error).__name__})"
-    if isinstance(error, OSError):
-        return readable((error.strerror or str(error))[:200])[0]
-    return f"an answer that can't be read ({type(error).__name__})"

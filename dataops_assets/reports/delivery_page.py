@@ -28,18 +28,17 @@ def sheet(files: pd.DataFrame) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
-    said: dict[str, str] = {}
+    said: dict[str, str] = {}  # thousands of files share a few reasons
     for row in records(files):
         codes = row["reason"] or ""
         if codes not in said:
             said[codes] = " ".join(f"{reason.means} {reason.do}" for reason in map(explain, codes_of(codes)))
         meaning = said[codes] + (f" It shows the same as {inert(row['double'])}." if row["double"] else "")
-        category = inert(row["category"]) if row["category"] else None
-        cells = (
-            row["path"], row["status"], row["reason"], meaning or WORDS[row["status"]].capitalize() + ".", row["warnings"], row["sha256"],
-            row["size_bytes"], row["width_px"], row["height_px"], category,
-        )  # fmt: skip
-        writer.writerow([sheets.plain(cell) for cell in cells])
+        category = sheets.plain(inert(row["category"])) if row["category"] else None
+        writer.writerow((
+            sheets.plain(row["path"]), row["status"], row["reason"], meaning or WORDS[row["status"]].capitalize() + ".", row["warnings"],
+            row["sha256"], row["size_bytes"], row["width_px"], row["height_px"], category,
+        ))  # fmt: skip
     return buffer.getvalue()
 
 
@@ -61,12 +60,14 @@ p{margin:.3rem 0} .soft{color:#5a6676}
 .tiles .good{border-top-color:#2e8b57;background:none} .tiles .bad{border-top-color:#c0392b;background:none}
 .tiles .part{border-top-color:#c98a00;background:none} .tiles .goal{border-top-color:#3567b0}
 svg.parts{display:block;width:100%;height:14px;border-radius:4px;margin:.2rem 0 .3rem} svg.goal{width:11rem;height:10px;border-radius:3px}
-.key{font-size:.82rem;color:#5a6676;display:flex;flex-wrap:wrap;gap:.2rem 1.1rem} .key i{display:inline-block;width:.7em;height:.7em;margin-right:.35em}
+.key{font-size:.82rem;color:#5a6676;display:flex;flex-wrap:wrap;gap:.2rem 1.1rem}
+.key i{display:inline-block;width:.7em;height:.7em;margin-right:.35em}
 table{border-collapse:collapse;font-size:.92rem;margin:.4rem 0}
 th,td{border-bottom:1px solid #e3e7ee;padding:.25rem 1.2rem .25rem 0;text-align:left;vertical-align:top}
 .number,th.number{text-align:right;font-variant-numeric:tabular-nums} tr.sum td{font-weight:600;border-top:1px solid #8a94a3}
 .reason{border:1px solid #e3e7ee;border-radius:6px;padding:.7rem 1rem;margin:.7rem 0;break-inside:avoid}
-.do::before{content:"\\2192\\00a0"} .do{font-weight:600} .found{font:.85rem/1.5 ui-monospace,monospace;background:#f5f7fa;padding:.2rem .5rem}
+.do::before{content:"\\2192\\00a0"} .do{font-weight:600}
+.found{font:.85rem/1.5 ui-monospace,monospace;background:#f5f7fa;padding:.2rem .5rem}
 .names{font:.82rem/1.5 ui-monospace,monospace;margin:.4rem 0 0;padding-left:1.1rem;columns:2}
 .names li,td,figcaption,.found{overflow-wrap:anywhere} .sheet{display:flex;flex-wrap:wrap;gap:.5rem;margin-top:.5rem}
 figure{margin:0;width:98px;text-align:center} figure img{border:1px solid #e3e7ee;max-width:96px}
@@ -122,7 +123,12 @@ def _tiles(story: Story) -> str:
     if story.is_judged and not story.is_fetched_on and story.drop.get("status") != "held":
         tiles += [
             ("good", "accepted", f"{accepted:,}", "in use" if story.cleaned else "can be used"),
-            ("bad", "refused", f"{story.count('refused'):,}{left_out}", "reasons are told below" if story.count("refused") or out else "nothing"),
+            (
+                "bad",
+                "refused",
+                f"{story.count('refused'):,}{left_out}",
+                "reasons are told below" if story.count("refused") or out else "nothing",
+            ),
         ]
     else:
         tiles += [

@@ -15,6 +15,7 @@ from dataops_assets.spec import ImageVendor, ProjectSpec
 from dataops_assets.stages.raw_images import NOT_FETCHED, WHOLE_DROP
 from dataops_assets.store import RELEASING
 
+INVISIBLE = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 NAMED = 5  # files that a sentence names
 WORDS = {
     "kept": "in use",
@@ -101,8 +102,10 @@ class Story:
 
 def inert(text: Any) -> str:
     """Text in which nothing is invisible: control and format characters, line ends and lone surrogates are spelt out."""
-    kinds = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
-    return "".join(f"\\u{ord(letter):04x}" if unicodedata.category(letter) in kinds else letter for letter in str(text))
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(f"\\u{ord(letter):04x}" if unicodedata.category(letter) in INVISIBLE else letter for letter in plain)
 
 
 def cut(text: str, letters: int) -> str:
@@ -125,7 +128,10 @@ def verdict(story: Story) -> tuple[str, str]:
     if story.is_withdrawn:
         return "Withdrawn", "This delivery is no longer used. Your contact tells you why."
     if status == "parked" and NOT_FETCHED in str(story.drop.get("reason")):
-        return "Waiting for you", "Too many addresses of the list gave no file, however often we asked. See that they answer, then tell your contact."
+        return (
+            "Waiting for you",
+            "Too many addresses of the list gave no file, however often we asked. See that they answer, then tell your contact.",
+        )
     if status == "parked":
         return "Waiting for us", "We could not process this delivery yet and look into it. You need not do anything."
     if status == "held":

@@ -1,6 +1,7 @@
 """A delivery that waits, as it lies in landing now: what is here, and what its manifest lists beside that, file by file.
 
-No run has read it, so nothing is known of it but names and sizes. A name in a manifest is looked up among those that lie there, never opened.
+No run has read it, so nothing is known of it but names and sizes. A name in a manifest is looked up among those that lie there, and
+never opened.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def look(path: Path, drop_id: str, vendor: str, limits: IntakeLimits) -> Landed:
             detail = str(error)
         except OSError:
             pass
-    rows = [_row(name, size, listed.get(name)) for name, size in there.items()]
+    rows: list[tuple[str, int | None, str, str | None]] = [_row(name, size, listed.get(name)) for name, size in there.items()]
     rows += [(name, None, "held", "MANIFEST_FILE_MISSING") for name in listed.keys() - there.keys()]
     columns = dict(zip(("path", "size_bytes", "status", "reason"), map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
     frame = pd.DataFrame(columns, dtype="object").assign(drop_id=drop_id, vendor=vendor)

@@ -56,7 +56,7 @@ OF_DELIVERIES: dict[str, Reason] = {
         "Take it out and deliver again.",
     ),
     "BOMB": Reason(
-        "Unpacked and with what its list leads to, the delivery is larger than we take, or it is packed far more tightly than pictures are.",
+        "Unpacked and with what its list leads to, the delivery is larger than we take, or is packed more tightly than pictures ever are.",
         "Deliver in smaller parts and pack pictures without further tricks.",
     ),
     "TOO_MANY_MEMBERS": Reason("The delivery holds more files than we take at once.", "Split it into several deliveries."),

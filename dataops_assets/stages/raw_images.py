@@ -107,7 +107,11 @@ def receive(
         is_unfinished = _goes_on(taken, len(source.facts), journal, course, spec.sources.urls)
         if not is_unfinished:
             _give_up(taken, len(source.facts), journal)
-    refusal = taken.refusal or ("INCOMPLETE" if is_unfinished else "") or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
+    refusal = (
+        taken.refusal
+        or ("INCOMPLETE" if is_unfinished else "")
+        or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
+    )
     _describe(taken.rows, headers.found, vendor)
     _name_twins(taken.rows)
     missing: list[str] = []

@@ -215,6 +215,50 @@ def test_a_body_that_breaks_off_is_not_taken_for_whole(web: Web) -> None:
             web.get()
 
 
+@pytest.mark.parametrize("size", ["-1", "-5", "-FFFFFFFF"])
+def test_a_piece_of_less_than_nothing_is_not_read_to_the_end(web: Web, size: str) -> None:
+    """http.client takes -1 for a size, and would read whatever comes into memory."""
+    sent = [0]
+
+    def answer(asked: Handler) -> None:
+        asked.reply(length=None, Transfer_Encoding="chunked")
+        asked.wfile.write(f"{size}\r\n".encode())
+        for _ in range(200):
+            asked.wfile.write(bytes(1 << 20))
+            sent[0] += 1
+
+    web.server.answer = answer
+    with pytest.raises(Unreachable, match="can't be read"):
+        web.get(member_bytes=5000)
+    assert sent[0] < 100
+
+
+@pytest.mark.parametrize("size", ["FFFFFFFFFFFFFFFFFFFF", "0x5", "5;" + "x" * 60_000])
+def test_a_piece_that_says_more_than_it_holds_breaks_off_or_is_too_large(web: Web, size: str) -> None:
+    def answer(asked: Handler) -> None:
+        asked.reply(length=None, Transfer_Encoding="chunked")
+        asked.wfile.write(f"{size}\r\nabcde".encode())
+        asked.connection.unwrap()
+
+    web.server.answer = answer
+    with pytest.raises((Unreachable, TooLarge)):
+        web.get(member_bytes=5000)
+
+
+def test_endless_heads_before_the_answer_end_with_the_time(web: Web) -> None:
+    def answer(asked: Handler) -> None:
+        while True:
+            asked.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.001)
+
+    web.rules = {"file_seconds": 0.4}
+    web.server.answer = answer
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="took longer"):
+        web.get()
+    assert time.monotonic() - began < 3
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -23,9 +23,7 @@ def take_many(folder: str, count: int, waits: list[float]) -> None:
 def test_two_processes_never_get_the_same_turn(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Manager() as manager:
         waits = manager.list()
-        processes = [
-            multiprocessing.get_context("spawn").Process(target=take_many, args=(str(tmp_path), 40, waits)) for _ in range(2)
-        ]
+        processes = [multiprocessing.get_context("spawn").Process(target=take_many, args=(str(tmp_path), 40, waits)) for _ in range(2)]
         for process in processes:
             process.start()
         for process in processes:
@@ -48,7 +46,9 @@ def test_nobody_is_left_alone_for_ever(tmp_path: Path) -> None:
     assert turns.take("a.example", 1.0, 0) == LONGEST_PAUSE_S
 
 
-@pytest.mark.parametrize("left", [b"", b'{"free_at": 9', b"[]", b'{"free_at": 900, "written_at": 800}', b'{"free_at": "x", "written_at": 0}'])
+@pytest.mark.parametrize(
+    "left", [b"", b'{"free_at": 9', b"[]", b'{"free_at": 900, "written_at": 800}', b'{"free_at": "x", "written_at": 0}']
+)
 def test_a_torn_file_and_one_of_a_clock_that_was_put_back_count_as_none(tmp_path: Path, left: bytes) -> None:
     turns = Turns(tmp_path, clock=lambda: 100.0)
     turns.leave_alone("a.example", 50)

@@ -31,7 +31,7 @@ from dataops_assets.operations import Operations
 from dataops_assets.reports import delivery, shown, status
 from dataops_assets.reports.delivery_story import WORDS
 from dataops_assets.reports.reasons import REASONS, WARNINGS
-from dataops_assets.spec import IntakeLimits, ProjectSpec, load_project
+from dataops_assets.spec import ProjectSpec, load_project
 from dataops_assets.store import Store, now
 from tests.conftest import REPO, changed
 
@@ -385,18 +385,6 @@ class TestReasons:
         assert {"UNSAFE_PATH", "ZERO_BYTE", "NAME_FORMULA"} <= codes
         assert codes - REASONS.keys() == set()
         assert {*ISSUES, "exact_duplicate", "near_duplicate"} <= REASONS.keys()
-
-    def test_the_guide_for_vendors_explains_the_same_and_names_the_limits(self) -> None:
-        guide = (REPO / "docs/vendors.md").read_text()
-        for code, reason in REASONS.items():
-            assert f"| `{code}` | {reason.means} | {reason.do} |" in guide, code
-        limits = IntakeLimits()
-        told = (
-            f"{limits.pixels // 10**6} megapixels a picture", f"{limits.member_bytes // 2**20} MiB a file",
-            f"{limits.total_bytes // 2**30} GiB", f"{limits.members:,} files", f"at most {limits.ratio} times its size",
-        )  # fmt: skip
-        assert [words for words in told if words not in guide] == []
-        assert all(f"| `{word}` |" in guide for word in WORDS)
 
 
 def test_the_ui_links_to_the_report(desk: Desk) -> None:
