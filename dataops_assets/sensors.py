@@ -64,7 +64,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
             return waiting.drops(store, spec, looks, now, is_alone=is_alone)
 
         told = calmly(context, f"{spec.name}'s drops", lambda: tick(context, store, spec, "drops", keys.drops, look))
-        delivery.catch_up(store, spec, REPORTS_S)
+        delivery.catch_up(store, spec, REPORTS_S, delivery.UNJUDGED)
         return told
 
     @dg.sensor(

@@ -20,7 +20,7 @@ from dataops_assets.flow import labels
 from dataops_assets.home import Home
 from dataops_assets.intake import identity, landing
 from dataops_assets.manifest import Manifest
-from dataops_assets.reports import status
+from dataops_assets.reports import delivery, status
 from dataops_assets.room import SPARE_BYTES
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -220,6 +220,19 @@ def test_large_drops_run_one_at_a_time_so_that_others_find_a_place(
         limits = held.get_concurrency_config().run_queue_config
         assert limits is not None
         assert {"key": sensors.SIZE_TAG, "value": "large", "limit": 1} in limits.tag_concurrency_limits
+
+
+def test_a_look_writes_the_reports_of_what_it_holds(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(home, "half", marked=False)
+    store = Store(home)
+    tick(dresses, instance, store, "vendor_drop")
+    (drop,) = store.drops.rows()["drop_id"]
+    assert "Waiting for you" in (home.reports("dresses") / "deliveries" / f"{drop}.html").read_text()
+    monkeypatch.setattr(delivery, "_news", lambda *given: 1 / 0)
+    deliver(home, "whole")
+    assert asked(tick(dresses, instance, store, "vendor_drop")) == ["whole"]  # a report that fails holds up no run
 
 
 def test_lists_of_addresses_count_as_large(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:

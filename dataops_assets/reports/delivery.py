@@ -17,7 +17,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,10 @@ from dataops_assets.reports.reasons import REASONS
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
 
-__all__ = ["JUDGED", "MAX_BYTES", "REASONS", "catch_up", "rewrite", "showing", "write"]
+__all__ = ["JUDGED", "MAX_BYTES", "REASONS", "UNJUDGED", "catch_up", "rewrite", "showing", "write"]
 
 JUDGED = ("raw_images", "cleaned_set")  # the gates after which a vendor hears something new
+UNJUDGED = ("held", "rejected", "parked")  # statuses of drops that a gate may never tell of
 MAX_BYTES = 1_500_000
 PICTURES = 48
 SEEN_BEFORE = "a picture we already have"
@@ -70,28 +71,46 @@ def rewrite(store: Store, spec: ProjectSpec, drop_ids: Iterable[str]) -> list[st
     return failed
 
 
-def catch_up(store: Store, spec: ProjectSpec, seconds: float = math.inf) -> list[str]:
+def catch_up(store: Store, spec: ProjectSpec, seconds: float = math.inf, statuses: Collection[str] = status.DROP_STATUSES) -> list[str]:
     """Write the reports of drops of which the ledgers say more than their reports do, the newest first, for so long; returns their ids.
 
-    One that can't be written is left alone until there is more to say.
+    One that can't be written is left alone until there is more to say. Nothing that goes wrong here is raised.
+
+    Args:
+        store: The store.
+        spec: The project.
+        seconds: No report is begun after so many.
+        statuses: Of the drops in question. `UNJUDGED` are those that a gate may never tell of; each costs a fraction of a second.
     """
-    ends = time.monotonic() + seconds
-    folder = _folder(store, spec)
-    known = {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.html")} if folder.is_dir() else {}
-    written = []
-    for drop_id, at in sorted(_news(store, spec).items(), key=lambda item: (-item[1], item[0])):
-        if known.get(drop_id, 0) >= at or _failed.get((str(folder), drop_id), 0) >= at:
-            continue
-        if time.monotonic() >= ends:
-            break
-        if rewrite(store, spec, [drop_id]):
-            _failed[str(folder), drop_id] = at
-        else:
-            written.append(drop_id)
+    ends, written = time.monotonic() + seconds, list[str]()
+    try:
+        for drop_id, at in _owed(store, spec, statuses):
+            if time.monotonic() >= ends:
+                break
+            if rewrite(store, spec, [drop_id]):
+                _failed[str(store.home.root), spec.name, drop_id] = at
+            else:
+                written.append(drop_id)
+    except Exception:  # who calls this has runs to ask for
+        logging.getLogger(__name__).exception("no delivery reports of %s", spec.name)
     return written
 
 
-_failed: dict[tuple[str, str], int] = {}  # folder and drop -> news of which no report could be written in this process
+def _owed(store: Store, spec: ProjectSpec, statuses: Collection[str]) -> list[tuple[str, int]]:
+    """Drops whose report is older than what is known of them, and when that was entered; the newest first."""
+    drops, folder = store.drops.rows(), _folder(store, spec)
+    last = drops[drops["project"] == spec.name].drop_duplicates("drop_id", keep="last")
+    asked = set(last.loc[last["status"].isin(list(statuses)), "drop_id"])
+    known: dict[str, int] = {}
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            known = {entry.name.removesuffix(".html"): entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".html")}
+    known |= {drop: at for (root, project, drop), at in _failed.items() if (root, project) == (str(store.home.root), spec.name)}
+    owed = [(drop, at) for drop, at in _news(store, spec).items() if drop in asked and known.get(drop, -1) < at]
+    return sorted(owed, key=lambda one: (-one[1], one[0]))
+
+
+_failed: dict[tuple[str, str, str], int] = {}  # home, project and drop -> news of which no report could be written in this process
 
 
 def _news(store: Store, spec: ProjectSpec) -> dict[str, int]:
@@ -154,7 +173,7 @@ def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
         here = landed.look(store.home.landing(spec.name) / vendor / drop["name"], drop_id, vendor, spec.sources.limits_for(vendor))
         frame, detail, raw, cleaned = here.frame, here.detail, {}, {}
     screened = _frame(store, spec, "cleaned_set", drop_id, cleaned)
-    counts = bool(raw) or drop.get("status") not in ("held", "parked")  # else nothing of it does, and reading all others takes its time
+    counts = bool(raw) and drop.get("status") not in ("held", "parked")  # else nothing of it does, and reading all others takes its time
     so_far = _so_far(store, spec, drops, vendor) if counts else manifest.empty("raw_images")
     names = {row["drop_id"]: row["name"] for row in records(drops[drops["vendor"] == vendor])}
     gone, images = store.withdrawn(spec.name)

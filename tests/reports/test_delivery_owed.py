@@ -72,6 +72,10 @@ class TestEveryRowIsTold:
         assert set(ledger["status"]) == {"accepted", "held", "rejected", "parked"}
         written = delivery.catch_up(desk.store, desk.spec)
         assert sorted(written) == sorted(set(ledger["drop_id"]))
+        desk.path(good).unlink()
+        desk.path(half).unlink()
+        assert delivery.catch_up(desk.store, desk.spec, statuses=delivery.UNJUDGED) == [half]  # of the other one a gate tells
+        assert delivery.catch_up(desk.store, desk.spec) == [good]
         verdicts = {drop: text_of(desk.html(drop)) for drop in written}
         assert "Accepted" in verdicts[good] and "Waiting for you" in verdicts[half]
         assert REASONS["VENDOR_UNKNOWN"].do in verdicts[stranger]
@@ -119,6 +123,10 @@ class TestEveryRowIsTold:
         assert len(delivery.catch_up(desk.store, desk.spec)) == 2
         assert delivery.catch_up(desk.store, desk.spec) == []
         assert tried[bad] == 1  # it is left alone until there is more to say
+
+    def test_nothing_of_it_reaches_who_calls(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(delivery, "_news", lambda *given: 1 / 0)
+        assert delivery.catch_up(desk.store, desk.spec) == []
 
     def test_commands_write_them_too(self, desk: Desk) -> None:
         half = landed(desk, "half", {"_COMPLETE": b""})
