@@ -14,8 +14,8 @@ class Reason(NamedTuple):
 
 OF_DELIVERIES: dict[str, Reason] = {
     "INCOMPLETE": Reason(
-        "The delivery is still being copied, its list still being fetched, or it changed while we read it.",
-        "Finish the copy, then put an empty file _COMPLETE into the folder. Nothing else is needed; lists are fetched by themselves.",
+        "The delivery is still being copied or fetched, or it changed while we read it.",
+        "Finish the copy, then put an empty file _COMPLETE into the folder. Nothing else is needed; a list is fetched by itself.",
     ),
     "UNREADABLE": Reason(
         "We can't open the delivery: it may not be read, or its folders lie too deep in one another.",
