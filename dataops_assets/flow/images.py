@@ -26,7 +26,7 @@ INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wa
 
 def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = quiet_steps) -> Manifest:
     """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
-    from dataops_assets.intake import identity, landing
+    from dataops_assets.intake import identity
     from dataops_assets.intake.journal import Journal
     from dataops_assets.stages import raw_images as stage
 
@@ -52,11 +52,12 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             "name": delivery.name,
             "status": receipt.status,
             "reason": receipt.reason or None,
+            "detail": receipt.facts.get("detail"),
             "files_seen": receipt.files_seen,
             "bytes_seen": receipt.bytes_seen,
             "supersedes": which.supersedes,
             "fingerprint": which.fingerprint,
-            "listing": landing.listing(delivery),
+            "listing": receipt.listing,
             "content_sha256": receipt.content_sha256,
         }
         drops.enter_drop(store, row, run_id)

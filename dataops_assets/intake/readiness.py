@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from dataops_assets.intake import delivery_manifest, landing, zips
+from dataops_assets.intake import delivery_manifest, inside, landing, zips
 from dataops_assets.spec import IntakeLimits, ProjectSpec
 
 SMALL_MANIFEST = 1 << 20  # as much is parsed at a look, some 5,000 files; a delivery with a larger one needs a marker, or rests
@@ -59,16 +59,11 @@ def of(
 
 def _as_listed(delivery: landing.Delivery, named: str, spec: ProjectSpec, may_read: float) -> Readiness:
     """Whether every file is as the manifest says. A path in it is looked up among the files that lie there, and never followed."""
-    above = len(os.fspath(delivery.path)) + 1
-    there = {
-        entry.path[above:]: stat.st_size
-        for entry in landing.walk(delivery.path)
-        if S_ISREG((stat := entry.stat(follow_symlinks=False)).st_mode)
-    }
+    there = {entry.path: stat.st_size for entry in landing.walk(delivery.path) if S_ISREG((stat := entry.stat()).st_mode)}
     if there.get(named, 0) > SMALL_MANIFEST:
         return Readiness(False, "INCOMPLETE")
     try:
-        data = b"".join(landing.pieces(delivery.path / named, SMALL_MANIFEST))
+        data = b"".join(inside.pieces(delivery.path, SMALL_MANIFEST, named))
         listed = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
     except delivery_manifest.ManifestError:
         return Readiness(False, "INCOMPLETE")  # perhaps half-copied; once it rests, the run says what is wrong with it
@@ -82,7 +77,7 @@ def _as_listed(delivery: landing.Delivery, named: str, spec: ProjectSpec, may_re
     read = sum(there[row.path] for row in summed)
     if read > may_read:
         return Readiness(False, "INCOMPLETE")
-    is_whole = all(landing.sha256_of(delivery.path / row.path, there[row.path]) == row.sha256 for row in summed)
+    is_whole = all(inside.sha256_of(delivery.path, there[row.path], row.path) == row.sha256 for row in summed)
     return Readiness(True, bytes_read=read) if is_whole else Readiness(False, "INCOMPLETE", read)
 
 
@@ -90,5 +85,5 @@ def _whole_zip_bytes(path: Path, limits: IntakeLimits) -> int:
     """How much of a zip was read to see that it is whole; 0 when it isn't seen. A tar can't tell cheaply and must rest."""
     if not path.name.lower().endswith(".zip"):
         return 0
-    with landing.open_plain(path) as file:
+    with inside.open_plain(path) as file:
         return zips.whole_bytes(file, os.fstat(file.fileno()).st_size, limits)

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from dataops_assets.intake.bounds import CHUNK_BYTES, FREE_BYTES, HEADER_BYTES, Budget, Member
+from dataops_assets.intake.bounds import FREE_BYTES, HEADER_BYTES, Budget, Member
+from dataops_assets.intake.inside import CHUNK_BYTES
 
 BLOCK = 512
 ZEROS = bytes(BLOCK)
@@ -66,6 +67,7 @@ def members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
                 raise budget.refused("ARCHIVE_CORRUPT", f"{name[:80]!r} is longer than the file")
             budget.weigh(budget.total + size)
             budget.rest = tuple
+            budget.files += 1
             yield budget.member(name, stream.pieces(size), size)
         budget.rest = tuple
         stream.finish()

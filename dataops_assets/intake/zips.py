@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from dataops_assets.intake import tars
-from dataops_assets.intake.bounds import CHUNK_BYTES, Budget, Member, Refused
+from dataops_assets.intake.bounds import Budget, Member, Refused
+from dataops_assets.intake.inside import CHUNK_BYTES
 from dataops_assets.spec import IntakeLimits
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
@@ -74,10 +75,12 @@ def members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
         raise budget.refused("ARCHIVE_CORRUPT", "a directory longer or shorter than its members")
     for entry in entries:
         _judge(entry, budget)
+    budget.listed = sum(1 for entry in entries if not entry.is_folder)
     budget.weigh(sum(entry.size for entry in entries))
     data_at = _data_positions(file, entries, start, budget)
     for done, entry in enumerate(entries, start=1):  # noqa: B007  (`rest` looks at it)
         if not entry.is_folder:
+            budget.files += 1
             yield budget.member(budget.safe(entry.path, False), _unpacked(file, entry, data_at[entry.at], budget), entry.size)
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataops_assets.intake import identity, landing, readiness
+from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.spec import ProjectSpec
 from tests.conftest import changed
 
@@ -74,14 +74,14 @@ def test_what_cannot_be_looked_into_is_said_and_the_rest_goes_on(tmp_path: Path,
     deliver(tmp_path)
     (tmp_path / "dresses" / "linked").symlink_to(tmp_path)
     (tmp_path / "dresses" / "closed").mkdir()
-    real = os.scandir
+    real = os.open
 
-    def scandir(folder: Path | str) -> object:
-        if os.fspath(folder).endswith("closed"):
+    def opened(name: Path | str, *rest: Any, **more: Any) -> int:
+        if os.fspath(name).endswith("closed"):
             raise PermissionError(13, "Permission denied")
-        return real(folder)
+        return real(name, *rest, **more)
 
-    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "open", opened)
     landed = landing.scan(tmp_path, "dresses")
     assert [one.name for one in landed.deliveries] == ["d1"]
     assert {one.vendor: one.fault for one in landed.strays} == {"closed": "UNREADABLE", "linked": "LINK_MEMBER"}
@@ -202,12 +202,12 @@ class TestReadiness:
 
     def test_a_file_is_read_as_far_as_it_was_listed_and_nothing_else_is_opened(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"listed, and more")
-        assert landing.sha256_of(tmp_path / "a", 6) == hashlib.sha256(b"listed").hexdigest()
+        assert inside.sha256_of(tmp_path / "a", 6) == hashlib.sha256(b"listed").hexdigest()
         os.mkfifo(tmp_path / "pipe")
         (tmp_path / "link").symlink_to("a")
         for name in ("pipe", "link", "."):
             with pytest.raises(OSError, match=r"no regular file|symbolic links"):
-                landing.sha256_of(tmp_path / name)
+                inside.sha256_of(tmp_path / name)
 
     def test_a_large_manifest_is_not_parsed_while_it_may_be_half(
         self, tmp_path: Path, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
