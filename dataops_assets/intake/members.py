@@ -89,10 +89,11 @@ def _pieces(entry: Entry, listed: os.stat_result, budget: Budget) -> Iterator[by
     try:
         handle = entry.open()
         try:
-            asked = min(CHUNK_BYTES, listed.st_size + 1)  # a small file ends with the first read
-            while piece := os.read(handle, asked):
+            left = listed.st_size + 1  # one that somebody goes on writing to has no end
+            while left > 0 and (piece := os.read(handle, asked := min(CHUNK_BYTES, left))):
                 yield piece
-                if len(piece) < asked:
+                left -= len(piece)
+                if len(piece) < asked:  # a small file ends with the first read
                     break
             found = os.fstat(handle)
         finally:

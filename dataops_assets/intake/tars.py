@@ -26,6 +26,7 @@ GLOBAL_HEADERS = 16  # in a row
 STREAMS = 100_000  # concatenated ones in a file, each of which costs a decompressor; pbzip2 makes one per 900 kB
 XZ_MEMORY_BYTES = 80 << 20  # `xz -9` needs 65 MiB to unpack
 INPUT_BYTES = 256 << 10
+END_BYTES = 64 << 20  # zeros after the end: they fill up a record, of 10 KiB as a rule and a few MiB on tapes; a sparse file has them free
 TAIL_BYTES = (1 << 16) + 22  # the longest end record of a zip
 
 CODECS: dict[bytes, Callable[[], Any]] = {
@@ -183,7 +184,10 @@ class _Stream:
 
     def only_zeros(self) -> None:
         """Read to the end, so that a checksum there counts too."""
+        end = self.passed + END_BYTES
         while rest := self.read(EXTENDED_BYTES):
+            if self.passed > end:
+                raise self.budget.refused("BOMB", f"more than {END_BYTES} bytes of zeros after the end of the tar")
             if rest.count(0) < len(rest):
                 raise self.budget.refused("POLYGLOT", "something else follows the end of the tar")
         if self.passed % BLOCK:
