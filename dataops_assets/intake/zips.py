@@ -187,10 +187,20 @@ def _read_entries(file: IO[bytes], start: int, number: int, entries: list[_Entry
         size, packed, local_at, disk = _zip64(extra, [(size, FULL32), (packed, FULL32), (local_at, FULL32), (disk, FULL16)], budget)
         if disk:
             raise budget.refused("UNSUPPORTED_ARCHIVE", "a part of a zip in several parts")
-        name = raw.decode("utf-8", "surrogateescape") if flags & UTF8_FLAG else raw.decode("cp437")
+        name = _name(raw, flags)
         path = _unicode_path(extra, raw) or name
         entries.append(_Entry(raw, name, path, flags, method, crc, packed, size, attributes >> 16, local_at))
     return at
+
+
+def _name(raw: bytes, flags: int) -> str:
+    """A name in UTF-8, also where the flag doesn't say so but it can be read so: macOS never sets it. Else in the PC's old set."""
+    if flags & UTF8_FLAG:
+        return raw.decode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp437")
 
 
 def _judge(entry: _Entry, budget: Budget) -> None:

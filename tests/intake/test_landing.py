@@ -290,6 +290,15 @@ class TestPlace:
         assert (placed.path / "a.jpg").read_bytes() == b"other"
         assert [path.name for path in placed.path.parent.iterdir()] == ["spring"]
 
+    def test_a_way_there_may_lead_over_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "disk" / "spring").mkdir(parents=True)
+        (tmp_path / "disk" / "spring" / "a.jpg").write_bytes(b"a")
+        (tmp_path / "mine").symlink_to("disk")
+        assert landing.size_bytes(tmp_path / "mine" / "spring") == 1
+        for _ in range(2):
+            placed = landing.place(tmp_path / "mine" / "spring", tmp_path / "landing", "dresses", "atelier")
+        assert (placed.path / "a.jpg").read_bytes() == b"a"
+
     def test_files_of_others_stay(self, tmp_path: Path) -> None:
         (tmp_path / "spring").mkdir()
         vendor = tmp_path / "landing" / "dresses" / "atelier"

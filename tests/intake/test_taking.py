@@ -24,6 +24,7 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import raw_images
 from quality_suites.raw_images import derive
 from tests.conftest import changed
+from tests.intake.made import Part, zipped
 
 pytestmark = pytest.mark.timeout(120)
 Receive = Callable[..., raw_images.Receipt]
@@ -195,6 +196,11 @@ class TestSpelling:
         receipt = receive(packed(tmp_path, "drop.zip", buffer.getvalue()))
         assert verdicts(receipt) == {there: ("accepted", None), "manifest.json": ("ignored", None)}
         assert list(receipt.frame["category"].dropna()) == ["dress"]
+
+    def test_a_zip_of_a_mac_does_not_say_that_its_names_are_in_unicode(self, receive: Receive, tmp_path: Path) -> None:
+        parts = [Part(TWO.encode(), picture(1)), Part(b"manifest.csv", f"path\n{ONE}\n".encode())]
+        receipt = receive(packed(tmp_path, "drop.zip", zipped(*parts)))
+        assert verdicts(receipt) == {TWO: ("accepted", None), "manifest.csv": ("ignored", None)}
 
     def test_where_both_are_there_each_is_itself(self, receive: Receive, tmp_path: Path) -> None:
         rows = json.dumps({"files": [{"path": ONE}]}).encode()
