@@ -125,7 +125,10 @@ def _entries(folder: int) -> list[os.DirEntry[str]]:
 def _scan_deliveries(folder: int, path: Path, vendor: str, landed: Landed) -> None:
     known: set[str] = set()
     strays = 0
-    for entry in _entries(folder):
+    entries = _entries(folder)
+    if len(entries) >= MOST_ENTRIES:
+        landed.faults[f"{vendor}/ (most)"] = f"more than {MOST_ENTRIES:,} deliveries and other things lie here; some are not looked at"
+    for entry in entries:
         if is_passed_over(entry.name):
             continue
         fault = _fault(entry)

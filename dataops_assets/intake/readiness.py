@@ -64,20 +64,21 @@ def _as_listed(delivery: landing.Delivery, named: str, spec: ProjectSpec, may_re
         return Readiness(False, "INCOMPLETE")
     try:
         data = b"".join(inside.pieces(delivery.path, SMALL_MANIFEST, named))
-        listed = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
+        told = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
     except delivery_manifest.ManifestError:
         return Readiness(False, "INCOMPLETE")  # perhaps half-copied; once it rests, the run says what is wrong with it
-    for row in listed:
-        size = there.get(row.path)
+    listed = delivery_manifest.by_spelling(there, {row.path: row for row in told})
+    for path, row in listed.items():
+        size = there.get(path)
         if size is None:
             return Readiness(False, "MANIFEST_FILE_MISSING")
         if row.bytes not in (None, size) or (row.sha256 is None and row.bytes is None):
             return Readiness(False, "INCOMPLETE")  # half, or the manifest can't tell whole from half
-    summed = [row for row in listed if row.sha256 is not None]
-    read = sum(there[row.path] for row in summed)
+    summed = [(path, row.sha256) for path, row in listed.items() if row.sha256 is not None]
+    read = sum(there[path] for path, _ in summed)
     if read > may_read:
         return Readiness(False, "INCOMPLETE")
-    is_whole = all(inside.sha256_of(delivery.path, there[row.path], row.path) == row.sha256 for row in summed)
+    is_whole = all(inside.sha256_of(delivery.path, there[path], path) == sha256 for path, sha256 in summed)
     return Readiness(True, bytes_read=read) if is_whole else Readiness(False, "INCOMPLETE", read)
 
 

@@ -70,6 +70,16 @@ def test_a_thousand_strays_are_said_in_a_sentence(tmp_path: Path, monkeypatch: p
     assert landed.faults["atelier/ (more)"] == "3 more that are no deliveries"
 
 
+def test_more_than_anybody_looks_at_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        deliver(tmp_path, str(number))
+    assert landing.scan(tmp_path, "dresses").faults == {}
+    monkeypatch.setattr(landing, "MOST_ENTRIES", 3)
+    landed = landing.scan(tmp_path, "dresses")
+    assert len(landed.deliveries) == 3
+    assert landed.faults == {"atelier/ (most)": "more than 3 deliveries and other things lie here; some are not looked at"}
+
+
 def test_what_cannot_be_looked_into_is_said_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(tmp_path)
     (tmp_path / "dresses" / "linked").symlink_to(tmp_path)
@@ -225,6 +235,11 @@ class TestReadiness:
         deliver(tmp_path, **{"b.jpg": b"b"})
         assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
         deliver(tmp_path, **{"b.jpg": b"bb"})
+        assert readiness.of(given_, dresses, None, 0).is_ready
+
+    def test_an_accent_spelt_otherwise_is_the_same_name(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        row = {"path": "\u00e9.jpg", "sha256": hashlib.sha256(b"a").hexdigest()}
+        given_ = deliver(tmp_path, **{"manifest.json": json.dumps({"files": [row]}).encode(), "e\u0301.jpg": b"a"})
         assert readiness.of(given_, dresses, None, 0).is_ready
 
     def test_a_required_manifest_is_waited_for(self, tmp_path: Path, dresses: ProjectSpec) -> None:
