@@ -1,19 +1,23 @@
 """Files that are there whole or not at all, whatever happens to the process that writes them.
 
 A file is written under a temporary name that says which process is at it, and gets its own name when its bytes are on the disk.
-What a killed process left is removed by `sweep`.
+What a killed process left is removed by `sweep`. A process is told by its number and start, and by the boot of the kernel and the
+namespace in which they count: hosts may share a folder and a name, and a number means another process in each container.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import socket
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from itertools import count
 
+ABANDONED_S = 7 * 86400  # what a process that can't be asked for left untouched so long is nobody's: no file takes a day to write
 _numbers = count()  # next() is one step, whatever the threads
 
 
@@ -112,16 +116,27 @@ def sync(folder: str, files: Iterable[str] = ()) -> None:
 
 
 def sweep(folder: str | os.PathLike[str]) -> int:
-    """Remove what processes of this machine that are gone left unfinished in a folder of temporary files; returns how many."""
+    """Remove what processes that are gone left unfinished in a folder of temporary files; returns how many files.
+
+    Only the kernel that a process runs under knows whether it is gone. What came from elsewhere, or from before this machine was
+    started, goes after ABANDONED_S.
+    """
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     left = 0
     for name in names:
-        host, _, rest = name.partition("~")
-        pid = rest.split("-")[0]
-        if host == socket.gethostname() and pid.isdigit() and not name.startswith(f"{owner(int(pid))}."):
-            unlink(f"{os.fspath(folder)}/{name}")
+        where, _, rest = name.partition("~")
+        pid, path = rest.split("-")[0], f"{os.fspath(folder)}/{name}"
+        if pid.isdigit() and (not name.startswith(f"{owner(int(pid))}.") if where == _kernel() else _is_abandoned(path)):
+            unlink(path)
             left += 1
     return left
+
+
+def _is_abandoned(path: str) -> bool:
+    try:
+        return time.time() - os.lstat(path).st_mtime > ABANDONED_S
+    except FileNotFoundError:
+        return False
 
 
 @cache
@@ -129,11 +144,22 @@ def _me(pid: int) -> str:
     return owner(pid)
 
 
+@cache
+def _kernel() -> str:
+    """Where numbers of processes mean the same: one boot of one kernel, one namespace. Without /proc, the host's name."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            told = file.read() + os.readlink(b"/proc/self/ns/pid")
+    except OSError:
+        return socket.gethostname()
+    return hashlib.sha256(told).hexdigest()[:16]
+
+
 def owner(pid: int) -> str:
-    """Host, process and its start time: another process may get the same number later. Without /proc, the number alone."""
+    """A process: where it runs, its number and its start, for another may get the number later. Without /proc, the number alone."""
     start = ""
     with suppress(OSError, IndexError):
         with open(f"/proc/{pid}/stat", "rb") as file:
             facts = file.read().rsplit(b")", 1)[1].split()
         start = "gone" if facts[0] == b"Z" else facts[19].decode()
-    return f"{socket.gethostname()}~{pid}-{start}"
+    return f"{_kernel()}~{pid}-{start}"

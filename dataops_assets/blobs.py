@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from types import TracebackType
 from typing import IO, Any
 
@@ -18,6 +20,7 @@ from dataops_assets import atomic
 SHA256 = re.compile(r"[0-9a-f]{64}")
 BATCH_FILES = 512
 BATCH_BYTES = 64 << 20
+SPOOL_BYTES = 8 << 20  # held in memory on its way to a store that isn't local
 
 
 class BlobMissing(LookupError):
@@ -99,15 +102,33 @@ class Blobs:
         return f"{self.root}/tmp"
 
     def sweep(self) -> int:
-        """Delete what processes of this machine that are gone left unfinished; returns how many files."""
+        """Delete what processes that are gone left unfinished; returns how many files. See `atomic.sweep`."""
         return atomic.sweep(self.tmp) if self.is_local else 0
 
     def _pipe(self, chunks: Iterable[bytes]) -> tuple[str, int]:
-        data = b"".join(chunks)
-        sha256 = hashlib.sha256(data).hexdigest()
-        if not self.has(sha256):
-            self.fs.pipe_file(self.path(sha256), data)
-        return sha256, len(data)
+        """Put into a store that isn't local. Its name is known at the end only, so what is large waits in a temporary file for it."""
+        sha, size, head = hashlib.sha256(), 0, bytearray()
+        with ExitStack() as stack:
+            spool: IO[bytes] | None = None
+            for chunk in chunks:
+                sha.update(chunk)
+                size += len(chunk)
+                if spool is None and size > SPOOL_BYTES:
+                    spool = stack.enter_context(tempfile.NamedTemporaryFile(prefix="dataops-"))
+                    spool.write(head)
+                    head.clear()
+                if spool is None:
+                    head += chunk
+                else:
+                    spool.write(chunk)
+            path = self.path(sha.hexdigest())
+            if not self.has(sha.hexdigest()):
+                if spool is None:
+                    self.fs.pipe_file(path, bytes(head))
+                else:
+                    spool.flush()
+                    self.fs.put_file(spool.name, path)
+        return sha.hexdigest(), size
 
 
 class Batch:

@@ -445,6 +445,7 @@ _CONTRACTS = (
             "listing": "string",  # of paths and sizes alone; null in rows of earlier versions
             "number": "int64",  # order of first screening; null until then
             "run_id": "string",
+            "detail": "string",  # the reason in a sentence that quotes what the vendor wrote; null where the reason says it all
             **_CHAIN,
         },
         ("seq",),

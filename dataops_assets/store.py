@@ -65,8 +65,6 @@ class Store:
                 table = table.append_column(name, pa.array([value] * len(table), pa.string()))
             self._overwrite(candidate.asset, table, place)
         record = {"rows": len(candidate.frame), "inputs": candidate.inputs, "columns": list(contract.columns)}
-        if candidate.facts:
-            record["facts"] = dict(candidate.facts)
         self._put_json(self._record_path(candidate.asset, **place), record)
         return candidate.version
 
@@ -80,9 +78,9 @@ class Store:
         if record is None:
             raise LookupError(f"{asset} of {project}/{partition} has no version {version}")
         if not record["rows"]:
-            return Manifest(asset, project, partition, manifest.empty(asset), record["inputs"], record.get("facts", {}), version)
+            return Manifest(asset, project, partition, manifest.empty(asset), record["inputs"], version=version)
         frame = manifest.from_arrow(self._rows(asset, project, {partition: version}), CONTRACTS[asset])
-        return Manifest(asset, project, partition, frame, record["inputs"], record.get("facts", {}), version)
+        return Manifest(asset, project, partition, frame, record["inputs"], version=version)
 
     def read_all(self, asset: str, project: str, versions: Mapping[str, str], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Rows of several partitions, each in the version named; all columns, or those named, of which the key must be part."""

@@ -17,7 +17,8 @@ ACCEPTED = 'status == "accepted"'
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Adds `any_accepted`: whether the delivery has an accepted file at all; and `is_counted`: whether as many rows have a status as
-    the drops ledger says files were seen. A file that the manifest names and the delivery lacks has a row, but was not seen.
+    the drops ledger says files were seen, which counts what the delivery listed before any of it was taken. A file that the manifest
+    names and the delivery lacks has a row, but was not seen.
     """
     seen = inputs["drops"]["files_seen"] if "drops" in inputs else pd.Series(dtype="Int64")
     accounted = frame["status"].isin(STATUSES) & ~_absent(frame)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dataops_assets import drops, waiting, warehouse
-from dataops_assets.intake import identity, landing, readiness
+from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
@@ -250,7 +250,7 @@ def test_a_whole_zip_is_looked_into_once(store: Store, dresses: ProjectSpec, mon
     (vendor / "half.zip").write_bytes((vendor / "whole.zip").read_bytes()[:50])
     found = waiting.drops(store, dresses, {}, 1000)
     assert (names(found), found.held) == (["whole.zip"], {"atelier/half.zip": "INCOMPLETE"})
-    monkeypatch.setattr(landing, "open_plain", None)
+    monkeypatch.setattr(inside, "open_plain", None)
     found = waiting.drops(store, dresses, found.looks, 1015)
     assert (names(found), found.held) == (["whole.zip"], {"atelier/half.zip": "INCOMPLETE"})
 

@@ -26,21 +26,22 @@ INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wa
 
 def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = quiet_steps) -> Manifest:
     """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
-    from dataops_assets.intake import identity, landing
-    from dataops_assets.intake.journal import Journal
+    from dataops_assets.intake import identity
+    from dataops_assets.intake import journal as journals
     from dataops_assets.stages import raw_images as stage
 
     with exclusive(store, f"{spec.name}.intake.{int(digest_of([drop_id]), 16) % INTAKE_LOCKS}"):
         store.blobs.sweep()
         atomic.sweep(store.home.tmp)
         known = rows_of(store.drops.rows(), spec.name)
+        journals.sweep(store.home.scratch / "intake", spec.name, store.home.root / "landing", known)
         delivery = identity.find(store.home.root / "landing", spec.name, drop_id, known)
         which = identity.identify(delivery, known)
         if which.drop_id != drop_id:
             raise LookupError(
                 f"drop {drop_id}: {delivery.vendor}/{delivery.name} changed while it was looked at and is {which.drop_id} now"
             )
-        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
+        journal = journals.Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
         receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress, store.home.scratch / "hosts")
         inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
         made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
@@ -52,11 +53,12 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             "name": delivery.name,
             "status": receipt.status,
             "reason": receipt.reason or None,
+            "detail": receipt.facts.get("detail"),
             "files_seen": receipt.files_seen,
             "bytes_seen": receipt.bytes_seen,
             "supersedes": which.supersedes,
             "fingerprint": which.fingerprint,
-            "listing": landing.listing(delivery),
+            "listing": receipt.listing,
             "content_sha256": receipt.content_sha256,
         }
         drops.enter_drop(store, row | drops.UNFINISHED if receipt.is_unfinished else row, run_id)

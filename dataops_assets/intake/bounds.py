@@ -11,7 +11,6 @@ from itertools import islice
 from dataops_assets.intake.delivery_manifest import is_safe_path
 from dataops_assets.spec import IntakeLimits
 
-CHUNK_BYTES = 1 << 20
 NAME_BYTES = 1024
 NAME_CHARS = 1024
 FREE_BYTES = 1 << 20  # the ratio of real to packed bytes counts from here
@@ -37,12 +36,16 @@ class TooLarge(Exception):
     """One member is beyond the limit of a member."""
 
 
+class Unreadable(Exception):
+    """The disk or its permissions don't give one member's bytes; the others may be in order."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One file of a delivery: its name as valid text, and its bytes, to be read once and before the next member.
 
     Attributes:
-        chunks: Its bytes. Reading them may raise `TooLarge` or `Refused`.
+        chunks: Its bytes. Reading them may raise `TooLarge`, `Unreadable` or `Refused`.
         skip: To be called with its size in bytes instead of reading it, when the reader has it already.
         fault: A reason code that makes reading it pointless.
         stamp: `<bytes>:<mtime in ns>` of a file in a folder; empty in an archive, whose own fingerprint covers it.
@@ -62,6 +65,8 @@ class Budget:
 
     Attributes:
         packed: Size of the archive in bytes; None for a folder.
+        files: Files met so far by whoever lists them, before they become members.
+        listed: Files there are by an archive's own directory, before any is read; None where there is none.
         rest: Names of members that are known and not yielded yet, for the rows of a delivery that is refused.
     """
 
@@ -69,6 +74,8 @@ class Budget:
     packed: int | None = None
     total: int = 0
     members: int = 0
+    files: int = 0
+    listed: int | None = None
     rest: Callable[[], Iterable[str]] = field(default=tuple)
 
     def refused(self, code: str, message: str = "") -> Refused:

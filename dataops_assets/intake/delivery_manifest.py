@@ -7,7 +7,9 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +26,16 @@ ADDRESSES = "urls.csv"  # list and manifest in one
 
 
 class ManifestError(ValueError):
-    """The manifest can't be used; `code` is the reason code of the whole drop."""
+    """The manifest can't be used.
+
+    Attributes:
+        code: The reason code of the whole drop.
+        message: Which entry, and what is wrong with it.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
-        self.code = code
+        self.code, self.message = code, message
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def parse(name: str, data: bytes, limit: int = IntakeLimits().members) -> Delive
     for number, row in enumerate(rows, start=1):
         listed = read_row(row, number)
         if listed.path in files:
-            raise ManifestError("MANIFEST_SCHEMA", f"path {listed.path[:80]!r} is listed twice")
+            raise ManifestError("MANIFEST_SCHEMA", f"entry {number}: path {listed.path[:80]!r} is listed twice")
         files[listed.path] = listed
     return DeliveryManifest(tuple(files.values()), tuple(sorted(warnings)))
 
@@ -88,7 +95,8 @@ def text_of(data: bytes, limit: int) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ManifestError("MANIFEST_INVALID", f"not UTF-8 at byte {error.start}") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ManifestError("MANIFEST_INVALID", f"not UTF-8 in line {line}, at byte {error.start}") from error
     if data.count(b",") > VALUES_A_FILE * (limit + 1):
         raise ManifestError("TOO_MANY_MEMBERS", f"more values than {limit} files need")
     return text
@@ -98,7 +106,8 @@ def _json(text: str, limit: int) -> tuple[list[dict[str, Any]], set[str]]:
     def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         held = dict(pairs)
         if len(held) != len(pairs):
-            raise ValueError("a key comes twice in one object")
+            twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+            raise ValueError(f"the key {twice[:80]!r} comes twice in one object")
         return held
 
     def refuse(word: str) -> Any:
@@ -113,12 +122,13 @@ def _json(text: str, limit: int) -> tuple[list[dict[str, Any]], set[str]]:
     if not isinstance(document, dict) or not isinstance(document.get("files"), list):
         raise ManifestError("MANIFEST_SCHEMA", "expected an object with a list `files`")
     if document.get("schema_version", 1) != 1:
-        raise ManifestError("MANIFEST_SCHEMA", f"schema_version {document['schema_version']!r}; 1 is known")
+        raise ManifestError("MANIFEST_SCHEMA", f"schema_version {str(document['schema_version'])[:80]!r}; 1 is known")
     rows = document["files"]
     if len(rows) > limit:
         raise ManifestError("TOO_MANY_MEMBERS", f"more than {limit} files")
-    if not all(isinstance(row, dict) for row in rows):
-        raise ManifestError("MANIFEST_SCHEMA", "every entry of `files` must be an object")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ManifestError("MANIFEST_SCHEMA", f"entry {number} of `files` must be an object")
     unknown = (document.keys() - set(HEAD)) | {key for row in rows for key in row.keys() - set(FIELDS)}
     return rows, {"MANIFEST_UNKNOWN_FIELD"} if unknown else set()
 
@@ -137,13 +147,36 @@ def read_table(text: str, column: str, limit: int) -> tuple[list[dict[str, Any]]
             raise ManifestError("MANIFEST_SCHEMA", f"expected a header with `{column}`, each column once")
         for cells in filter(None, reader):
             if len(cells) != len(columns):
-                raise ManifestError("MANIFEST_SCHEMA", "a row has more or fewer cells than the header")
+                told = f"line {reader.line_num}: {len(cells)} cells, where the header has {len(columns)}"
+                raise ManifestError("MANIFEST_SCHEMA", told)
             if len(rows) == limit:
                 raise ManifestError("TOO_MANY_MEMBERS", f"more than {limit} files")
             rows.append({name: cell for name, cell in zip(columns, cells, strict=True) if cell != ""})
     except csv.Error as error:
         raise ManifestError("MANIFEST_INVALID", f"line {reader.line_num}: {error}") from error
     return rows, {"MANIFEST_UNKNOWN_FIELD"} if set(columns) - {column, *FIELDS} else set()
+
+
+def by_spelling(names: Collection[str], listed: Mapping[str, Listed]) -> dict[str, Listed]:
+    """What is listed, under the names that the files have.
+
+    Systems write an accented letter as one character or as two, and a zip from macOS has two where its maker's list has one. A listed
+    name that is no file's means the one file that is spelt so, if no other name, listed or there, differs by the spelling alone.
+    """
+    here: dict[str, list[str]] = {}
+    asked: dict[str, list[str]] = {}
+    for name in names:
+        if name not in listed:
+            here.setdefault(normal(name), []).append(name)
+    for path in listed.keys() - set(names):
+        asked.setdefault(normal(path), []).append(path)
+    meant = {paths[0]: here[form][0] for form, paths in asked.items() if len(paths) == len(here.get(form, ())) == 1}
+    return {meant.get(path, path): row for path, row in listed.items()}
+
+
+def normal(name: str) -> str:
+    """A name in the one spelling that stands for all of them (Unicode's NFC)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def read_row(row: dict[str, Any], number: int) -> Listed:

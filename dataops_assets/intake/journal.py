@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import time
 from collections.abc import Iterable, Mapping
 from glob import escape
 from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
+
+from dataops_assets.intake import identity, landing
+
+OLD_S = 14 * 86400  # a drop that waits as long is hardly waiting
+TAKEN = ("accepted", "partial", "rejected")
 
 
 class Entry(NamedTuple):
@@ -75,6 +84,46 @@ class Journal:
         for path in self.path.parent.glob(f"{escape(drop)}.*.jsonl") if len(rest) == 2 else ():
             path.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, project: str, root: Path, drops: pd.DataFrame) -> int:
+    """Remove old journals that no run will go on from; returns how many.
+
+    Nobody goes on with a drop that is taken, or whose delivery left landing. A drop that waits there, also for a person to have it
+    tried again, keeps what was read of it.
+
+    Args:
+        folder: Of the journals.
+        project: Whose.
+        root: Of landing, with a folder a project.
+        drops: The project's rows of the `drops` ledger.
+    """
+    old = [path for path in folder.glob(f"{escape(project)}.*.jsonl") if _age_s(path) > OLD_S]
+    if not old:
+        return 0
+    last = dict(zip(drops["drop_id"], drops["status"], strict=True))
+    known: dict[tuple[str, str], set[str]] = {}
+    for vendor, name, drop_id in zip(drops["vendor"], drops["name"], drops["drop_id"], strict=True):
+        known.setdefault((vendor, name), set()).add(_first(drop_id))
+    here: set[str] = set()
+    for delivery in landing.list_deliveries(root, project):
+        here |= known.get((delivery.vendor, delivery.name), {identity.drop_id_of(delivery.vendor, delivery.name)})
+    gone = [path for path in old if last.get(drop_id := path.name.split(".")[1]) in TAKEN or _first(drop_id) not in here]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    return len(gone)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:  # its own run was done with it just now
+        return 0.0
+
+
+def _first(drop_id: str) -> str:
+    """The first drop under a delivery's name."""
+    return re.sub(r"-r\d+$", "", drop_id)
 
 
 def _read(path: Path) -> Iterable[Entry]:

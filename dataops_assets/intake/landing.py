@@ -5,7 +5,6 @@ Whether a delivery is complete is told by `readiness.py`, which drop it is by `i
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import random
@@ -15,10 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from stat import S_ISREG
-from typing import IO
+from stat import S_ISLNK, S_ISREG
 
-from dataops_assets.intake.bounds import CHUNK_BYTES, readable
+from dataops_assets.intake import inside
+from dataops_assets.intake.bounds import readable
+from dataops_assets.intake.inside import UNREADABLE, Entry
+from dataops_assets.intake.inside import TooMany as TooMany  # it is told of by looks
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 MARKERS = ("_COMPLETE", "_READY")
@@ -33,6 +34,7 @@ STRAYS = {
     "LOOSE_FILE": "lies on its own; put it into a folder together with the others of its delivery",
 }
 MOST_ENTRIES = 500_000  # files and folders of one delivery, which take three seconds to look at
+WHOLE_BYTES, WHOLE_FILES = 24 << 30, 250_000  # a delivery up to these is read to tell it from another; the usual limits lie below
 MAX_STRAYS = 100  # of one vendor, each with a row in the ledger; a thousand loose pictures are one mistake
 ITSELF = "(folder)"  # the name by which a vendor's own folder stands in the ledger
 UNFINISHED = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
@@ -75,34 +77,57 @@ def scan(landing: Path, project: str) -> Landed:
     landed = Landed()
     faults = landed.faults
     try:
-        vendors = _entries(landing / project)
+        root = os.open(landing / project, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return landed
     except OSError as error:
         faults[f"landing/{project}"] = f"can't be read: {error.strerror}"
         return landed
-    for vendor in vendors:
-        shown = text_of(vendor.name)
-        if vendor.name.startswith(".") or vendor.name in PASSED_OVER:
-            continue
-        if vendor.is_symlink():
-            faults[shown] = "is a link, and links are not followed: make it a folder"
-            landed.strays.append(Delivery(project, shown, ITSELF, Path(vendor.path), True, "LINK_MEMBER"))
-            continue
-        if not vendor.is_dir():
-            faults[shown] = "lies in no vendor's folder"
-            continue
-        try:
-            _scan_vendor(_entries(vendor.path), project, shown, landed)
-        except OSError as error:
-            faults[shown] = f"can't be read: {error.strerror}"
-            landed.strays.append(Delivery(project, shown, ITSELF, Path(vendor.path), True, "UNREADABLE"))
+    try:
+        for vendor in _entries(root):
+            _scan_vendor(vendor, root, landing / project, landed)
+    except OSError as error:
+        faults[f"landing/{project}"] = f"can't be read: {error.strerror}"
+    finally:
+        os.close(root)
     return landed
 
 
-def _scan_vendor(entries: Iterable[os.DirEntry[str]], project: str, vendor: str, landed: Landed) -> None:
+def _scan_vendor(vendor: os.DirEntry[str], root: int, above: Path, landed: Landed) -> None:
+    """What one vendor's folder holds; whatever is wrong with it is said, and the others go on."""
+    shown = text_of(vendor.name)
+    if vendor.name.startswith(".") or vendor.name in PASSED_OVER:
+        return
+    if vendor.is_symlink():
+        landed.faults[shown] = "is a link, and links are not followed: make it a folder"
+        landed.strays.append(Delivery(above.name, shown, ITSELF, above / vendor.name, True, "LINK_MEMBER"))
+        return
+    if not vendor.is_dir(follow_symlinks=False):
+        landed.faults[shown] = "lies in no vendor's folder"
+        return
+    try:
+        folder = os.open(vendor.name, inside.FOLDER, dir_fd=root)
+        try:
+            _scan_deliveries(folder, above / vendor.name, shown, landed)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        landed.faults[shown] = f"can't be read: {error.strerror}"
+        landed.strays.append(Delivery(above.name, shown, ITSELF, above / vendor.name, True, "UNREADABLE"))
+
+
+def _entries(folder: int) -> list[os.DirEntry[str]]:
+    """What lies directly in a folder, by name; of more than anybody may deliver, not all."""
+    with os.scandir(folder) as entries:
+        return sorted(islice(entries, MOST_ENTRIES), key=lambda entry: entry.name)
+
+
+def _scan_deliveries(folder: int, path: Path, vendor: str, landed: Landed) -> None:
     known: set[str] = set()
     strays = 0
+    entries = _entries(folder)
+    if len(entries) >= MOST_ENTRIES:
+        landed.faults[f"{vendor}/ (most)"] = f"more than {MOST_ENTRIES:,} deliveries and other things lie here; some are not looked at"
     for entry in entries:
         if is_passed_over(entry.name):
             continue
@@ -113,7 +138,8 @@ def _scan_vendor(entries: Iterable[os.DirEntry[str]], project: str, vendor: str,
             landed.faults[f"{label} (again)"] = "two names read the same once made valid text: rename one"
             continue
         known.add(name)
-        delivery = Delivery(project, vendor, name, Path(entry.path), bool(fault) or not entry.is_dir(), fault)
+        is_archive = bool(fault) or not entry.is_dir(follow_symlinks=False)
+        delivery = Delivery(path.parent.name, vendor, name, path / entry.name, is_archive, fault)
         if not fault:
             landed.deliveries.append(delivery)
             continue
@@ -134,9 +160,9 @@ def _fault(entry: os.DirEntry[str]) -> str:
     """The reason code for which something in a vendor's folder is no delivery, by its name and kind."""
     if entry.is_symlink():
         return "LINK_MEMBER"
-    if entry.is_dir():
+    if entry.is_dir(follow_symlinks=False):
         return ""
-    if not entry.is_file():
+    if not entry.is_file(follow_symlinks=False):
         return "SPECIAL_MEMBER"
     if entry.name.lower().endswith(ARCHIVES):
         return ""
@@ -150,29 +176,13 @@ def text_of(name: str) -> str:
     return readable(name)[0]
 
 
-class TooMany(OSError):
-    """A folder holds more than anybody may deliver: to look at all of it would hold up everything else."""
-
-
-def walk(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+def walk(delivery: Path) -> Iterator[Entry]:
     """Every entry below a folder that isn't a folder, in order of path; links are given, not followed.
 
     Raises:
         TooMany: when there are more than MOST_ENTRIES files and folders.
     """
-    left = MOST_ENTRIES
-    open_ = [iter(_entries(folder))]  # no recursion: folders may be nested deeper than Python's stack
-    while open_:
-        for entry in open_[-1]:
-            left -= 1
-            if left < 0:
-                raise TooMany(errno.EFBIG, f"more than {MOST_ENTRIES:,} files and folders", os.fspath(folder))
-            if entry.is_dir(follow_symlinks=False):
-                open_.append(iter(_entries(entry.path)))
-                break
-            yield entry
-        else:
-            open_.pop()
+    return inside.walk(delivery, MOST_ENTRIES)
 
 
 @dataclass(frozen=True)
@@ -202,7 +212,7 @@ def look(delivery: Delivery) -> Look:
     Raises:
         OSError: when something in it vanished meanwhile, can't be listed, or is too much.
     """
-    inside = len(delivery.path.name) + 1
+    above = len(delivery.path.name) + 1
     times, sizes = hashlib.sha256(), hashlib.sha256()
     files = set()
     size = count = 0
@@ -212,11 +222,11 @@ def look(delivery: Delivery) -> Look:
         times.update(b"%b\0%d\0%d\n" % (told, stat.st_mtime_ns, stat.st_ctime_ns))
         size, count, newest = size + stat.st_size, count + 1, max(newest, stat.st_ctime_ns)
         is_file = S_ISREG(stat.st_mode)
-        if path[inside:] not in MARKERS:
+        if path[above:] not in MARKERS:
             sizes.update(told + b"\n")
         elif is_file:
             marked = max(marked, stat.st_ctime_ns)
-        if is_file and len(path) == inside + len(name):
+        if is_file and len(path) == above + len(name):
             files.add(name)
     return Look(_short(times), _short(sizes), size, count, frozenset(files), marked >= newest >= 0)
 
@@ -226,9 +236,9 @@ def _facts(delivery: Delivery) -> Iterator[tuple[str, os.stat_result, str]]:
     if delivery.is_archive:
         yield delivery.path.name, delivery.path.lstat(), delivery.path.name
         return
-    above = len(os.fspath(delivery.path.parent)) + 1
+    above = f"{delivery.path.name}/"
     for entry in walk(delivery.path):
-        yield entry.path[above:], entry.stat(follow_symlinks=False), entry.name
+        yield above + entry.path, entry.stat(), entry.name
 
 
 def fingerprint(delivery: Delivery) -> str:
@@ -256,25 +266,42 @@ VANISHED = Look(
 )  # somebody is at work in there, or it can't be looked at: any other look differs
 
 
-def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What lies directly in a folder, by name; of too many, one more than may be."""
-    with os.scandir(folder) as entries:
-        return sorted(islice(entries, MOST_ENTRIES + 1), key=lambda entry: entry.name)
-
-
 def content_sha256(delivery: Delivery) -> str:
-    """Digest of a delivery's bytes: of the archive, or of each file's path and sha256. Links count by their target's name."""
+    """What tells a delivery's content from another: digest of the archive, or of each file's path and sha256.
+
+    Links count by where they lead, and a file that can't be read as such. Of a delivery beyond WHOLE_BYTES or WHOLE_FILES nothing is
+    read: there, paths, sizes and times of change count. So what is touched without a change is another content; what is changed
+    never passes for the same, unless its time is put back as well.
+
+    Raises:
+        OSError: when something in it vanished meanwhile, or it can't be listed; or an archive can't be read.
+    """
+    seen = look(delivery)
+    if is_too_much_to_read(seen):
+        above = len(delivery.path.name) + 1
+        facts = ((path[above:], stat) for path, stat, _ in _facts(delivery))
+        return digest_of_files((path, f"{stat.st_size}:{stat.st_mtime_ns}") for path, stat in facts if path not in MARKERS)
     if delivery.is_archive:
-        return sha256_of(delivery.path)
-    files = []
-    for entry in walk(delivery.path):
-        name = readable(os.path.relpath(entry.path, delivery.path))[0]
-        if name in MARKERS:
-            continue
-        is_file = entry.is_file(follow_symlinks=False)
-        link = f"link:{os.readlink(entry.path)}" if entry.is_symlink() else "special"
-        files.append((name, sha256_of(entry.path) if is_file else link))
-    return digest_of_files(files)
+        return inside.sha256_of(delivery.path)
+    files = ((readable(entry.path)[0], entry) for entry in walk(delivery.path))
+    return digest_of_files((name, _content(entry)) for name, entry in files if name not in MARKERS)
+
+
+def is_too_much_to_read(seen: Look) -> bool:
+    """Whether a delivery's content is told from another without reading it."""
+    return seen.bytes > WHOLE_BYTES or seen.count > WHOLE_FILES
+
+
+def _content(entry: Entry) -> str:
+    mode = entry.stat().st_mode
+    if not S_ISREG(mode):
+        return f"link:{entry.target()}" if S_ISLNK(mode) else "special"
+    try:
+        return inside.sha256_of_handle(entry.open())
+    except OSError as error:
+        if error.errno in UNREADABLE:
+            return "unreadable"
+        raise
 
 
 def digest_of_files(files: Iterable[tuple[str, str]]) -> str:
@@ -285,13 +312,19 @@ def digest_of_files(files: Iterable[tuple[str, str]]) -> str:
     return sha.hexdigest()
 
 
+def _own(source: Path) -> Path:
+    """A path that somebody gave, with links above it resolved: what lies outside of landing is theirs. `..` gets its name, too."""
+    source = Path(os.path.abspath(source))
+    return Path(os.path.realpath(source.parent)) / source.name
+
+
 def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
     """Copy a folder or an archive into landing under its own name, whole or not at all.
 
     Raises:
         ValueError: when it is neither, or its name says that it is unfinished.
     """
-    source = Path(os.path.abspath(source))  # `..` has a name too
+    source = _own(source)
     is_archive = source.is_file() and source.name.lower().endswith(ARCHIVES)
     if source.is_symlink() or not (is_archive or source.is_dir()):
         raise ValueError(f"it is neither a folder nor an archive ({' '.join(ARCHIVES)})")
@@ -322,42 +355,8 @@ def place(source: Path, landing: Path, project: str, vendor: str) -> Delivery:
     return placed
 
 
-def open_plain(path: Path | str) -> IO[bytes]:
-    """A regular file. It may have become a link since it was listed, or a pipe on which an ordinary open waits for ever.
-
-    Raises:
-        OSError: ELOOP for a link, ENXIO for what else is no regular file.
-    """
-    return os.fdopen(open_handle(path), "rb", buffering=0)
-
-
-def open_handle(path: Path | str) -> int:
-    """The same as a descriptor, which costs less where a hundred thousand small files are read."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.ENXIO, "no regular file", os.fspath(path))
-    return handle
-
-
-def pieces(path: Path | str, size: int | None = None) -> Iterator[bytes]:
-    """A file's first `size` bytes, by default as many as it has now: one that somebody goes on writing to has no end."""
-    with open_plain(path) as file:
-        left = os.fstat(file.fileno()).st_size if size is None else size
-        while left > 0 and (piece := file.read(min(left, CHUNK_BYTES))):
-            left -= len(piece)
-            yield piece
-
-
 def size_bytes(source: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
     if not source.is_dir():
         return source.stat().st_size
-    return sum(entry.stat(follow_symlinks=False).st_size for entry in walk(source))
-
-
-def sha256_of(path: Path | str, size: int | None = None) -> str:
-    sha = hashlib.sha256()
-    for piece in pieces(path, size):
-        sha.update(piece)
-    return sha.hexdigest()
+    return sum(entry.stat().st_size for entry in walk(_own(source)))

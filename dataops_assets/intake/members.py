@@ -8,49 +8,73 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 from dataops_assets.intake import tars, zips
-from dataops_assets.intake.bounds import CHUNK_BYTES, Budget, Member, Refused, TooLarge, readable
-from dataops_assets.intake.landing import Delivery, open_handle, walk
+from dataops_assets.intake.bounds import Budget, Member, Refused, TooLarge, Unreadable, readable
+from dataops_assets.intake.inside import CHANGED, CHUNK_BYTES, UNREADABLE, Entry, open_file
+from dataops_assets.intake.landing import Delivery, walk
 from dataops_assets.spec import IntakeLimits
 
-__all__ = ["Member", "Refused", "TooLarge", "members", "readable"]
+__all__ = ["Member", "Refused", "TooLarge", "Unreadable", "members", "readable"]
+JUNK = re.compile(r"(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*|\.[^/]+|__MACOSX/.*)$", re.IGNORECASE)
+IS_NO_FILE = {errno.ELOOP: "LINK_MEMBER", errno.ENXIO: "SPECIAL_MEMBER"}
 
 
-def members(delivery: Delivery, limits: IntakeLimits) -> Iterator[Member]:
+def members(delivery: Delivery, limits: IntakeLimits, budget: Budget | None = None) -> Iterator[Member]:
     """The files of a delivery, in order of path for folders and in their own order for archives.
+
+    Args:
+        delivery: A folder or an archive.
+        limits: What it may cost.
+        budget: Counts what it does; a new one by default.
 
     Raises:
         Refused: when the delivery as a whole can't be taken.
         OSError: when the disk doesn't give its bytes.
     """
-    budget = Budget(limits)
+    budget = budget or Budget(limits)
     yield from _archive(delivery.path, budget) if delivery.is_archive else _folder(delivery.path, budget)
 
 
 def _folder(root: Path, budget: Budget) -> Iterator[Member]:
     entries = walk(root)
-    waiting: list[os.DirEntry[str]] = []
-    budget.rest = lambda: (_name(entry, root) for entry in chain(waiting, entries))
-    for entry in entries:
-        waiting = [entry]
-        name = _name(entry, root)
-        listed = entry.stat(follow_symlinks=False)
-        if stat.S_ISLNK(listed.st_mode):
-            raise budget.refused("LINK_MEMBER", repr(name[:80]))
-        if not stat.S_ISREG(listed.st_mode):
-            raise budget.refused("SPECIAL_MEMBER", repr(name[:80]))
-        budget.enter()
-        waiting = []
-        yield budget.member(name, _pieces(entry.path, listed, budget), listed.st_size, _stamp(listed))
+    waiting: list[Entry] = []
+    budget.rest = lambda: _names(chain(waiting, entries))
+    try:
+        for entry in entries:
+            waiting = [entry]
+            listed = entry.stat()
+            is_file = stat.S_ISREG(listed.st_mode)
+            if not is_file and not JUNK.search(entry.path):
+                raise budget.refused("LINK_MEMBER" if stat.S_ISLNK(listed.st_mode) else "SPECIAL_MEMBER", repr(entry.path[:80]))
+            budget.enter()
+            waiting = []
+            budget.files += 1
+            content = _pieces(entry, listed, budget) if is_file else _no_file()
+            yield budget.member(entry.path, content, listed.st_size, _stamp(listed))
+    except OSError as error:
+        if error.errno not in CHANGED:
+            raise
+        raise budget.refused("INCOMPLETE", f"{error.filename!r} went away or was replaced while the delivery was read") from error
 
 
-def _name(entry: os.DirEntry[str], root: Path) -> str:
-    return entry.path[len(os.fspath(root)) + 1 :]
+def _no_file() -> Iterator[bytes]:
+    """The bytes of a link or a pipe that is passed over by its name, such as an editor's lock."""
+    yield from ()
+    raise Unreadable("no file")
+
+
+def _names(entries: Iterator[Entry]) -> Iterator[str]:
+    """As far as they can be listed."""
+    with suppress(OSError):
+        for entry in entries:
+            yield entry.path
 
 
 def _facts(found: os.stat_result) -> tuple[int, int]:
@@ -61,37 +85,43 @@ def _stamp(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def _pieces(path: str, listed: os.stat_result, budget: Budget) -> Iterator[bytes]:
+def _pieces(entry: Entry, listed: os.stat_result, budget: Budget) -> Iterator[bytes]:
     try:
-        handle = _open(path, budget)
-    except FileNotFoundError as error:
-        raise budget.refused("INCOMPLETE", f"{os.path.basename(path)!r} went away while the delivery was read") from error
-    try:
-        asked = min(CHUNK_BYTES, listed.st_size + 1)  # a small file ends with the first read
-        while piece := os.read(handle, asked):
-            yield piece
-            if len(piece) < asked:
-                break
-        found = os.fstat(handle)
-    finally:
-        os.close(handle)
-    if not os.path.samestat(found, listed) or _facts(found) != _facts(listed):
-        raise budget.refused("INCOMPLETE", f"{os.path.basename(path)!r} changed while the delivery was read")
-
-
-def _open(path: str | Path, budget: Budget) -> int:
-    """The descriptor of a regular file; what has become something else since it was listed is refused."""
-    try:
-        return open_handle(path)
+        handle = entry.open()
+        try:
+            left = listed.st_size + 1  # one that somebody goes on writing to has no end
+            while left > 0 and (piece := os.read(handle, asked := min(CHUNK_BYTES, left))):
+                yield piece
+                left -= len(piece)
+                if len(piece) < asked:  # a small file ends with the first read
+                    break
+            found = os.fstat(handle)
+        finally:
+            os.close(handle)
     except OSError as error:
-        code = {errno.ELOOP: "LINK_MEMBER", errno.ENXIO: "SPECIAL_MEMBER"}.get(error.errno or 0)
-        if code is None:
-            raise
-        raise budget.refused(code, repr(os.path.basename(path)[:80])) from error
+        if error.errno in UNREADABLE:
+            raise Unreadable(error.strerror) from error
+        if error.errno == errno.ENOENT:
+            raise budget.refused("INCOMPLETE", f"{entry.name!r} went away while the delivery was read") from error
+        raise _refused(error, entry.name, budget) from error
+    if not os.path.samestat(found, listed) or _facts(found) != _facts(listed):
+        raise budget.refused("INCOMPLETE", f"{entry.name!r} changed while the delivery was read")
+
+
+def _refused(error: OSError, name: str, budget: Budget) -> Exception:
+    """The refusal of what has become something else since it was listed; any other error as it is."""
+    code = IS_NO_FILE.get(error.errno or 0)
+    return error if code is None else budget.refused(code, repr(name[:80]))
 
 
 def _archive(path: Path, budget: Budget) -> Iterator[Member]:
-    with os.fdopen(_open(path, budget), "rb", buffering=0) as file:
+    try:
+        handle = open_file(path)
+    except OSError as error:
+        if error.errno in UNREADABLE:
+            raise budget.refused("UNREADABLE", f"{path.name[:80]!r}: {error.strerror}") from error
+        raise _refused(error, path.name, budget) from error
+    with os.fdopen(handle, "rb", buffering=0) as file:
         budget.packed = os.fstat(file.fileno()).st_size
         if budget.packed == 0:
             raise budget.refused("ARCHIVE_CORRUPT", "an empty file")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from dataops_assets.intake import delivery_manifest, landing, zips
+from dataops_assets.intake import delivery_manifest, inside, landing, zips
 from dataops_assets.spec import IntakeLimits, ProjectSpec
 
 SMALL_MANIFEST = 1 << 20  # as much is parsed at a look, some 5,000 files; a delivery with a larger one needs a marker, or rests
@@ -59,30 +59,26 @@ def of(
 
 def _as_listed(delivery: landing.Delivery, named: str, spec: ProjectSpec, may_read: float) -> Readiness:
     """Whether every file is as the manifest says. A path in it is looked up among the files that lie there, and never followed."""
-    above = len(os.fspath(delivery.path)) + 1
-    there = {
-        entry.path[above:]: stat.st_size
-        for entry in landing.walk(delivery.path)
-        if S_ISREG((stat := entry.stat(follow_symlinks=False)).st_mode)
-    }
+    there = {entry.path: stat.st_size for entry in landing.walk(delivery.path) if S_ISREG((stat := entry.stat()).st_mode)}
     if there.get(named, 0) > SMALL_MANIFEST:
         return Readiness(False, "INCOMPLETE")
     try:
-        data = b"".join(landing.pieces(delivery.path / named, SMALL_MANIFEST))
-        listed = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
+        data = b"".join(inside.pieces(delivery.path, SMALL_MANIFEST, named))
+        told = delivery_manifest.parse(named, data, spec.sources.limits_for(delivery.vendor).members).files
     except delivery_manifest.ManifestError:
         return Readiness(False, "INCOMPLETE")  # perhaps half-copied; once it rests, the run says what is wrong with it
-    for row in listed:
-        size = there.get(row.path)
+    listed = delivery_manifest.by_spelling(there, {row.path: row for row in told})
+    for path, row in listed.items():
+        size = there.get(path)
         if size is None:
             return Readiness(False, "MANIFEST_FILE_MISSING")
         if row.bytes not in (None, size) or (row.sha256 is None and row.bytes is None):
             return Readiness(False, "INCOMPLETE")  # half, or the manifest can't tell whole from half
-    summed = [row for row in listed if row.sha256 is not None]
-    read = sum(there[row.path] for row in summed)
+    summed = [(path, row.sha256) for path, row in listed.items() if row.sha256 is not None]
+    read = sum(there[path] for path, _ in summed)
     if read > may_read:
         return Readiness(False, "INCOMPLETE")
-    is_whole = all(landing.sha256_of(delivery.path / row.path, there[row.path]) == row.sha256 for row in summed)
+    is_whole = all(inside.sha256_of(delivery.path, there[path], path) == sha256 for path, sha256 in summed)
     return Readiness(True, bytes_read=read) if is_whole else Readiness(False, "INCOMPLETE", read)
 
 
@@ -90,5 +86,5 @@ def _whole_zip_bytes(path: Path, limits: IntakeLimits) -> int:
     """How much of a zip was read to see that it is whole; 0 when it isn't seen. A tar can't tell cheaply and must rest."""
     if not path.name.lower().endswith(".zip"):
         return 0
-    with landing.open_plain(path) as file:
+    with inside.open_plain(path) as file:
         return zips.whole_bytes(file, os.fstat(file.fileno()).st_size, limits)

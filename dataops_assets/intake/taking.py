@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +11,8 @@ from dataops_assets.blobs import Blobs
 from dataops_assets.intake import delivery_manifest, landing
 from dataops_assets.intake.fetching import Missing, Unreachable
 from dataops_assets.intake.journal import Entry, Journal
-from dataops_assets.intake.members import Member, Refused, TooLarge
+from dataops_assets.intake.members import JUNK, Member, Refused, TooLarge, Unreadable
 
-JUNK = re.compile(r"(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*|\.[^/]+|__MACOSX/.*)$", re.IGNORECASE)
 PROGRESS_EVERY = 20
 
 Row = dict[str, Any]
@@ -26,7 +24,8 @@ class Taken:
 
     Attributes:
         rows: One a member, in the order they came: path, warnings (a tuple), status, reason, and where it was read sha256, size_bytes.
-        seen: Members seen, counted apart from the rows.
+        seen: Members seen.
+        named: Of these, how many a refusal named that were never members.
         refusal: Reason code for which the whole delivery can't be taken, or ''.
         detail: The refusal in words.
         manifest: Name and sha256 of the delivery's manifest.
@@ -36,16 +35,23 @@ class Taken:
 
     rows: list[Row] = field(default_factory=list)
     seen: int = 0
+    named: int = 0
     refusal: str = ""
     detail: str = ""
     manifest: tuple[str, str] | None = None
     unreachable: dict[str, str] = field(default_factory=dict)
     has_addresses: bool = False
 
-    def content_sha256(self, delivery: landing.Delivery) -> str:
-        """Digest of the delivery's bytes, as `landing.content_sha256` gives it; a folder that was read whole isn't read again."""
+    def refuse(self, code: str, detail: str) -> None:
+        """The whole delivery can't be taken, for a reason code and in words; without a code it can."""
+        if code:
+            self.refusal, self.detail = code, f"{code}: {detail}"
+
+    def content_sha256(self, delivery: landing.Delivery, seen: landing.Look) -> str:
+        """What tells the delivery's content from another, as `landing.content_sha256` does; a folder that was read isn't read again."""
         files = [row for row in self.rows if row["path"] not in landing.MARKERS]
-        if delivery.is_archive or self.refusal or self.has_addresses or any("sha256" not in row for row in files):
+        is_read = not (delivery.is_archive or self.refusal or self.has_addresses) and all("sha256" in row for row in files)
+        if not is_read or landing.is_too_much_to_read(seen):
             return landing.content_sha256(delivery)
         return landing.digest_of_files((row["path"], row["sha256"]) for row in files)
 
@@ -98,7 +104,8 @@ def take(
             taken.refusal, taken.detail = error.code, str(error)
             if taken.seen > len(taken.rows):  # raised while this member was read
                 taken.rows.append({"path": member.path, "warnings": (), "status": "quarantined", "reason": error.code})
-            taken.seen += len(error.paths)
+            taken.named = len(error.paths)
+            taken.seen += taken.named
             taken.rows += [{"path": path, "warnings": (), "status": "quarantined", "reason": error.code} for path in error.paths]
     progress(taken.seen)
     return taken
@@ -106,16 +113,17 @@ def take(
 
 def _row(taken: Taken, position: int, member: Member, keep: Callable[[int, Member], Row], lists: Collection[str]) -> Row:
     row: Row = {"path": member.path, "warnings": tuple(member.warnings), "status": "accepted", "reason": None}
+    is_marker = member.path in landing.MARKERS
+    if is_marker or JUNK.search(member.path):  # whatever else is wrong with it
+        return row | {"status": "ignored", "reason": None if is_marker else "JUNK_IGNORED", **_passed_over(member)}
     try:
         if member.fault:
             return row | {"status": "quarantined", "reason": member.fault, **_hashed(member)}
-        if member.path in landing.MARKERS:
-            return row | {"status": "ignored", "size_bytes": sum(len(chunk) for chunk in member.chunks)}
-        if JUNK.search(member.path):
-            return row | {"status": "ignored", "reason": "JUNK_IGNORED", **_hashed(member)}
         row |= keep(position, member)
     except TooLarge:
         return row | {"status": "quarantined", "reason": "TOO_LARGE"}
+    except Unreadable:
+        return row | {"status": "quarantined", "reason": "UNREADABLE"}
     except Missing:
         return row | {"status": "quarantined", "reason": "MANIFEST_FILE_MISSING"}
     except Unreachable as error:
@@ -129,6 +137,14 @@ def _row(taken: Taken, position: int, member: Member, keep: Callable[[int, Membe
             taken.manifest = member.path, row["sha256"]
         row["status"] = "ignored"
     return row
+
+
+def _passed_over(member: Member) -> Row:
+    """Size and digest of what isn't kept; nothing where it is too large or can't be read."""
+    try:
+        return _hashed(member)
+    except (TooLarge, Unreadable):
+        return {}
 
 
 def _hashed(member: Member) -> Row:

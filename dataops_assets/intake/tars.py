@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from dataops_assets.intake.bounds import CHUNK_BYTES, FREE_BYTES, HEADER_BYTES, Budget, Member
+from dataops_assets.intake.bounds import FREE_BYTES, HEADER_BYTES, Budget, Member
+from dataops_assets.intake.inside import CHUNK_BYTES
 
 BLOCK = 512
 ZEROS = bytes(BLOCK)
@@ -25,6 +26,7 @@ GLOBAL_HEADERS = 16  # in a row
 STREAMS = 100_000  # concatenated ones in a file, each of which costs a decompressor; pbzip2 makes one per 900 kB
 XZ_MEMORY_BYTES = 80 << 20  # `xz -9` needs 65 MiB to unpack
 INPUT_BYTES = 256 << 10
+END_BYTES = 64 << 20  # zeros after the end: they fill up a record, of 10 KiB as a rule and a few MiB on tapes; a sparse file has them free
 TAIL_BYTES = (1 << 16) + 22  # the longest end record of a zip
 
 CODECS: dict[bytes, Callable[[], Any]] = {
@@ -66,6 +68,7 @@ def members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
                 raise budget.refused("ARCHIVE_CORRUPT", f"{name[:80]!r} is longer than the file")
             budget.weigh(budget.total + size)
             budget.rest = tuple
+            budget.files += 1
             yield budget.member(name, stream.pieces(size), size)
         budget.rest = tuple
         stream.finish()
@@ -181,7 +184,10 @@ class _Stream:
 
     def only_zeros(self) -> None:
         """Read to the end, so that a checksum there counts too."""
+        end = self.passed + END_BYTES
         while rest := self.read(EXTENDED_BYTES):
+            if self.passed > end:
+                raise self.budget.refused("BOMB", f"more than {END_BYTES} bytes of zeros after the end of the tar")
             if rest.count(0) < len(rest):
                 raise self.budget.refused("POLYGLOT", "something else follows the end of the tar")
         if self.passed % BLOCK:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from dataops_assets.intake import tars
-from dataops_assets.intake.bounds import CHUNK_BYTES, Budget, Member, Refused
+from dataops_assets.intake.bounds import Budget, Member, Refused
+from dataops_assets.intake.inside import CHUNK_BYTES
 from dataops_assets.spec import IntakeLimits
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
@@ -74,10 +75,12 @@ def members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
         raise budget.refused("ARCHIVE_CORRUPT", "a directory longer or shorter than its members")
     for entry in entries:
         _judge(entry, budget)
+    budget.listed = sum(1 for entry in entries if not entry.is_folder)
     budget.weigh(sum(entry.size for entry in entries))
     data_at = _data_positions(file, entries, start, budget)
     for done, entry in enumerate(entries, start=1):  # noqa: B007  (`rest` looks at it)
         if not entry.is_folder:
+            budget.files += 1
             yield budget.member(budget.safe(entry.path, False), _unpacked(file, entry, data_at[entry.at], budget), entry.size)
 
 
@@ -184,10 +187,20 @@ def _read_entries(file: IO[bytes], start: int, number: int, entries: list[_Entry
         size, packed, local_at, disk = _zip64(extra, [(size, FULL32), (packed, FULL32), (local_at, FULL32), (disk, FULL16)], budget)
         if disk:
             raise budget.refused("UNSUPPORTED_ARCHIVE", "a part of a zip in several parts")
-        name = raw.decode("utf-8", "surrogateescape") if flags & UTF8_FLAG else raw.decode("cp437")
+        name = _name(raw, flags)
         path = _unicode_path(extra, raw) or name
         entries.append(_Entry(raw, name, path, flags, method, crc, packed, size, attributes >> 16, local_at))
     return at
+
+
+def _name(raw: bytes, flags: int) -> str:
+    """A name in UTF-8, also where the flag doesn't say so but it can be read so: macOS never sets it. Else in the PC's old set."""
+    if flags & UTF8_FLAG:
+        return raw.decode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp437")
 
 
 def _judge(entry: _Entry, budget: Budget) -> None:

@@ -166,12 +166,12 @@ def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
         cleaned = cleaned if seen.get(drop_id) == raw.get("version") else {}
     drop = entered[-1] if entered else {}
     made = store.read("raw_images", spec.name, drop_id, raw["version"]) if raw else None
-    frame, detail = (made.frame, made.facts.get("detail")) if made is not None else (manifest.empty("raw_images"), None)
+    frame, detail = made.frame if made is not None else manifest.empty("raw_images"), drop.get("detail")
     vendor = str(drop.get("vendor") or (frame["vendor"].iloc[0] if len(frame) else ""))
     is_judged = not (drop.get("status") == "held" and drop.get("files_seen") is None)  # else no run has read what lies there now
     if not is_judged:
         here = landed.look(store.home.landing(spec.name) / vendor / drop["name"], drop_id, vendor, spec.sources.limits_for(vendor))
-        frame, detail, raw, cleaned = here.frame, here.detail, {}, {}
+        frame, detail, raw, cleaned = here.frame, here.detail or detail, {}, {}
     screened = _frame(store, spec, "cleaned_set", drop_id, cleaned)
     counts = bool(raw) and drop.get("status") not in ("held", "parked")  # else nothing of it does, and reading all others takes its time
     so_far = _so_far(store, spec, drops, vendor) if counts else manifest.empty("raw_images")

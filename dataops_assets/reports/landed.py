@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISREG
 
 import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.intake import delivery_manifest, landing
+from dataops_assets.intake import delivery_manifest, inside, landing
 from dataops_assets.intake.bounds import readable
 from dataops_assets.intake.delivery_manifest import ManifestError
 from dataops_assets.intake.readiness import SMALL_MANIFEST
@@ -46,7 +46,7 @@ def look(path: Path, drop_id: str, vendor: str, limits: IntakeLimits) -> Landed:
     named, detail = delivery_manifest.find(there), ""
     if named is not None and there[named] <= SMALL_MANIFEST:
         try:
-            data = b"".join(landing.pieces(path / named, SMALL_MANIFEST))
+            data = b"".join(inside.pieces(path, SMALL_MANIFEST, named))
             listed = {readable(row.path)[0]: row for row in delivery_manifest.parse(named, data, limits.members).files}
         except ManifestError as error:
             detail = str(error)
@@ -67,13 +67,10 @@ def _row(name: str, size: int, listed: delivery_manifest.Listed | None) -> tuple
 
 
 def _sizes(path: Path) -> dict[str, int]:
-    """Readable name -> size of each regular file of a folder."""
-    if not S_ISDIR(path.lstat().st_mode):
-        return {}
-    above = len(str(path)) + 1
+    """Readable name -> size of each regular file of a folder; OSError where it is none, or a link."""
     found: dict[str, int] = {}
     for entry in landing.walk(path):
-        stat = entry.stat(follow_symlinks=False)
+        stat = entry.stat()
         if S_ISREG(stat.st_mode):
-            found.setdefault(readable(entry.path[above:])[0], stat.st_size)
+            found.setdefault(readable(entry.path)[0], stat.st_size)
     return found

@@ -18,8 +18,8 @@ OF_DELIVERIES: dict[str, Reason] = {
         "Finish the copy, then put an empty file _COMPLETE into the folder. Nothing else is needed; a list is fetched by itself.",
     ),
     "UNREADABLE": Reason(
-        "We can't open the delivery: it may not be read, or its folders lie too deep in one another.",
-        "Let everybody read its files and folders, and put folders less deep. Nothing else is needed.",
+        "We can't open it: it may not be read, our disk doesn't give it, or its folders lie too deep in one another.",
+        "Let everybody read all files and folders, and put folders less deep. If that is so, upload it again.",
     ),
     "LOOSE_FILE": Reason(
         "The file lies on its own, outside of any delivery.",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import unicodedata
+import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,8 @@ import pandas as pd
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.headers import Header, HeaderReader
-from dataops_assets.intake import delivery_manifest, fetching, landing, members, urls
+from dataops_assets.intake import delivery_manifest, fetching, inside, landing, members, urls
+from dataops_assets.intake.bounds import Budget
 from dataops_assets.intake.delivery_manifest import Listed, ManifestError
 from dataops_assets.intake.journal import Journal
 from dataops_assets.intake.taking import Row, Taken, take
@@ -32,7 +32,7 @@ FORMATS = {
     "GIF": {"gif"},
 }
 KNOWN_SUFFIXES = set().union(*FORMATS.values())
-HELD = ("INCOMPLETE", "MANIFEST_MISSING", "MANIFEST_FILE_MISSING")
+HELD = ("INCOMPLETE", "UNREADABLE", "MANIFEST_MISSING", "MANIFEST_FILE_MISSING")
 MOST_PRICE = 10_000.0  # of a picture, where the project agreed on none with the vendor
 TRIES = 5  # of a list's addresses; the sensor has a drop tried as often
 NOT_FETCHED = "files could not be fetched"
@@ -45,7 +45,13 @@ class Unfetched(RuntimeError):
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a delivery: `raw_images` rows, and the drop's own status and reason."""
+    """What became of a delivery: `raw_images` rows, and the drop's own status and reason.
+
+    Attributes:
+        files_seen: By the count of whoever listed the delivery, which knows nothing of the rows.
+        listing: Of its paths and sizes when it was read; see `landing.Look`.
+        facts: `detail` says in a sentence why the whole drop was refused or is held, with what the vendor wrote quoted in it.
+    """
 
     frame: pd.DataFrame
     status: str
@@ -53,6 +59,7 @@ class Receipt:
     files_seen: int
     bytes_seen: int
     content_sha256: str
+    listing: str
     facts: dict[str, float | int | str] = field(default_factory=dict)
     is_unfinished: bool = False  # some addresses of a list are still to be asked: another run goes on from the journal
 
@@ -86,8 +93,9 @@ def receive(
     """
     vendor = spec.sources.vendor(delivery.vendor)
     if vendor is None:
-        rows = _unread(delivery, spec)
-        return _receipt(delivery, drop_id, Taken(rows, len(rows), refusal="VENDOR_UNKNOWN"), "VENDOR_UNKNOWN")
+        rows, look = _unread(delivery, spec), landing.look(delivery)
+        taken = Taken(rows, len(rows), refusal="VENDOR_UNKNOWN", detail=f"VENDOR_UNKNOWN: {delivery.vendor!r} is no vendor of {spec.name}")
+        return _receipt(delivery, drop_id, taken, len(rows), look.listing, taken.content_sha256(delivery, look))
     before = landing.look(delivery)
     limits = spec.sources.limits_for(vendor.name)
     course = fetching.Course(dict(journal.without))
@@ -107,52 +115,88 @@ def receive(
         is_unfinished = _goes_on(taken, len(source.facts), journal, course, spec.sources.urls)
         if not is_unfinished:
             _give_up(taken, len(source.facts), journal)
-    refusal = (
-        taken.refusal
-        or ("INCOMPLETE" if is_unfinished else "")
-        or ("INCOMPLETE" if landing.fingerprint(delivery) != before.fingerprint else "")
-    )
+    seen = _files_seen(delivery, before, source, taken)
+    content = _content(delivery, before, taken)  # before the last look: what it tells of must be what was read
+    if not taken.refusal and landing.fingerprint(delivery) != before.fingerprint:
+        taken.refuse("INCOMPLETE", "the delivery changed while it was read")
     _describe(taken.rows, headers.found, vendor)
     _name_twins(taken.rows)
     missing: list[str] = []
-    if not refusal:
+    if not taken.refusal:
         try:
-            refusal, missing = _apply_manifest(taken.rows, taken.manifest, source, blobs, vendor, spec)
+            missing = _apply_manifest(taken.rows, taken.manifest, source, blobs, vendor, spec)
         except ManifestError as error:
-            refusal, taken.detail = error.code, str(error)
+            taken.refuse(error.code, error.message)
     _mark_names(taken.rows)
     _duplicates(taken.rows)
-    faults = {row["reason"] for row in taken.rows}
-    whole = next((code for code in WHOLE_DROP if code in faults), "") if not refusal else ""
-    if whole:  # each of its files is refused for it: these are the ones to mend
-        at_fault = [repr(row["path"][:80]) for row in taken.rows if row["reason"] == whole]
-        taken.detail = f"{whole}: {', '.join(at_fault[:10])}" + (f" and {len(at_fault) - 10:,} more" if len(at_fault) > 10 else "")
-    refusal = refusal or whole or ("MANIFEST_FILE_MISSING" if missing else "")
-    if not refusal and not any(row["status"] != "ignored" for row in taken.rows):
-        refusal = "EMPTY_DROP"
-    return replace(_receipt(delivery, drop_id, taken, refusal, missing), is_unfinished=is_unfinished)
+    if not taken.refusal:
+        taken.refuse(*_as_a_whole(taken.rows, missing))
+    return replace(_receipt(delivery, drop_id, taken, seen, before.listing, content, missing), is_unfinished=is_unfinished)
+
+
+def _files_seen(delivery: landing.Delivery, before: landing.Look, source: _Source, taken: Taken) -> int:
+    """How many files there are by the look before, by the archive's own directory, or by the reader, and how many addresses."""
+    if taken.refusal:
+        return source.budget.files + taken.named
+    listed = source.budget.listed if source.budget.listed is not None else source.budget.files
+    return (listed if delivery.is_archive else before.count) + len(source.facts)
+
+
+def _content(delivery: landing.Delivery, before: landing.Look, taken: Taken) -> str:
+    try:
+        return taken.content_sha256(delivery, before)
+    except OSError as error:
+        if taken.refusal not in HELD:
+            raise
+        return landing.digest_of_files([(taken.refusal, str(error.errno))])  # it will be another one once it can be read
+
+
+def _as_a_whole(rows: list[Row], missing: Sequence[str]) -> tuple[str, str]:
+    """The reason code for which no file of a delivery is taken, and a sentence; or nothing."""
+    for code in WHOLE_DROP:
+        found = [row["path"] for row in rows if row["reason"] == code]
+        if found:
+            return code, _first_of(found)
+    if missing:
+        return "MANIFEST_FILE_MISSING", _first_of(missing)
+    asked = [row for row in rows if row["status"] != "ignored"]
+    if not asked:
+        return "EMPTY_DROP", f"{len(rows):,} files, none of which could be a picture"
+    if all(row["reason"] == "UNREADABLE" for row in asked):
+        return "UNREADABLE", _first_of([row["path"] for row in asked])
+    return "", ""
+
+
+def _first_of(paths: Sequence[str]) -> str:
+    return f"{len(paths):,} file{'s' * (len(paths) > 1)}, first {paths[0][:80]!r}"
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a delivery's members come from, and what a list of addresses says of them."""
+    """Where a delivery's members come from, who counts them, and what a list of addresses says of them."""
 
     members: Iterable[members.Member]
+    budget: Budget
     lists: tuple[str, ...] = ()
     facts: Mapping[str, Listed] = field(default_factory=dict)
 
 
 def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits, turns: Turns, course: fetching.Course) -> _Source:
     """The files of a delivery, and those that a list of addresses in it leads to."""
-    held = members.members(delivery, limits)
-    path = delivery.path / urls.NAME
-    if delivery.is_archive or path.is_symlink() or not path.is_file():
-        return _Source(held)
+    budget = Budget(limits)
+    held = members.members(delivery, limits, budget)
+    try:
+        data = None if delivery.is_archive else b"".join(inside.pieces(delivery.path, delivery_manifest.MAX_BYTES + 1, urls.NAME))
+    except OSError as error:
+        if error.errno not in (*inside.CHANGED, *inside.UNREADABLE, errno.ENXIO):
+            raise
+        data = None  # there is none, or what it is instead is found when the files are read
+    if data is None:
+        return _Source(held, budget)
     refusal: members.Refused | None = None
     addresses = urls.UrlList(())
     try:
-        with landing.open_plain(path) as file:
-            addresses = urls.parse(file.read(delivery_manifest.MAX_BYTES + 1), limits.members)
+        addresses = urls.parse(data, limits.members)
         urls.check(addresses, rules)
     except ManifestError as error:
         refusal = members.Refused(error.code, str(error))
@@ -163,9 +207,12 @@ def _source(delivery: landing.Delivery, rules: UrlLists, limits: IntakeLimits, t
         yield from held
         if refusal is not None:
             raise refusal
-        yield from fetching.fetch(addresses, rules, limits.member_bytes, turns=turns, course=course)
+        for member in fetching.fetch(addresses, rules, limits.member_bytes, turns=turns, course=course):
+            budget.files += 1
+            yield member
 
-    return _Source(fetching.bounded(all_members(), limits), (urls.NAME,), {address.path: address.listed for address in addresses.files})
+    listed = {address.path: address.listed for address in addresses.files}
+    return _Source(fetching.bounded(all_members(), limits), budget, (urls.NAME,), listed)
 
 
 def _goes_on(taken: Taken, listed: int, journal: Journal, course: fetching.Course, rules: UrlLists) -> bool:
@@ -175,7 +222,7 @@ def _goes_on(taken: Taken, listed: int, journal: Journal, course: fetching.Cours
     journal.note_asked(course.seconds, course.without)
     if not course.settled or journal.asked_s >= rules.list_seconds:
         return False
-    taken.detail = f"INCOMPLETE: {len(taken.unreachable):,} of {listed:,} addresses are still to be fetched; another run goes on"
+    taken.refuse("INCOMPLETE", f"{len(taken.unreachable):,} of {listed:,} addresses are still to be fetched; another run goes on")
     return True
 
 
@@ -196,7 +243,7 @@ def _give_up(taken: Taken, listed: int, journal: Journal) -> None:
 
 def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
     """A row for each file of a stranger's folder, or for its archive: named, and not opened."""
-    names = [delivery.name] if delivery.is_archive else [os.path.relpath(one.path, delivery.path) for one in landing.walk(delivery.path)]
+    names = [delivery.name] if delivery.is_archive else [entry.path for entry in landing.walk(delivery.path)]
     told = [members.readable(name) for name in names[: spec.sources.limits.members]]
     return [{"path": path, "warnings": marks, "status": "quarantined", "reason": None} for path, marks in told]
 
@@ -233,25 +280,30 @@ def _apply_manifest(
     blobs: Blobs,
     vendor: ImageVendor,
     spec: ProjectSpec,
-) -> tuple[str, list[str]]:
-    """Fill in what the manifest says and check files against it; returns the drop's refusal and the paths that are missing.
+) -> list[str]:
+    """Fill in what the manifest says and check files against it; returns the paths that are missing.
 
     Raises:
-        ManifestError: when the manifest can't be used.
+        ManifestError: with a sentence, when the drop can't be taken for what its manifest says.
     """
     listed: dict[str, Listed] = {}
     is_listed = named is not None or (bool(source.lists) and vendor.manifest == "required")  # a list of addresses is a manifest too
+    for row in rows:
+        if row["path"] in delivery_manifest.NAMES and row["status"] == "quarantined":
+            code = "MANIFEST_INVALID" if row["reason"] == "TOO_LARGE" else row["reason"]
+            raise ManifestError(code, f"{row['path']} can't be read")
     if not is_listed and vendor.manifest == "required":
-        return "MANIFEST_MISSING", []
+        raise ManifestError("MANIFEST_MISSING", f"neither {' nor '.join(delivery_manifest.NAMES)} lies at the top of the delivery")
     if named is not None:
         with blobs.open(named[1]) as file:
             data = file.read(delivery_manifest.MAX_BYTES + 1)
         told = delivery_manifest.parse(named[0], data, spec.sources.limits_for(vendor.name).members)
-        listed = {members.readable(row.path)[0]: row for row in told.files}  # as the rows are named
+        listed = {members.readable(entry.path)[0]: entry for entry in told.files}  # as the rows are named
+        listed = delivery_manifest.by_spelling({row["path"] for row in rows}, listed)
         next(row for row in rows if row["path"] == named[0])["warnings"] += told.warnings
-    dear = next((one for one in (*listed.values(), *source.facts.values()) if (one.price or 0) > MOST_PRICE), None)
-    if not vendor.price_per_image and dear is not None:
-        raise ManifestError("MANIFEST_SCHEMA", f"{dear.path[:80]!r} has a price of more than {MOST_PRICE:,.0f}, and none is agreed")
+    for told_of in (*listed.values(), *source.facts.values()):
+        if not vendor.price_per_image and (told_of.price or 0) > MOST_PRICE:
+            raise ManifestError("MANIFEST_SCHEMA", f"{told_of.path[:80]!r} costs {told_of.price:g}; at most {MOST_PRICE:g} is taken")
     for row in rows:
         if row["path"] in delivery_manifest.NAMES and named is not None and row["path"] != named[0]:
             row |= {"status": "ignored", "reason": "EXTRA_MANIFEST"}
@@ -272,7 +324,7 @@ def _apply_manifest(
             if fault:
                 row |= {"status": "quarantined", "reason": fault}
     present = {row["path"] for row in rows}
-    return "", sorted(listed.keys() - present)
+    return sorted(listed.keys() - present)
 
 
 def _against(row: Row, entry: Listed | None, has_manifest: bool, spec: ProjectSpec) -> str:
@@ -301,23 +353,21 @@ def _name_twins(rows: list[Row]) -> None:
             continue
         row["path"] = next(free for number in numbers.setdefault(name, count(2)) if (free := f"{name}#{number}") not in taken)
         taken.add(row["path"])
+        if row["status"] == "ignored" and row["path"] != name and name not in delivery_manifest.NAMES:
+            continue  # nobody asks which of two junk files counts
         is_same = held.get("sha256") is not None and held.get("sha256") == row.get("sha256")
         row["status"], row["reason"] = ("duplicate", "DUPLICATE_NAME") if is_same else ("quarantined", "DUPLICATE_NAME_CONFLICT")
 
 
 def _mark_names(rows: list[Row]) -> None:
     """Mark names that a file system or a reader may take for one another."""
-    for code, fold in (("NAME_CASE_COLLISION", str.casefold), ("NAME_UNICODE_COLLISION", _normal)):
+    for code, fold in (("NAME_CASE_COLLISION", str.casefold), ("NAME_UNICODE_COLLISION", delivery_manifest.normal)):
         held: dict[str, Row] = {}
         for row in rows:
             first = held.setdefault(fold(row["path"]), row)
             for twin in (first, row) if first is not row else ():
                 if code not in twin["warnings"]:
                     twin["warnings"] += (code,)
-
-
-def _normal(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _duplicates(rows: list[Row]) -> None:
@@ -328,14 +378,16 @@ def _duplicates(rows: list[Row]) -> None:
         first.add(row["sha256"])
 
 
-def _receipt(delivery: landing.Delivery, drop_id: str, taken: Taken, refusal: str, missing: Sequence[str] = ()) -> Receipt:
-    rows, seen = taken.rows, taken.seen
+def _receipt(
+    delivery: landing.Delivery, drop_id: str, taken: Taken, seen: int, listing: str, content: str, missing: Sequence[str] = ()
+) -> Receipt:
+    rows, refusal = taken.rows, taken.refusal
     if not rows and refusal and refusal != "EMPTY_DROP":  # nothing in it could be named: the archive itself stands for it
         rows, seen = [{"path": members.readable(delivery.name)[0], "warnings": (), "status": "quarantined", "reason": refusal}], 1
-    if refusal:
-        for row in rows:
-            if row["status"] != "ignored":
-                row |= {"status": "held" if refusal in HELD else "quarantined", "reason": row["reason"] or refusal}
+    for row in rows if refusal else ():
+        is_lost = row["status"] == "quarantined" and row["reason"] == "MANIFEST_FILE_MISSING"  # no address gives it: nothing to wait for
+        if row["status"] != "ignored" and not is_lost:
+            row |= {"status": "held" if refusal in HELD else "quarantined", "reason": row["reason"] or refusal}
     rows = rows + [{"path": path, "status": "held", "reason": "MANIFEST_FILE_MISSING", "warnings": ()} for path in missing]
     columns = {name: pd.Series([row.get(name) for row in rows], dtype="object") for name in CONTRACTS["raw_images"].columns}
     columns["warnings"] = pd.Series(["|".join(sorted(row["warnings"])) or None for row in rows], dtype="object")
@@ -351,4 +403,4 @@ def _receipt(delivery: landing.Delivery, drop_id: str, taken: Taken, refusal: st
         reasons = {row["reason"] for row in rows if row["status"] in ("quarantined", "held")}
     size = int(sum(row.get("size_bytes") or 0 for row in rows))
     facts: dict[str, float | int | str] = {"detail": taken.detail} if taken.detail else {}
-    return Receipt(frame, status, "|".join(sorted(reasons)), seen, size, taken.content_sha256(delivery), facts)
+    return Receipt(frame, status, "|".join(sorted(reasons)), seen, size, content, listing, facts)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataops_assets.intake import identity, landing, readiness
+from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.spec import ProjectSpec
 from tests.conftest import changed
 
@@ -70,18 +70,28 @@ def test_a_thousand_strays_are_said_in_a_sentence(tmp_path: Path, monkeypatch: p
     assert landed.faults["atelier/ (more)"] == "3 more that are no deliveries"
 
 
+def test_more_than_anybody_looks_at_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        deliver(tmp_path, str(number))
+    assert landing.scan(tmp_path, "dresses").faults == {}
+    monkeypatch.setattr(landing, "MOST_ENTRIES", 3)
+    landed = landing.scan(tmp_path, "dresses")
+    assert len(landed.deliveries) == 3
+    assert landed.faults == {"atelier/ (most)": "more than 3 deliveries and other things lie here; some are not looked at"}
+
+
 def test_what_cannot_be_looked_into_is_said_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(tmp_path)
     (tmp_path / "dresses" / "linked").symlink_to(tmp_path)
     (tmp_path / "dresses" / "closed").mkdir()
-    real = os.scandir
+    real = os.open
 
-    def scandir(folder: Path | str) -> object:
-        if os.fspath(folder).endswith("closed"):
+    def opened(name: Path | str, *rest: Any, **more: Any) -> int:
+        if os.fspath(name).endswith("closed"):
             raise PermissionError(13, "Permission denied")
-        return real(folder)
+        return real(name, *rest, **more)
 
-    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "open", opened)
     landed = landing.scan(tmp_path, "dresses")
     assert [one.name for one in landed.deliveries] == ["d1"]
     assert {one.vendor: one.fault for one in landed.strays} == {"closed": "UNREADABLE", "linked": "LINK_MEMBER"}
@@ -202,12 +212,12 @@ class TestReadiness:
 
     def test_a_file_is_read_as_far_as_it_was_listed_and_nothing_else_is_opened(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"listed, and more")
-        assert landing.sha256_of(tmp_path / "a", 6) == hashlib.sha256(b"listed").hexdigest()
+        assert inside.sha256_of(tmp_path / "a", 6) == hashlib.sha256(b"listed").hexdigest()
         os.mkfifo(tmp_path / "pipe")
         (tmp_path / "link").symlink_to("a")
         for name in ("pipe", "link", "."):
             with pytest.raises(OSError, match=r"no regular file|symbolic links"):
-                landing.sha256_of(tmp_path / name)
+                inside.sha256_of(tmp_path / name)
 
     def test_a_large_manifest_is_not_parsed_while_it_may_be_half(
         self, tmp_path: Path, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
@@ -225,6 +235,11 @@ class TestReadiness:
         deliver(tmp_path, **{"b.jpg": b"b"})
         assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
         deliver(tmp_path, **{"b.jpg": b"bb"})
+        assert readiness.of(given_, dresses, None, 0).is_ready
+
+    def test_an_accent_spelt_otherwise_is_the_same_name(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        row = {"path": "\u00e9.jpg", "sha256": hashlib.sha256(b"a").hexdigest()}
+        given_ = deliver(tmp_path, **{"manifest.json": json.dumps({"files": [row]}).encode(), "e\u0301.jpg": b"a"})
         assert readiness.of(given_, dresses, None, 0).is_ready
 
     def test_a_required_manifest_is_waited_for(self, tmp_path: Path, dresses: ProjectSpec) -> None:
@@ -289,6 +304,15 @@ class TestPlace:
         landing.place(source, tmp_path / "landing", "dresses", "atelier")
         assert (placed.path / "a.jpg").read_bytes() == b"other"
         assert [path.name for path in placed.path.parent.iterdir()] == ["spring"]
+
+    def test_a_way_there_may_lead_over_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "disk" / "spring").mkdir(parents=True)
+        (tmp_path / "disk" / "spring" / "a.jpg").write_bytes(b"a")
+        (tmp_path / "mine").symlink_to("disk")
+        assert landing.size_bytes(tmp_path / "mine" / "spring") == 1
+        for _ in range(2):
+            placed = landing.place(tmp_path / "mine" / "spring", tmp_path / "landing", "dresses", "atelier")
+        assert (placed.path / "a.jpg").read_bytes() == b"a"
 
     def test_files_of_others_stay(self, tmp_path: Path) -> None:
         (tmp_path / "spring").mkdir()

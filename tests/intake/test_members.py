@@ -114,6 +114,19 @@ def test_a_file_that_changes_while_the_delivery_is_read(folder: Path, change: st
     assert (refused.value.code, refused.value.paths) == (code, ("a/z.jpg", "b.jpg", "c.jpg"))
 
 
+def test_a_file_that_somebody_goes_on_writing_to_is_not_followed_to_its_end(folder: Path) -> None:
+    path = folder / "a/y.jpg"
+    path.write_bytes(bytes(3 << 20))
+    source = stream(folder)
+    read = 0
+    with pytest.raises(members.Refused, match="INCOMPLETE"), open(path, "ab") as file:
+        for chunk in next(source).chunks:
+            read += len(chunk)
+            file.write(bytes(2 << 20))
+            file.flush()
+            assert read <= (3 << 20) + 1
+
+
 def test_an_archive_that_is_a_link_or_a_pipe_is_not_opened(take: Take, tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(zipped(Part()))
     (tmp_path / "drop").symlink_to("real")

@@ -6,8 +6,10 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import struct
 import tarfile
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -19,6 +21,7 @@ from dataops_assets.intake.bounds import readable
 from dataops_assets.intake.landing import Delivery
 from dataops_assets.spec import IntakeLimits
 from tests.intake.made import END_OF_TAR, Part, Take, header, pax, tarred, zipped
+from tests.intake.made import take as take_unwatched
 
 pytestmark = pytest.mark.timeout(60)
 GOOD = tarred(b"good.jpg", b"12345")
@@ -306,3 +309,13 @@ def test_what_the_standard_library_writes_is_read(take: Take, form: int) -> None
             archive.addfile(info, io.BytesIO(b"x" * info.size))
     taken = take(buffer.getvalue())
     assert (taken.code, taken.files) == ("", [(name, b"x" * 600 * number) for number, name in enumerate(names)])
+
+
+def test_zeros_without_end_are_not_read_to_their_end(tmp_path: Path) -> None:
+    path = tmp_path / "drop.tar"
+    path.write_bytes(tarred())
+    os.truncate(path, 1 << 40)  # costs its maker nothing
+    started = time.process_time()
+    taken = take_unwatched(path)
+    assert (taken.code, taken.names) == ("BOMB", ["a.jpg"])
+    assert time.process_time() - started < 5

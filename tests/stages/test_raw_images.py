@@ -351,17 +351,17 @@ def test_what_was_kept_before_a_kill_is_not_read_again(tmp_path: Path, garments:
     read: list[str] = []
     real = members._pieces
 
-    def reading(path: str, *rest: Any) -> Any:
+    def reading(entry: Any, *rest: Any) -> Any:
         if len(read) == 4:
             raise OSError(5, "Input/output error")
-        read.append(path)
-        return real(path, *rest)
+        read.append(entry.path)
+        return real(entry, *rest)
 
     monkeypatch.setattr(members, "_pieces", reading)
     with pytest.raises(OSError, match="Input/output"):
         receive(delivery, "d", garments, blobs, Journal(journal))
     assert not list((tmp_path / "store" / "tmp").iterdir())
-    monkeypatch.setattr(members, "_pieces", lambda path, *rest: read.append(path) or real(path, *rest))
+    monkeypatch.setattr(members, "_pieces", lambda entry, *rest: read.append(entry.path) or real(entry, *rest))
     again = receive(delivery, "d", garments, blobs, Journal(journal))
     assert again.frame.equals(whole.frame)
     assert again.content_sha256 == landing.content_sha256(delivery)
