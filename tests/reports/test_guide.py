@@ -17,7 +17,8 @@ from tests.conftest import REPO
 
 GUIDE = (REPO / "docs/vendors.md").read_text()
 SECTIONS = {
-    "Reasons for a whole delivery": OF_DELIVERIES, "Reasons for a file": OF_FILES | {"UNREADABLE": OF_DELIVERIES["UNREADABLE"]}, "Reasons of the screening": OF_SCREENING,
+    "Reasons for a whole delivery": OF_DELIVERIES, "Reasons for a file": OF_FILES | {"UNREADABLE": OF_DELIVERIES["UNREADABLE"]},
+    "Reasons of the screening": OF_SCREENING,
     "Warnings: the file was taken all the same": WARNINGS,
 }  # fmt: skip
 AGREED = """
