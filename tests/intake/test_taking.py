@@ -135,7 +135,7 @@ class TestUnreadable:
         receipt = receive(delivery)
         assert (receipt.status, receipt.reason, verdicts(receipt)) == ("held", "UNREADABLE", {"drop.tar": ("held", "UNREADABLE")})
 
-    @pytest.mark.parametrize(("name", "reason"), [("manifest.json", "UNREADABLE"), ("manifest.csv", "UNREADABLE")])
+    @pytest.mark.parametrize(("name", "reason"), [(name, "UNREADABLE") for name in ("manifest.json", "manifest.csv", "urls.csv")])
     def test_a_manifest_that_can_not_be_read_is_not_passed_over(
         self, receive: Receive, tmp_path: Path, failing: dict[str, int], name: str, reason: str
     ) -> None:
@@ -269,6 +269,24 @@ class TestContent:
 
         monkeypatch.setattr(landing, "content_sha256", content)
         assert receive(delivery).reason == "INCOMPLETE"
+
+
+def test_half_a_copy_that_goes_on_is_not_called_corrupt(receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tarred(("a.jpg", picture(1)), ("b.jpg", picture(2)))
+    delivery = packed(tmp_path, "drop.tar", whole[: len(whole) // 2])
+    real = raw_images.take
+
+    def take(*given: Any) -> Any:
+        taken = real(*given)
+        delivery.path.write_bytes(whole)
+        return taken
+
+    monkeypatch.setattr(raw_images, "take", take)
+    receipt = receive(delivery)
+    assert (receipt.status, receipt.reason) == ("held", "INCOMPLETE")
+    assert set(verdicts(receipt).values()) == {("held", "INCOMPLETE")}
+    monkeypatch.undo()
+    assert receive(delivery).status == "accepted"
 
 
 class TestCounts:
