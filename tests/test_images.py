@@ -235,9 +235,10 @@ class TestOneOfEachWhoeverComesFirst:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(images, "_screening_decisions", killed)
+            patch.setattr(Store, "write", killed)
             with pytest.raises(KeyboardInterrupt):
                 self.screened(desk, first)
+        assert desk.store.pins("screening", "garments").keys() == {first}
         desk.take(desk.put({"a.png": photo(1)}, "secretive", "x"))
         assert self.reasons(self.screened(desk, first)) == {"a.png": ("rejected", "exact_duplicate"), "d.png": ("kept", None)}
 
