@@ -45,7 +45,7 @@ def share(home: Home, name: str) -> Iterator[Callable[[], int]]:
     def sharing() -> int:
         now = time.monotonic()
         if now - told[0] > LOOK_S:
-            told[:] = now, max(1, sum(is_held(place) for place in list(path.parent.iterdir())))
+            told[:] = now, max(1, sum(is_held(place, tidies=True) for place in list(path.parent.iterdir())))
         return int(told[1])
 
     try:
@@ -72,15 +72,20 @@ def let_go(path: Path, descriptor: int) -> None:
     os.close(descriptor)
 
 
-def is_held(path: Path) -> bool:
-    """Whether somebody holds a file's lock; one that nobody holds is removed."""
+def lock(descriptor: int) -> None:
+    """Lock an open file that has no name yet by which others could find it."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def is_held(path: Path, *, tidies: bool = False) -> bool:
+    """Whether somebody holds a file's lock; with `tidies` one that nobody holds is removed."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     if not _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
         return True
-    if _is_named(descriptor, path):
+    if tidies and _is_named(descriptor, path):
         path.unlink(missing_ok=True)
     os.close(descriptor)
     return False

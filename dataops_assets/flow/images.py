@@ -268,11 +268,20 @@ def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
     file: it counts as purged when the drop is screened again.
     """
     apart = store.apart(spec.name)
-    gone = apart.purge(now_s - spec.cleaning.personal_data.retention_days * 86_400)
+    gone = apart.purge(_before(spec, now_s))
     tasks, _ = store.load_all("label_tasks", spec.name)
     for batch_id, file in tasks.loc[tasks["sha256"].isin(apart.purged()), ["batch_id", "file"]].itertuples(index=False):
         (store.home.requests(spec.name) / batch_id / file).unlink(missing_ok=True)
     return gone
+
+
+def due(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
+    """What `purge` would delete."""
+    return store.apart(spec.name).due(_before(spec, now_s))
+
+
+def _before(spec: ProjectSpec, now_s: float) -> float:
+    return now_s - spec.cleaning.personal_data.retention_days * 86_400
 
 
 def left_in_landing(store: Store, spec: ProjectSpec) -> dict[Path, int]:
