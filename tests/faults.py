@@ -8,6 +8,7 @@ Everything is imported once and each case is forked, so a case costs what the wo
     {"kill_after_s": 0.4}                                      SIGKILL of the whole group after so many seconds
     {"fail": "<operation>", "nth": 7}                          the nth call of an operation (OPERATIONS) fails, in whatever process
     {"fail": "<operation>", "every": 3}                        a case for every third call there is
+    {"kill": ..., "is_decided": true}                          going on is left to what catches up: every verdict was entered
     {"free_kib": 200}                                          only so much room is left on the disk (PLACE is a small file system)
     {}                                                         nothing: the state to compare with
 
@@ -63,6 +64,7 @@ STEPS = {
     "keep what was seen": ("dataops_assets.checkpoint", "Checkpoint", "flush"),
     "forget what was seen": ("dataops_assets.checkpoint", "Checkpoint", "discard"),
     "set apart": ("dataops_assets.apart", "Apart", "set_apart"),
+    "delete": ("dataops_assets.apart", "Apart", "purge"),
     "mark duplicates": ("dataops_assets.stages.cleaned_set", "", "_mark_near_duplicates"),
 }
 OPERATIONS = ("write", "fsync", "replace", "link", "syncfs", "commit")
@@ -117,9 +119,8 @@ def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: 
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
             found.append(f"blob {path.name[:12]} holds other bytes")
     if is_final:
-        found += [
-            f"left in scratch: {path.name}" for path in (root / "scratch").rglob("*") if path.is_file() and path.parent.name != "locks"
-        ]
+        kept = [path for folder in ("scratch", "unfinished") for path in (root / folder).rglob("*") if path.is_file()]
+        found += [f"left over: {path.relative_to(root)}" for path in kept]
     if not is_killed:
         found += [f"temporary file {path.name}" for path in sorted((root / "store" / "tmp").glob("*"))]
     for ledger in (store.gates, store.drops, store.costs):
@@ -205,6 +206,11 @@ def run(case: dict[str, Any], place: Path, delivery: Path, spec: ProjectSpec, wh
         arm(case)
         work(root, spec, drop_id)
 
+    def go_on() -> None:
+        if not case.get("is_decided"):
+            work(root, spec, drop_id)
+        gates.catch_up(Store(Home.at(root)), spec)
+
     ballast = place / "ballast"
     if "free_kib" in case:
         fill(ballast, case["free_kib"])
@@ -214,7 +220,7 @@ def run(case: dict[str, Any], place: Path, delivery: Path, spec: ProjectSpec, wh
     ballast.unlink(missing_ok=True)
     is_killed = ended == "killed"
     checked, torn = forked(lambda: problems(root, spec.name, whole, is_killed))
-    rerun, error = forked(lambda: work(root, spec, drop_id))
+    rerun, error = forked(go_on)
     _, final = forked(lambda: state(root, spec.name))
     _, after = forked(lambda: problems(root, spec.name, whole, False, True))
     return {
