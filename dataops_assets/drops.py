@@ -13,6 +13,7 @@ from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
+NO_SPACE = "NO_SPACE"  # reason of the row by which a run says that it found a disk full
 RETRY = "RETRY"  # reason of the row by which a person has a parked drop tried again
 OF_ONE_ROW = ("seq", "prev_hash", "row_hash", "received_at", "run_id")
 
@@ -92,8 +93,8 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
 
 
 def retried(ledger: pd.DataFrame) -> dict[str, float]:
-    """Drop -> when a person last had it tried again, UNIX seconds: runs before don't count as attempts."""
-    again = ledger[ledger["reason"] == RETRY]
+    """Drop -> when a person last had it tried again, or a run found no room, UNIX seconds: runs before don't count as attempts."""
+    again = ledger[ledger["reason"].isin([RETRY, NO_SPACE])]
     return {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from types import ModuleType
@@ -24,6 +25,7 @@ from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
 from dataops_assets.reports import anew, brief, delivery, pages, panels, pictures, pilot, screened, screening, vendors
 from dataops_assets.resources import metadata_of
+from dataops_assets.room import held_while_full
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -31,6 +33,7 @@ Outcome = Literal["pass", "fail", "error", "waived"]
 SHOWN_ROWS = 20
 SHOWN_PICTURES = 24
 GATE, WARNINGS = "gate", "warnings"
+OF_DROPS = ("raw_images", "cleaned_set", "augmented_set")
 VERDICT = "verdict"  # of a note in `unfinished`
 
 
@@ -189,15 +192,16 @@ def pass_through(
     by: str = "gate",
 ) -> Verdict:
     """Judge a stored candidate, enter the outcome into the ledger and publish what was released."""
-    candidate = store.read(asset, spec.name, partition, version)
-    verdict, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
-    digest = store.put_document("suites", document)
-    waiver = gating.waiver(store, spec.name, asset, partition, version, date.today()) if verdict.outcome == "fail" else None
-    if waiver is not None:
-        verdict = Verdict("waived", verdict.findings, digest, str(waiver["reason"]), str(waiver["by"]), verdict.frame)
-    else:
-        verdict = Verdict(verdict.outcome, verdict.findings, digest, verdict.reason, by, verdict.frame)
-    _conclude(store, spec, candidate, verdict, run_id=run_id, until=str(waiver["until"]) if waiver is not None else None)
+    with held_while_full(store, spec.name, partition, run_id) if asset in OF_DROPS else nullcontext():
+        candidate = store.read(asset, spec.name, partition, version)
+        verdict, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
+        digest = store.put_document("suites", document)
+        waiver = gating.waiver(store, spec.name, asset, partition, version, date.today()) if verdict.outcome == "fail" else None
+        if waiver is not None:
+            verdict = Verdict("waived", verdict.findings, digest, str(waiver["reason"]), str(waiver["by"]), verdict.frame)
+        else:
+            verdict = Verdict(verdict.outcome, verdict.findings, digest, verdict.reason, by, verdict.frame)
+        _conclude(store, spec, candidate, verdict, run_id=run_id, until=str(waiver["until"]) if waiver is not None else None)
     return verdict
 
 

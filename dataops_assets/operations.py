@@ -21,7 +21,7 @@ from dataops_assets.labels import studio_server
 from dataops_assets.labels.studio_client import StudioError
 from dataops_assets.manifest import records
 from dataops_assets.reports import anew
-from dataops_assets.room import Room
+from dataops_assets.room import Room, unpacked_bytes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -85,7 +85,7 @@ class Operations:
             raise Refused(f"{vendor!r} can't be a vendor's folder name: use lower-case letters, digits, - and _.")
         try:
             size = landing.size_bytes(path)
-            lack = Room(self.store).lack(size, at_home=size)
+            lack = Room(self.store).lack(unpacked_bytes(path, size, spec.sources.limits), at_home=size)
             if lack:
                 raise ValueError(lack)
             delivery = landing.place(path, self.store.home.root / "landing", project, vendor)
@@ -354,7 +354,8 @@ class Operations:
             done.notes.append(f"{name} was delivered before, with the same content: nothing to do.")
 
     def _drop(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:
-        lack = Room(self.store).lack(item.bytes or 0)
+        place = self.store.home.landing(spec.name) / item.name
+        lack = Room(self.store).lack(unpacked_bytes(place, item.bytes or 0, spec.sources.limits))
         if lack:
             done.add(f"{item.name} ({item.partition})", runs.Result(False, lack))
             return

@@ -17,7 +17,7 @@ from deltalake.exceptions import DeltaError
 from dataops_assets import claims, drops, waiting
 from dataops_assets.assets import Keys
 from dataops_assets.flow import studio
-from dataops_assets.room import Room
+from dataops_assets.room import Room, unpacked_bytes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -234,7 +234,7 @@ def requests(
         records = runs.get(work, [])
         if any(record.dagster_run.status not in ENDED for record in records):
             held.renew(work, len(records), now)
-            room.take(item.bytes or 0)
+            room.take_rest(spec.name, item.partition, item.fingerprint, item.bytes or 0)
             busy += 1
             continue
         tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
@@ -250,16 +250,17 @@ def requests(
         if len(wanted) + busy >= MAX_RUNS_A_TICK:
             break
         item = works[work]
-        lack = room.lack(item.bytes) if item.bytes is not None else ""
+        size = unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, spec.sources.limits)
+        lack = (room.lack(size) or room.lack_again(spec.name, item.partition)) if item.bytes is not None else ""
         if lack:
             found.held[item.name] = lack
             continue
         number = len(runs.get(work, [])) + 1  # over all runs, those before a retry too: a run_key counts once
         if not held.take(work, number, now):
             continue
-        room.take(item.bytes or 0)
+        room.take(size)
         tags = {WORK_TAG: work, PRIORITY_TAG: str(-attempts), "dataops/project": spec.name, "dataops/name": item.name[:120]}
-        if (item.bytes or 0) >= LARGE_BYTES:
+        if size >= LARGE_BYTES:
             tags[SIZE_TAG] = "large"
         wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
     park(context, store, spec, kind, found, works, spent)

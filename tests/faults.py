@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from dataops_assets import gates
+from dataops_assets.drops import NO_SPACE
 from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.manifest import records
@@ -106,9 +107,18 @@ def state(root: Path, project: str) -> dict[str, Any]:
         "files": files,
         "released": released,
         "rows": {key: store.read(*key.split("/")[:1], project, key.split("/")[1], version).version for key, version in released.items()},
-        "drops": [{name: row[name] for name in kept} for row in records(store.drops.rows())],
+        "drops": _outcomes([{name: row[name] for name in kept} for row in records(store.drops.rows())]),
         "costs": [[row["kind"], row["ref"], row["quantity"], row["amount"]] for row in records(store.costs.rows())],
     }
+
+
+def _outcomes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A drop's rows but for those that say it found no room, and a try more."""
+    told: list[dict[str, Any]] = []
+    for row in rows:
+        if row["reason"] != NO_SPACE and not (told and told[-1] == row | {"attempt": told[-1]["attempt"]}):
+            told.append(row)
+    return told
 
 
 def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: bool, is_final: bool = False) -> list[str]:
@@ -222,11 +232,12 @@ def run(case: dict[str, Any], place: Path, delivery: Path, spec: ProjectSpec, wh
     checked, torn = forked(lambda: problems(root, spec.name, whole, is_killed))
     rerun, error = forked(go_on)
     _, final = forked(lambda: state(root, spec.name))
+    _, held = forked(lambda: int((Store(Home.at(root)).drops.rows()["reason"] == NO_SPACE).sum()))
     _, after = forked(lambda: problems(root, spec.name, whole, False, True))
     return {
         "case": case, "ended": ended, "said": said, "seconds": round(seconds, 2),
         "calls": counter.stat().st_size if counter.exists() else 0,
-        "torn": torn if checked == "done" else [str(torn)], "rerun": [rerun, error], "after": after,
+        "held": held, "torn": torn if checked == "done" else [str(torn)], "rerun": [rerun, error], "after": after,
         "differs": difference(final, whole) if whole is not None else [], "state": final if whole is None else None,
     }  # fmt: skip
 

@@ -15,6 +15,7 @@ from dataops_assets.flow.beside import Beside, beside, first_used
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Inputs, Manifest
+from dataops_assets.room import held_while_full
 from dataops_assets.spec import ProjectSpec, defs_root
 from dataops_assets.store import RELEASING, Store
 
@@ -38,27 +39,28 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             raise LookupError(
                 f"drop {drop_id}: {delivery.vendor}/{delivery.name} changed while it was looked at and is {which.drop_id} now"
             )
-        journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
-        receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress)
-        inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
-        made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
-        store.write(made)  # before the ledger speaks of it, and before the journal goes
-        row = {
-            "project": spec.name,
-            "vendor": delivery.vendor,
-            "drop_id": drop_id,
-            "name": delivery.name,
-            "status": receipt.status,
-            "reason": receipt.reason or None,
-            "files_seen": receipt.files_seen,
-            "bytes_seen": receipt.bytes_seen,
-            "supersedes": which.supersedes,
-            "fingerprint": which.fingerprint,
-            "listing": landing.listing(delivery),
-            "content_sha256": receipt.content_sha256,
-        }
-        drops.enter_drop(store, row, run_id)
-        journal.discard()
+        with held_while_full(store, spec.name, drop_id, run_id, drops.held(spec, delivery, which, drops.NO_SPACE)):
+            journal = Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
+            receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress)
+            inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
+            made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
+            store.write(made)  # before the ledger speaks of it, and before the journal goes
+            row = {
+                "project": spec.name,
+                "vendor": delivery.vendor,
+                "drop_id": drop_id,
+                "name": delivery.name,
+                "status": receipt.status,
+                "reason": receipt.reason or None,
+                "files_seen": receipt.files_seen,
+                "bytes_seen": receipt.bytes_seen,
+                "supersedes": which.supersedes,
+                "fingerprint": which.fingerprint,
+                "listing": landing.listing(delivery),
+                "content_sha256": receipt.content_sha256,
+            }
+            drops.enter_drop(store, row, run_id)
+            journal.discard()
     return made
 
 
@@ -73,7 +75,11 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
     from dataops_assets.stages import cleaned_set as stage
 
     _pay(store, spec, raw)
-    with exclusive(store, f"{spec.name}.{raw.partition}.cleaned_set"), locks.share(store.home, "screening") as sharing:
+    with (
+        held_while_full(store, spec.name, raw.partition),
+        exclusive(store, f"{spec.name}.{raw.partition}.cleaned_set"),
+        locks.share(store.home, "screening") as sharing,
+    ):
         likeness, pixels, apart = _likeness(store, spec), spec.sources.limits.pixels, store.apart(spec.name)
         settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json(), likeness.digest if likeness else ""])
         checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
@@ -235,7 +241,8 @@ def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: 
     from dataops_assets.imaging.sensitivity import completed
     from dataops_assets.stages import augmented_set as stage
 
-    frame = stage.augment(cleaned.frame, completed(spec), store.blobs, spec.cleaning.workers, progress)
+    with held_while_full(store, spec.name, cleaned.partition):
+        frame = stage.augment(cleaned.frame, completed(spec), store.blobs, spec.cleaning.workers, progress)
     return Manifest("augmented_set", spec.name, cleaned.partition, frame, cleaned.input)
 
 
