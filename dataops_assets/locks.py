@@ -49,6 +49,7 @@ def share(home: Home, name: str) -> Iterator[Callable[[], int]]:
         return int(told[1])
 
     try:
+        sharing()  # tidies what the dead left
         yield sharing
     finally:
         let_go(path, descriptor)

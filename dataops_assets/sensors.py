@@ -227,6 +227,10 @@ def requests(
     works = {work_of(spec.name, item): item for item in found.ready}
     runs = runs_of(context.instance, works)
     room = Room(store)
+
+    def size_of(item: waiting.Waiting) -> int:
+        return unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, spec.sources.limits)
+
     due: list[tuple[int, float, int, str]] = []  # attempts so far, the last one's end, which of its vendor's it is, work
     spent: list[Spent] = []
     busy, turns = 0, Counter[str]()
@@ -234,7 +238,7 @@ def requests(
         records = runs.get(work, [])
         if any(record.dagster_run.status not in ENDED for record in records):
             held.renew(work, len(records), now)
-            room.take_rest(spec.name, item.partition, item.fingerprint, item.bytes or 0)
+            room.take_rest(spec.name, item.partition, item.fingerprint, size_of(item))
             busy += 1
             continue
         tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
@@ -250,8 +254,9 @@ def requests(
         if len(wanted) + busy >= MAX_RUNS_A_TICK:
             break
         item = works[work]
-        size = unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, spec.sources.limits)
-        lack = (room.lack(size) or room.lack_again(spec.name, item.partition)) if item.bytes is not None else ""
+        size, lack = 0, ""
+        if item.bytes is not None:  # archives are opened where there is room for as many bytes as they have
+            lack = room.lack(item.bytes) or room.lack(size := size_of(item)) or room.lack_again(spec.name, item.partition)
         if lack:
             found.held[item.name] = lack
             continue

@@ -74,12 +74,12 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
     from dataops_assets.imaging.screening import VERSION
     from dataops_assets.stages import cleaned_set as stage
 
-    _pay(store, spec, raw)
     with (
         held_while_full(store, spec.name, raw.partition),
         exclusive(store, f"{spec.name}.{raw.partition}.cleaned_set"),
         locks.share(store.home, "screening") as sharing,
     ):
+        _pay(store, spec, raw)
         likeness, pixels, apart = _likeness(store, spec), spec.sources.limits.pixels, store.apart(spec.name)
         settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json(), likeness.digest if likeness else ""])
         checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
@@ -102,12 +102,13 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
             except stage.Unseen:
                 return None
 
-        seen_by = here()
-        frame = judged(seen_by, may_look=True)
         while True:
+            by = here()
+            facts, frame = by.facts, judged(by, may_look=True)
             with exclusive(store, f"{spec.name}.cleaned_set"):
+                del by  # the rows of a large project are held once
                 by = here()
-                frame = frame if by.facts == seen_by.facts else judged(by, may_look=False)
+                frame = frame if by.facts == facts else judged(by, may_look=False)
                 if frame is not None:
                     store.pin("screening", spec.name, raw.partition, by.pin)
                     winners = by.later[by.later["image_id"].isin(frame["duplicate_of"])]
@@ -117,7 +118,6 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                     apart.set_apart(stage.confidential(frame, pd.concat([by.earlier, by.later]), spec.cleaning))
                     checkpoint.discard()
                     return made
-            seen_by, frame = by, judged(by, may_look=True)
 
 
 def _likeness(store: Store, spec: ProjectSpec) -> Compared | None:
