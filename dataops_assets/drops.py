@@ -93,8 +93,17 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
 
 
 def retried(ledger: pd.DataFrame) -> dict[str, float]:
-    """Drop -> when a person last had it tried again, or a run found no room, UNIX seconds: runs before don't count as attempts."""
-    again = ledger[ledger["reason"].isin([RETRY, NO_SPACE])]
+    """Drop -> when a person last had it tried again, UNIX seconds: runs before don't count as attempts."""
+    return _last_said(ledger, RETRY)
+
+
+def counted_from(ledger: pd.DataFrame) -> dict[str, float]:
+    """Drop -> since when its runs count as attempts, UNIX seconds: a person had it tried again, or a run found no room."""
+    return _last_said(ledger, RETRY, NO_SPACE)
+
+
+def _last_said(ledger: pd.DataFrame, *reasons: str) -> dict[str, float]:
+    again = ledger[ledger["reason"].isin(reasons)]
     return {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
 
 

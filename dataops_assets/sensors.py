@@ -256,7 +256,8 @@ def requests(
         item = works[work]
         size, lack = 0, ""
         if item.bytes is not None:  # archives are opened where there is room for as many bytes as they have
-            lack = room.lack(item.bytes) or room.lack(size := size_of(item)) or room.lack_again(spec.name, item.partition)
+            lack = room.lack(item.bytes) or room.lack(size := size_of(item))
+        lack = lack or room.lack_again(spec.name, item.partition)
         if lack:
             found.held[item.name] = lack
             continue

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dataops_assets import claims, gates, waiting
+from dataops_assets import claims, gates, locks, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import images
 from dataops_assets.imaging.decode import encode
@@ -361,6 +361,20 @@ images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop))
         for one in made:
             desk.release(one)
             assert not {finding.name for finding in desk.gate(one).failed} & {"kept_once", "every_input_accounted_for"}
+
+    def test_screenings_share_the_cores_and_their_memory(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.spec = changed(desk.spec, cleaning={"workers": 4})
+        drop = desk.take(desk.put({"a.png": photo(1)}), is_screened=False)
+        look, may = cleaned_set.map_blobs, []
+
+        def looking(*args: Any, workers: Any, **kwargs: Any) -> Any:
+            may.append(workers())
+            return look(*args, workers=workers, **kwargs)
+
+        monkeypatch.setattr(cleaned_set, "map_blobs", looking)
+        with locks.share(desk.store.home, images.WORKERS):
+            self.screened(desk, drop)
+        assert set(may) == {2}
 
     def test_what_has_to_be_looked_at_after_all_is_looked_at_without_the_lock(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         first = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))

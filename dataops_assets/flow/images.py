@@ -22,6 +22,8 @@ from dataops_assets.store import RELEASING, Store
 if TYPE_CHECKING:
     from dataops_assets.imaging.likeness import Compared
 
+WORKERS = "workers"  # what screenings and renderings of a home share
+
 
 def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = quiet_steps) -> Manifest:
     """One delivery, file by file; enters it into the `drops` ledger. Killed half-way, it goes on from its journal."""
@@ -77,13 +79,12 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
     with (
         held_while_full(store, spec.name, raw.partition),
         exclusive(store, f"{spec.name}.{raw.partition}.cleaned_set"),
-        locks.share(store.home, "screening") as sharing,
+        locks.share(store.home, WORKERS) as sharing,
     ):
         _pay(store, spec, raw)
         likeness, pixels, apart = _likeness(store, spec), spec.sources.limits.pixels, store.apart(spec.name)
         settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json(), likeness.digest if likeness else ""])
         checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
-        most = spec.cleaning.workers or os.cpu_count() or 1
 
         def here() -> Beside:
             decided, decisions = _screening_decisions(store, spec, raw.partition)
@@ -97,7 +98,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
             try:
                 return stage.screen(
                     raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
-                    taken, lambda: most // sharing(), may_look,
+                    taken, lambda: _most(spec) // sharing(), may_look,
                 )  # fmt: skip
             except stage.Unseen:
                 return None
@@ -118,6 +119,11 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                     apart.set_apart(stage.confidential(frame, pd.concat([by.earlier, by.later]), spec.cleaning))
                     checkpoint.discard()
                     return made
+
+
+def _most(spec: ProjectSpec) -> int:
+    """Child processes of all that looks at pictures and renders them at the same time."""
+    return spec.cleaning.workers or os.cpu_count() or 1
 
 
 def _likeness(store: Store, spec: ProjectSpec) -> Compared | None:
@@ -241,8 +247,8 @@ def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: 
     from dataops_assets.imaging.sensitivity import completed
     from dataops_assets.stages import augmented_set as stage
 
-    with held_while_full(store, spec.name, cleaned.partition):
-        frame = stage.augment(cleaned.frame, completed(spec), store.blobs, spec.cleaning.workers, progress)
+    with held_while_full(store, spec.name, cleaned.partition), locks.share(store.home, WORKERS) as sharing:
+        frame = stage.augment(cleaned.frame, completed(spec), store.blobs, lambda: _most(spec) // sharing(), progress)
     return Manifest("augmented_set", spec.name, cleaned.partition, frame, cleaned.input)
 
 
