@@ -13,6 +13,7 @@ from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
+NO_SPACE = "NO_SPACE"  # reason of the row by which a run says that it found a disk full
 RETRY = "RETRY"  # reason of the row by which a person has a parked drop tried again
 OF_ONE_ROW = ("seq", "prev_hash", "row_hash", "received_at", "run_id")
 
@@ -93,7 +94,16 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
 
 def retried(ledger: pd.DataFrame) -> dict[str, float]:
     """Drop -> when a person last had it tried again, UNIX seconds: runs before don't count as attempts."""
-    again = ledger[ledger["reason"] == RETRY]
+    return _last_said(ledger, RETRY)
+
+
+def counted_from(ledger: pd.DataFrame) -> dict[str, float]:
+    """Drop -> since when its runs count as attempts, UNIX seconds: a person had it tried again, or a run found no room."""
+    return _last_said(ledger, RETRY, NO_SPACE)
+
+
+def _last_said(ledger: pd.DataFrame, *reasons: str) -> dict[str, float]:
+    again = ledger[ledger["reason"].isin(reasons)]
     return {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
 
 
