@@ -83,12 +83,18 @@ class Apart(Blobs):
     def purge(self, before: float) -> list[str]:
         """Delete what the project set apart before a moment (seconds since 1970); returns the sha256s. A mark stays in their place."""
         gone = []
-        for path, since in self._held():
-            if since < before:
-                self.fs.touch(path + PURGED)
-                self.fs.rm_file(path)
-                gone.append(path.rsplit("/", 1)[1])
+        for path in self._due(before):
+            self.fs.touch(path + PURGED)
+            self.fs.rm_file(path)
+            gone.append(path.rsplit("/", 1)[1])
         return gone
+
+    def due(self, before: float) -> list[str]:
+        """What `purge` would delete, by sha256."""
+        return [path.rsplit("/", 1)[1] for path in self._due(before)]
+
+    def _due(self, before: float) -> list[str]:
+        return [path for path, since in self._held() if since < before]
 
     def purged(self) -> set[str]:
         """What was deleted because a project's retention period had passed, and was not delivered again since."""

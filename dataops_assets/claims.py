@@ -5,7 +5,6 @@ Losing these files costs a rest of `settle_s`, nothing else: what is done is tol
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataops_assets import atomic
+from dataops_assets import atomic, locks
 from dataops_assets.home import Home
 
 CLAIM_S = 300.0  # a claim whose run nobody sees after this long may be taken over
@@ -23,15 +22,8 @@ CLAIM_S = 300.0  # a claim whose run nobody sees after this long may be taken ov
 @contextmanager
 def alone(home: Home, name: str) -> Iterator[bool]:
     """Whether nobody else is in a block of this name; if so, nobody comes in meanwhile. The kernel frees it when a process dies."""
-    path = home.scratch / "locks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    with locks.hold(home, name, waits=False) as is_alone:
+        yield is_alone
 
 
 class Claims:

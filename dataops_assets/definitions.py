@@ -30,7 +30,7 @@ def build_defs() -> dg.Definitions:
     tree = dg.ComponentTree.from_module(defs_module=_projects(), project_root=ROOT.parent)
     shared = dg.Definitions(
         assets=program.assets,
-        sensors=[sensors.run_failure],
+        sensors=[sensors.run_failure, *program.sensors],
         schedules=program.schedules,
         jobs=program.jobs,
         resources={"store": store_resource, "manifests": manifest_io_manager},

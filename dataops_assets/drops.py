@@ -13,6 +13,7 @@ from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
+NO_SPACE = "NO_SPACE"  # reason of the row by which a run says that it found a disk full
 RETRY = "RETRY"  # reason of the row by which a person has a parked drop tried again
 UNFINISHED = {"fingerprint": None, "content_sha256": None}  # of a drop that isn't all here yet and goes on by itself: it is looked at anew
 OF_ONE_ROW = ("seq", "prev_hash", "row_hash", "received_at", "run_id")
@@ -93,9 +94,17 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
 
 
 def retried(ledger: pd.DataFrame) -> dict[str, float]:
-    """Drop -> when a person last had it tried again, or a run got on with it, UNIX seconds: runs before don't count as attempts."""
+    """Drop -> when a person last had it tried again, UNIX seconds: runs before don't count as attempts."""
+    return _last_said(ledger[ledger["reason"] == RETRY])
+
+
+def counted_from(ledger: pd.DataFrame) -> dict[str, float]:
+    """Drop -> since when its runs count as attempts, UNIX seconds: a person had it tried again, a run found no room, or got on."""
     got_on = (ledger["status"] == "held") & ledger["files_seen"].notna() & ledger["fingerprint"].isna()
-    again = ledger[(ledger["reason"] == RETRY) | got_on]
+    return _last_said(ledger[got_on | ledger["reason"].isin([RETRY, NO_SPACE])])
+
+
+def _last_said(again: pd.DataFrame) -> dict[str, float]:
     return {drop: at.timestamp() for drop, at in zip(again["drop_id"], again["received_at"], strict=True)}
 
 

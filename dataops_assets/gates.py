@@ -10,7 +10,8 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from types import ModuleType
 from typing import Any, Literal
@@ -18,11 +19,13 @@ from typing import Any, Literal
 import dagster as dg
 import pandas as pd
 
+from dataops_assets import unfinished
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
-from dataops_assets.reports import brief, delivery, pages, panels, pictures, pilot, screened, screening, vendors
+from dataops_assets.reports import anew, brief, delivery, pages, panels, pictures, pilot, screened, screening, vendors
 from dataops_assets.resources import metadata_of
+from dataops_assets.room import held_while_full
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -30,6 +33,8 @@ Outcome = Literal["pass", "fail", "error", "waived"]
 SHOWN_ROWS = 20
 SHOWN_PICTURES = 24
 GATE, WARNINGS = "gate", "warnings"
+OF_DROPS = ("raw_images", "cleaned_set", "augmented_set")
+VERDICT = "verdict"  # of a note in `unfinished`
 
 
 @dataclass(frozen=True)
@@ -187,16 +192,16 @@ def pass_through(
     by: str = "gate",
 ) -> Verdict:
     """Judge a stored candidate, enter the outcome into the ledger and publish what was released."""
-    candidate = store.read(asset, spec.name, partition, version)
-    verdict, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
-    digest = store.put_document("suites", document)
-    waiver = gating.waiver(store, spec.name, asset, partition, version, date.today()) if verdict.outcome == "fail" else None
-    if waiver is not None:
-        verdict = Verdict("waived", verdict.findings, digest, str(waiver["reason"]), str(waiver["by"]), verdict.frame)
-    else:
-        verdict = Verdict(verdict.outcome, verdict.findings, digest, verdict.reason, by, verdict.frame)
-    enter(store, candidate, verdict, run_id=run_id, until=str(waiver["until"]) if waiver is not None else None)
-    _publish(store, spec, candidate, verdict)
+    with held_while_full(store, spec.name, partition, run_id) if asset in OF_DROPS else nullcontext():
+        candidate = store.read(asset, spec.name, partition, version)
+        verdict, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
+        digest = store.put_document("suites", document)
+        waiver = gating.waiver(store, spec.name, asset, partition, version, date.today()) if verdict.outcome == "fail" else None
+        if waiver is not None:
+            verdict = Verdict("waived", verdict.findings, digest, str(waiver["reason"]), str(waiver["by"]), verdict.frame)
+        else:
+            verdict = Verdict(verdict.outcome, verdict.findings, digest, verdict.reason, by, verdict.frame)
+        _conclude(store, spec, candidate, verdict, run_id=run_id, until=str(waiver["until"]) if waiver is not None else None)
     return verdict
 
 
@@ -221,36 +226,73 @@ def waive(store: Store, spec: ProjectSpec, asset: str, partition: str, *, reason
     candidate = store.read(asset, spec.name, partition, str(last["version"]))
     judged, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
     verdict = Verdict("waived", judged.findings, store.put_document("suites", document), reason, by, judged.frame)
-    enter(store, candidate, verdict, run_id="", until=until.isoformat())
-    _publish(store, spec, candidate, verdict)
+    _conclude(store, spec, candidate, verdict, run_id="", until=until.isoformat())
     return verdict
 
 
-def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verdict) -> None:
-    """What was released goes out; the report page shows every verdict."""
+def _conclude(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verdict, *, run_id: str, until: str | None) -> None:
+    """Enter a verdict and show it; `catch_up` shows it where this process dies in between."""
+    told = {name: getattr(verdict, name) for name in ("outcome", "suite_digest", "reason", "by")}
+    findings = [{**asdict(finding), "rows": ()} for finding in verdict.findings]
+    what = {"kind": VERDICT, "asset": candidate.asset, "partition": candidate.partition, "version": candidate.version}
+    with unfinished.noted(store.home, spec.name, {**what, "verdict": told, "findings": findings}) as note:
+        enter(store, candidate, verdict, run_id=run_id, until=until)
+        note.stays = not _publish(store, spec, candidate, verdict)
+
+
+def catch_up(store: Store, spec: ProjectSpec) -> list[str]:
+    """Show what processes that died, or had no room, entered into a ledger and didn't show; returns a sentence for each.
+
+    Verdicts: pages, reports, and the folders of what they released. Withdrawals and deletions: pages without the pictures.
+    """
+
+    def show(what: unfinished.What) -> bool:
+        return _show_verdict(store, spec, what) if what["kind"] == VERDICT else anew.finish(store, spec, what)
+
+    return unfinished.finish(store.home, spec.name, show)
+
+
+def _show_verdict(store: Store, spec: ProjectSpec, what: unfinished.What) -> bool:
+    """Show a verdict by its note, if it was entered and no later one stands in its place."""
+    asset, partition, version = what["asset"], what["partition"], what["version"]
+    verdict = Verdict(findings=tuple(Finding(**one) for one in what["findings"]), **what["verdict"])
+    last = gating.last_gate(store, spec.name, asset, partition)
+    if last is not None and (last["version"], last["outcome"]) == (version, verdict.outcome):
+        return _publish(store, spec, store.read(asset, spec.name, partition, version), verdict)
+    if verdict.is_released and store.released(asset, spec.name).get(partition) == version:  # a later version was held back
+        gating.publish(store, spec, store.read(asset, spec.name, partition, version))
+    return True
+
+
+def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verdict) -> bool:
+    """What was released goes out; the report page shows every verdict. Returns whether all could be written."""
     if verdict.is_released:
         gating.publish(store, spec, candidate)
     told = {"what the gate says": _sentence(GATE, verdict), "what it advises": _sentence(WARNINGS, verdict)}
     pages.write(store, spec, candidate, told, panels.Table([_line(finding) for finding in verdict.findings]))
+    written = []
     # a delivery that was taken is screened next, and told of then
     if candidate.asset == "cleaned_set" or (candidate.asset == "raw_images" and not verdict.is_released):
-        _tell("delivery", lambda: delivery.write(store, spec, candidate.partition))
+        written.append(_tell("delivery", lambda: delivery.write(store, spec, candidate.partition)))
     if candidate.asset in ("brief", "label_tasks", "approved_labels") and verdict.is_released:
-        _tell("brief", lambda: brief.write(store, spec))
+        written.append(_tell("brief", lambda: brief.write(store, spec)))
     if candidate.asset == "label_quality" and candidate.partition.startswith(("qualification-", "production-")):
-        _tell("vendor", lambda: vendors.write(store, spec))
+        written.append(_tell("vendor", lambda: vendors.write(store, spec)))
     if candidate.asset == "label_quality" and candidate.partition.startswith("pilot-"):
-        _tell("pilot", lambda: pilot.write(store, spec, candidate.partition))
+        written.append(_tell("pilot", lambda: pilot.write(store, spec, candidate.partition)))
     if candidate.asset == "cleaned_set":
-        _tell("screening", lambda: screening.write(store, spec, candidate))
+        written.append(_tell("screening", lambda: screening.write(store, spec, candidate)))
+    return all(written)
 
 
-def _tell(what: str, write: Callable[[], object]) -> None:
-    """Write a report; one that can't be written never turns a verdict around."""
+def _tell(what: str, write: Callable[[], object]) -> bool:
+    """Write a report; one that can't be written never turns a verdict around. False where the disk said no: that may pass."""
     try:
         write()
-    except Exception:
+    except Exception as error:
         logging.getLogger(__name__).exception("no %s report", what)
+        return not isinstance(error, OSError)
+    return True
 
 
 def enter(store: Store, candidate: Manifest, verdict: Verdict, *, run_id: str, until: str | None) -> None:

@@ -58,6 +58,10 @@ class Home:
         """Work in progress of local steps; anything here may be deleted while nothing runs."""
         return self.root / "scratch"
 
+    def unfinished(self, project: str) -> Path:
+        """Notes of what is decided and not shown yet; see `unfinished`."""
+        return self.root / "unfinished" / project
+
     @property
     def tmp(self) -> Path:
         """Files that aren't finished, on the file system of the home."""

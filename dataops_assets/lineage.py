@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets import chain, manifest
+from dataops_assets import chain, manifest, unfinished
 from dataops_assets.chain import Row, Versions
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.exports import checksums
@@ -188,6 +188,7 @@ def verify(store: Store, project: str | None = None, release: str | None = None)
     problems = [
         sentence for ledger in (store.gates, store.costs, store.drops, store.withdrawals, store.gold) for sentence in ledger.verify()
     ]
+    problems += _unfinished(store, project)
     released = store.gates.rows()
     released = released[released["outcome"].isin(RELEASING)].drop_duplicates(["project", "asset", "partition", "version"], keep="last")
     if project is not None:
@@ -209,6 +210,16 @@ def verify(store: Store, project: str | None = None, release: str | None = None)
     for row in current.to_dict("records"):
         problems += _verify_export(store, row["project"], row["partition"], row["version"])
     return problems
+
+
+def _unfinished(store: Store, project: str | None) -> list[str]:
+    folder = store.home.unfinished("")
+    names = [project] if project is not None else sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [
+        f"{name}: {len(left)} decisions are entered and not shown yet; `dataops run {name}` shows them"
+        for name in names
+        if (left := unfinished.left(store.home, name))
+    ]
 
 
 # ---- one picture

@@ -21,8 +21,7 @@ from dataops_assets.labels import studio_server
 from dataops_assets.labels.studio_client import StudioError
 from dataops_assets.manifest import records
 from dataops_assets.reports import anew
-from dataops_assets.reports import delivery as reports
-from dataops_assets.room import Room
+from dataops_assets.room import Room, unpacked_bytes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
@@ -86,7 +85,7 @@ class Operations:
             raise Refused(f"{vendor!r} can't be a vendor's folder name: use lower-case letters, digits, - and _.")
         try:
             size = landing.size_bytes(path)
-            lack = Room(self.store).lack(size, at_home=size)
+            lack = Room(self.store).lack(unpacked_bytes(path, size, spec.sources.limits), at_home=size)
             if lack:
                 raise ValueError(lack)
             delivery = landing.place(path, self.store.home.root / "landing", project, vendor)
@@ -107,6 +106,7 @@ class Operations:
         """Run everything that waits, in the order of the flow."""
         done = Done()
         for spec in self.specs.values() if project is None else [self.specs[project]]:
+            done.notes += gates.catch_up(self.store, spec)
             self._setup(spec, done)
             for item in waiting.drops(self.store, spec, {}, time.time(), is_settled=True).ready:
                 self._drop(spec, item, done)
@@ -233,15 +233,12 @@ class Operations:
             if image not in set(raw["image_id"]):
                 raise Refused(f"{project} has no released image {image!r}.")
         row = {"project": project, "drop_id": drop, "image_id": image, "reason": reason, "by": by, "at": now()}
-        self.store.withdrawals.append(lambda rows: [row])
+        spec = self.specs[project]
+        reports_left, pages_left = anew.withdraw(self.store, spec, row)
         holding, sent = self._holding(project, drop, image), self._sent(project, drop, image)
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
-        spec = self.specs[project]
-        told = [drop] if drop is not None else reports.showing(self.store, spec, [str(image)])
-        failed = reports.rewrite(self.store, spec, told)  # pages that lie ready to be sent
-        done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in failed]
-        gone, dropped = ([], [drop]) if drop is not None else ([str(image)], [])
-        done.notes += [STILL_SHOWN.format(path) for path in anew.redraw(self.store, spec, gone, dropped)]
+        done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in reports_left]
+        done.notes += [STILL_SHOWN.format(path) for path in pages_left]
         done.notes += [
             f"Batch {name} was sent to {vendor} with {count} of its pictures: have them deleted." for name, vendor, count in sent
         ]
@@ -252,9 +249,9 @@ class Operations:
         """Delete pictures that lie apart and whose retention period has passed, and take them off the report pages."""
         done = Done()
         for spec in self.specs.values() if project is None else [self.specs[project]]:
-            gone, days = images.purge(self.store, spec, time.time()), spec.cleaning.personal_data.retention_days
+            (gone, still), days = anew.purge(self.store, spec, time.time()), spec.cleaning.personal_data.retention_days
             done.notes.append(f"{spec.name}: {len(gone)} pictures that lay apart for more than {days} days deleted.")
-            done.notes += [STILL_SHOWN.format(path) for path in anew.purged(self.store, spec, gone)]
+            done.notes += [STILL_SHOWN.format(path) for path in still]
             for path, count in images.left_in_landing(self.store, spec).items():
                 done.notes.append(f"{path} still holds {count} of the pictures deleted: clear it away, it was taken long ago.")
         return done
@@ -359,7 +356,8 @@ class Operations:
             done.notes.append(f"{name} was delivered before, with the same content: nothing to do.")
 
     def _drop(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:
-        lack = Room(self.store).lack(item.bytes or 0)
+        place = self.store.home.landing(spec.name) / item.name
+        lack = Room(self.store).lack(unpacked_bytes(place, item.bytes or 0, spec.sources.limits))
         if lack:
             done.add(f"{item.name} ({item.partition})", runs.Result(False, lack))
             return

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from dataops_assets import warehouse
-from dataops_assets.flow import delivery, images
+from dataops_assets import gates, unfinished, warehouse
+from dataops_assets.flow import delivery
 from dataops_assets.reports import anew, pages, shown
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import defs_root, load_projects
@@ -51,9 +51,9 @@ def warehouse_mart(store: StoreParam) -> dg.MaterializeResult[None]:
 @dg.op
 def delete_what_is_due(context: dg.OpExecutionContext, store: StoreParam) -> None:
     for spec in load_projects(defs_root()):
-        gone = images.purge(store, spec, time.time())
+        gone, still = anew.purge(store, spec, time.time())
         context.log.info(f"{spec.name}: {len(gone)} pictures that lay apart deleted")
-        for path in anew.purged(store, spec, gone):
+        for path in still:
             context.log.warning(f"reports/{path} may still show one of them: it could not be drawn anew; delete it")
 
 
@@ -66,6 +66,33 @@ def retention_job() -> None:
     delete_what_is_due()
 
 
+@dg.op
+def finish_what_was_left(context: dg.OpExecutionContext, store: StoreParam) -> None:
+    for spec in load_projects(defs_root()):
+        for sentence in gates.catch_up(store, spec):
+            context.log.info(sentence)
+
+
+@dg.job(
+    name="catch_up",
+    description="Show what processes that died had decided and not shown yet: request and export folders, pages, reports.",
+    executor_def=dg.in_process_executor,
+)
+def catch_up_job() -> None:
+    finish_what_was_left()
+
+
+@dg.sensor(
+    job=catch_up_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for what a process that died had decided and not shown yet; what can't be shown is tried again each hour.",
+)
+def unfinished_sensor(store: StoreParam) -> dg.RunRequest | dg.SkipReason:
+    left = [name for spec in load_projects(defs_root()) for name in unfinished.left(store.home, spec.name)]
+    return dg.RunRequest(run_key=f"{max(left)}:{int(time.time() // 3600)}") if left else dg.SkipReason("Nothing was left half-way.")
+
+
 reports_job = dg.define_asset_job(
     "program_reports",
     dg.AssetSelection.groups(GROUP),
@@ -73,7 +100,8 @@ reports_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 assets = [program_report, warehouse_mart]
-jobs: list[Any] = [reports_job, retention_job]
+jobs: list[Any] = [reports_job, retention_job, catch_up_job]
+sensors = [unfinished_sensor]
 schedules = [
     dg.ScheduleDefinition(
         name="program_reports_every_workday",

@@ -18,7 +18,7 @@ from dataops_assets import claims, drops, waiting
 from dataops_assets.assets import Keys
 from dataops_assets.flow import studio
 from dataops_assets.reports import delivery
-from dataops_assets.room import Room
+from dataops_assets.room import Room, unpacked_bytes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -231,6 +231,10 @@ def requests(
     works = {work_of(spec.name, item): item for item in found.ready}
     runs = runs_of(context.instance, works)
     room = Room(store)
+
+    def size_of(item: waiting.Waiting) -> int:
+        return unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, spec.sources.limits)
+
     due: list[tuple[int, float, int, str]] = []  # attempts so far, the last one's end, which of its vendor's it is, work
     spent: list[Spent] = []
     busy, turns = 0, Counter[str]()
@@ -238,7 +242,7 @@ def requests(
         records = runs.get(work, [])
         if any(record.dagster_run.status not in ENDED for record in records):
             held.renew(work, len(records), now)
-            room.take(item.bytes or 0)
+            room.take_rest(spec.name, item.partition, item.fingerprint, size_of(item))
             busy += 1
             continue
         tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
@@ -254,16 +258,19 @@ def requests(
         if len(wanted) + busy >= MAX_RUNS_A_TICK:
             break
         item = works[work]
-        lack = room.lack(item.bytes) if item.bytes is not None else ""
+        size, lack = 0, ""
+        if item.bytes is not None:  # archives are opened where there is room for as many bytes as they have
+            lack = room.lack(item.bytes) or room.lack(size := size_of(item))
+        lack = lack or room.lack_again(spec.name, item.partition)
         if lack:
             found.held[item.name] = lack
             continue
         number = len(runs.get(work, [])) + 1  # over all runs, those before a retry too: a run_key counts once
         if not held.take(work, number, now):
             continue
-        room.take(item.bytes or 0)
+        room.take(size)
         tags = {WORK_TAG: work, PRIORITY_TAG: str(-attempts), "dataops/project": spec.name, "dataops/name": item.name[:120]}
-        if (item.bytes or 0) >= LARGE_BYTES or item.has_addresses:
+        if size >= LARGE_BYTES or item.has_addresses:
             tags[SIZE_TAG] = "large"
         wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
     park(context, store, spec, kind, found, works, spent)

@@ -106,7 +106,7 @@ class _DropsLook:
         for row in records(ledger.drop(columns=list(drops_.OF_ONE_ROW))):
             self.known.setdefault((row["vendor"], row["name"]), []).append(row)
         self.owners = {row["drop_id"]: name for name, rows in self.known.items() for row in rows}
-        self.since = drops_.retried(ledger)
+        self.since = drops_.counted_from(ledger)
         self.outcomes = last_outcomes(store, spec.name, DROP_CHAIN)
         self.withdrawn, _ = store.withdrawn(spec.name)
         self.may_read = READ_BYTES
@@ -338,7 +338,8 @@ def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     why = {str(drop): sorted(rows["image_id"]) for drop, rows in decided.groupby("drop_id", sort=True)}
     for drop, gone in images.copies_of_gone(store, spec).items():
         why[drop] = why.get(drop, []) + gone
-    asked = [Waiting(drop, shared.digest_of(names), drop) for drop, names in sorted(why.items())]
+    since = drops_.counted_from(shared.rows_of(store.drops.rows(), spec.name)) if why else {}
+    asked = [Waiting(drop, shared.digest_of(names), drop, since=since.get(drop, 0.0)) for drop, names in sorted(why.items())]
     return asked + [item for item in _stranded(store, spec) if item.partition not in why]
 
 
@@ -357,7 +358,7 @@ def _stranded(store: Store, spec: ProjectSpec) -> list[Waiting]:
     waits = {old for new in open_ for old in store.replaced_by(spec.name, new)}
     rows = {row["drop_id"]: row for row in records(ledger[ledger["drop_id"].isin(open_ - here - waits)])}
     known = ("vendor", "name", "drop_id", "supersedes", "fingerprint", "listing")
-    since = drops_.retried(ledger)
+    since = drops_.counted_from(ledger)
     return [
         Waiting(
             drop, shared.digest_of([taken[drop]]), f"{row['vendor']}/{row['name']}", since=since.get(drop, 0.0),

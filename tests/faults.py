@@ -8,6 +8,7 @@ Everything is imported once and each case is forked, so a case costs what the wo
     {"kill_after_s": 0.4}                                      SIGKILL of the whole group after so many seconds
     {"fail": "<operation>", "nth": 7}                          the nth call of an operation (OPERATIONS) fails, in whatever process
     {"fail": "<operation>", "every": 3}                        a case for every third call there is
+    {"kill": ..., "is_decided": true}                          going on is left to what catches up: every verdict was entered
     {"free_kib": 200}                                          only so much room is left on the disk (PLACE is a small file system)
     {}                                                         nothing: the state to compare with
 
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from dataops_assets import gates
+from dataops_assets.drops import NO_SPACE
 from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.manifest import records
@@ -63,6 +65,7 @@ STEPS = {
     "keep what was seen": ("dataops_assets.checkpoint", "Checkpoint", "flush"),
     "forget what was seen": ("dataops_assets.checkpoint", "Checkpoint", "discard"),
     "set apart": ("dataops_assets.apart", "Apart", "set_apart"),
+    "delete": ("dataops_assets.apart", "Apart", "purge"),
     "mark duplicates": ("dataops_assets.stages.cleaned_set", "", "_mark_near_duplicates"),
 }
 OPERATIONS = ("write", "fsync", "replace", "link", "syncfs", "commit")
@@ -104,9 +107,18 @@ def state(root: Path, project: str) -> dict[str, Any]:
         "files": files,
         "released": released,
         "rows": {key: store.read(*key.split("/")[:1], project, key.split("/")[1], version).version for key, version in released.items()},
-        "drops": [{name: row[name] for name in kept} for row in records(store.drops.rows())],
+        "drops": _outcomes([{name: row[name] for name in kept} for row in records(store.drops.rows())]),
         "costs": [[row["kind"], row["ref"], row["quantity"], row["amount"]] for row in records(store.costs.rows())],
     }
+
+
+def _outcomes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A drop's rows but for those that say it found no room, and a try more."""
+    told: list[dict[str, Any]] = []
+    for row in rows:
+        if row["reason"] != NO_SPACE and not (told and told[-1] == row | {"attempt": told[-1]["attempt"]}):
+            told.append(row)
+    return told
 
 
 def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: bool, is_final: bool = False) -> list[str]:
@@ -117,9 +129,8 @@ def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: 
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
             found.append(f"blob {path.name[:12]} holds other bytes")
     if is_final:
-        found += [
-            f"left in scratch: {path.name}" for path in (root / "scratch").rglob("*") if path.is_file() and path.parent.name != "locks"
-        ]
+        kept = [path for folder in ("scratch", "unfinished") for path in (root / folder).rglob("*") if path.is_file()]
+        found += [f"left over: {path.relative_to(root)}" for path in kept]
     if not is_killed:
         found += [f"temporary file {path.name}" for path in sorted((root / "store" / "tmp").glob("*"))]
     for ledger in (store.gates, store.drops, store.costs):
@@ -205,6 +216,11 @@ def run(case: dict[str, Any], place: Path, delivery: Path, spec: ProjectSpec, wh
         arm(case)
         work(root, spec, drop_id)
 
+    def go_on() -> None:
+        if not case.get("is_decided"):
+            work(root, spec, drop_id)
+        gates.catch_up(Store(Home.at(root)), spec)
+
     ballast = place / "ballast"
     if "free_kib" in case:
         fill(ballast, case["free_kib"])
@@ -214,13 +230,14 @@ def run(case: dict[str, Any], place: Path, delivery: Path, spec: ProjectSpec, wh
     ballast.unlink(missing_ok=True)
     is_killed = ended == "killed"
     checked, torn = forked(lambda: problems(root, spec.name, whole, is_killed))
-    rerun, error = forked(lambda: work(root, spec, drop_id))
+    rerun, error = forked(go_on)
     _, final = forked(lambda: state(root, spec.name))
+    _, held = forked(lambda: int((Store(Home.at(root)).drops.rows()["reason"] == NO_SPACE).sum()))
     _, after = forked(lambda: problems(root, spec.name, whole, False, True))
     return {
         "case": case, "ended": ended, "said": said, "seconds": round(seconds, 2),
         "calls": counter.stat().st_size if counter.exists() else 0,
-        "torn": torn if checked == "done" else [str(torn)], "rerun": [rerun, error], "after": after,
+        "held": held, "torn": torn if checked == "done" else [str(torn)], "rerun": [rerun, error], "after": after,
         "differs": difference(final, whole) if whole is not None else [], "state": final if whole is None else None,
     }  # fmt: skip
 

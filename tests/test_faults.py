@@ -80,6 +80,12 @@ def test_killed_here_and_there_it_goes_on_to_the_same_end(break_off: Break) -> N
     assert sum(one["ended"] == "killed" for one in told) > len(told) / 2
 
 
+def test_killed_once_all_is_decided_what_catches_up_does_the_rest(break_off: Break) -> None:
+    steps = [("enter a verdict", "after", 2), ("show it", "before", 2), ("show it", "after", 2), ("write a page", "before", 3)]
+    told = break_off([{"kill": step, "when": when, "nth": nth, "is_decided": True} for step, when, nth in steps])
+    assert {one["ended"] for one in told} == {"killed"}
+
+
 def test_every_step_is_a_function_of_the_product() -> None:
     for step, (module, owner, name) in STEPS.items():
         place = importlib.import_module(module)
@@ -105,6 +111,7 @@ def test_a_full_disk_is_said_and_survived(break_off: Break) -> None:
     assert [one["ended"] for one in told] == ["error", "error"]
     assert "No space left on device" in told[0]["said"]
     assert "/store/tmp/" in told[0]["said"]
+    assert any(one["held"] for one in told)  # in the drops ledger, where there is room for a row
 
 
 @pytest.mark.long

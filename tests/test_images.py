@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from dataops_assets import gates, waiting
+from dataops_assets import claims, gates, locks, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import images
 from dataops_assets.imaging.decode import encode
@@ -18,8 +22,9 @@ from dataops_assets.imaging.relevance import ReferencesError
 from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.spec import ENV_DEFS, ProjectSpec
+from dataops_assets.stages import cleaned_set
 from dataops_assets.store import Store, now
-from tests.conftest import changed
+from tests.conftest import REPO, changed
 from tests.imaging.personal_data.made import scene
 from tests.reports.test_delivery import Desk, photo, terms
 
@@ -235,9 +240,10 @@ class TestOneOfEachWhoeverComesFirst:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(images, "_screening_decisions", killed)
+            patch.setattr(Store, "write", killed)
             with pytest.raises(KeyboardInterrupt):
                 self.screened(desk, first)
+        assert desk.store.pins("screening", "garments").keys() == {first}
         desk.take(desk.put({"a.png": photo(1)}, "secretive", "x"))
         assert self.reasons(self.screened(desk, first)) == {"a.png": ("rejected", "exact_duplicate"), "d.png": ("kept", None)}
 
@@ -280,3 +286,108 @@ class TestDecisionsHoldForWhatPeopleKnewOf:
         desk.release(made)
         assert self.covered(desk) == [False]
         assert waiting.rescreens(desk.store, desk.spec) == []  # nothing would come of it before somebody is asked
+
+
+class TestBesideEachOther:
+    """Looking at the pictures of one drop holds up no other; of two that hold the same one keeps it all the same."""
+
+    SCREENING = """
+import sys, time
+from pathlib import Path
+from dataops_assets.flow import images
+from dataops_assets.home import Home
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import cleaned_set
+from dataops_assets.store import Store
+home, drop = Path(sys.argv[1]), sys.argv[2]
+look = cleaned_set.map_blobs
+def together(*args, **kwargs):  # nobody looks before both have seen what there is to compare with
+    (home / f"{drop}.looks").touch()
+    while len(list(home.glob("*.looks"))) < 2:
+        time.sleep(0.01)
+    return look(*args, **kwargs)
+cleaned_set.map_blobs = together
+store, spec = Store(Home.at(home)), ProjectSpec.model_validate_json((home / "spec.json").read_text())
+images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop))
+"""
+
+    def screened(self, desk: Desk, drop_id: str) -> Manifest:
+        return images.cleaned_set(desk.store, desk.spec, desk.store.load("raw_images", "garments", drop_id))
+
+    def test_a_drop_whose_screening_hangs_holds_up_no_other(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        slow = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}), is_screened=False)
+        quick = desk.take(desk.put({"a.png": photo(1), "c.png": photo(3)}, "secretive", "x"), is_screened=False)
+        look, hangs, goes_on = cleaned_set.map_blobs, threading.Event(), threading.Event()
+
+        def hanging(*args: Any, **kwargs: Any) -> Any:
+            if threading.current_thread() is stuck:
+                hangs.set()
+                assert goes_on.wait(120)
+            return look(*args, **kwargs)
+
+        monkeypatch.setattr(cleaned_set, "map_blobs", hanging)
+        made: list[Manifest] = []
+        store = Store(desk.store.home)
+        raw = store.load("raw_images", "garments", slow)
+        stuck = threading.Thread(target=lambda: made.append(images.cleaned_set(store, desk.spec, raw)))
+        passing = threading.Thread(target=lambda: made.append(self.screened(desk, quick)))
+        stuck.start()
+        assert hangs.wait(60)
+        passing.start()
+        passing.join(60)
+        passed = [one.partition for one in made]
+        goes_on.set()
+        stuck.join(60)
+        passing.join(60)
+        assert passed == [quick]
+        kept = [f"{row.drop_id}/{row.path}" for one in made for row in one.frame.itertuples() if row.status == "kept"]
+        assert sorted(kept) == sorted([f"{quick}/a.png", f"{quick}/c.png", f"{slow}/b.png"])
+        assert self.screened(desk, slow).version == made[1].version
+
+    def test_two_processes_that_screen_the_same_pictures_at_once_keep_one_of_each(self, desk: Desk) -> None:
+        files = {f"{seed}.png": photo(seed) for seed in range(1, 5)}
+        pair = [desk.put(files), desk.put({**files, "own.png": photo(9)}, "secretive", "x")]
+        for drop_id in pair:
+            desk.take(drop_id, is_screened=False)
+        home = desk.store.home.root
+        (home / "spec.json").write_text(desk.spec.model_dump_json())
+        running = [subprocess.Popen([sys.executable, "-c", self.SCREENING, str(home), drop_id], cwd=REPO) for drop_id in pair]
+        assert [process.wait(120) for process in running] == [0, 0]
+        made = [self.screened(desk, drop_id) for drop_id in pair]
+        assert all(desk.store.candidates("cleaned_set", "garments")[one.partition] == [one.version] for one in made)  # the same again
+        rows = pd.concat([one.frame for one in made])
+        kept = rows[rows["status"] == "kept"]
+        assert len(kept) == kept["image_id"].nunique() == 5
+        for one in made:
+            desk.release(one)
+            assert not {finding.name for finding in desk.gate(one).failed} & {"kept_once", "every_input_accounted_for"}
+
+    def test_screenings_share_the_cores_and_their_memory(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.spec = changed(desk.spec, cleaning={"workers": 4})
+        drop = desk.take(desk.put({"a.png": photo(1)}), is_screened=False)
+        look, may = cleaned_set.map_blobs, []
+
+        def looking(*args: Any, workers: Any, **kwargs: Any) -> Any:
+            may.append(workers())
+            return look(*args, workers=workers, **kwargs)
+
+        monkeypatch.setattr(cleaned_set, "map_blobs", looking)
+        with locks.share(desk.store.home, images.WORKERS):
+            self.screened(desk, drop)
+        assert set(may) == {2}
+
+    def test_what_has_to_be_looked_at_after_all_is_looked_at_without_the_lock(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        second = desk.take(desk.put({"a.png": photo(1), "c.png": photo(3)}, "secretive", "x"), is_screened=False)
+        look, looks = cleaned_set.map_blobs, []
+
+        def looking(task: Any, items: Any, *args: Any, **kwargs: Any) -> Any:
+            with claims.alone(desk.store.home, "garments.cleaned_set") as is_free:
+                looks.append((len(items), is_free))
+            if len(looks) == 1:
+                desk.withdraw(first)
+            return look(task, items, *args, **kwargs)
+
+        monkeypatch.setattr(cleaned_set, "map_blobs", looking)
+        assert set(self.screened(desk, second).frame["status"]) == {"kept"}
+        assert looks == [(2, True), (1, True), (1, True)]

@@ -354,7 +354,7 @@ def test_checksums_are_compared_once_and_only_within_the_budget(
     monkeypatch.setattr(waiting, "READ_BYTES", 6)
     found = waiting.drops(store, dresses, {}, 0)
     assert names(found) == ["listed"]
-    monkeypatch.setattr(landing, "sha256_of", None)
+    monkeypatch.setattr(inside, "sha256_of", None)
     assert names(waiting.drops(store, dresses, found.looks, 1000)) == ["listed"]
 
 

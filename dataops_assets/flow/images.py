@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dataops_assets import atomic, drops
-from dataops_assets.contracts import CONTRACTS
+from dataops_assets import atomic, drops, locks
+from dataops_assets.flow.beside import Beside, beside, first_used
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.labels.questions import SCREENING
-from dataops_assets.manifest import Inputs, Manifest, digest, empty
+from dataops_assets.manifest import Inputs, Manifest
+from dataops_assets.room import held_while_full
 from dataops_assets.spec import ProjectSpec, defs_root
 from dataops_assets.store import RELEASING, Store
 
 if TYPE_CHECKING:
     from dataops_assets.imaging.likeness import Compared
 
-BESIDE = ("image_id", "drop_id", "status", "phash", "colour_grid", "near_duplicate_group", "personal_data")
-INTAKE_LOCKS = 64  # so many drops can be read at once; two that share a lock wait for each other
+WORKERS = "workers"  # what screenings and renderings of a home share
 
 
 def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", progress: Steps = quiet_steps) -> Manifest:
@@ -30,7 +31,7 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
     from dataops_assets.intake import journal as journals
     from dataops_assets.stages import raw_images as stage
 
-    with exclusive(store, f"{spec.name}.intake.{int(digest_of([drop_id]), 16) % INTAKE_LOCKS}"):
+    with exclusive(store, f"{spec.name}.{drop_id}.intake"):
         store.blobs.sweep()
         atomic.sweep(store.home.tmp)
         known = rows_of(store.drops.rows(), spec.name)
@@ -41,66 +42,91 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             raise LookupError(
                 f"drop {drop_id}: {delivery.vendor}/{delivery.name} changed while it was looked at and is {which.drop_id} now"
             )
-        journal = journals.Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
-        receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress, store.home.scratch / "hosts")
-        inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
-        made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
-        store.write(made)  # before the ledger speaks of it, and before the journal goes
-        row = {
-            "project": spec.name,
-            "vendor": delivery.vendor,
-            "drop_id": drop_id,
-            "name": delivery.name,
-            "status": receipt.status,
-            "reason": receipt.reason or None,
-            "detail": receipt.facts.get("detail"),
-            "files_seen": receipt.files_seen,
-            "bytes_seen": receipt.bytes_seen,
-            "supersedes": which.supersedes,
-            "fingerprint": which.fingerprint,
-            "listing": receipt.listing,
-            "content_sha256": receipt.content_sha256,
-        }
-        drops.enter_drop(store, row | drops.UNFINISHED if receipt.is_unfinished else row, run_id)
-        if not receipt.is_unfinished:
-            journal.discard()
+        with held_while_full(store, spec.name, drop_id, run_id, drops.held(spec, delivery, which, drops.NO_SPACE)):
+            journal = journals.Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
+            receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress, store.home.scratch / "hosts")
+            inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
+            made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
+            store.write(made)  # before the ledger speaks of it, and before the journal goes
+            row = {
+                "project": spec.name,
+                "vendor": delivery.vendor,
+                "drop_id": drop_id,
+                "name": delivery.name,
+                "status": receipt.status,
+                "reason": receipt.reason or None,
+                "detail": receipt.facts.get("detail"),
+                "files_seen": receipt.files_seen,
+                "bytes_seen": receipt.bytes_seen,
+                "supersedes": which.supersedes,
+                "fingerprint": which.fingerprint,
+                "listing": receipt.listing,
+                "content_sha256": receipt.content_sha256,
+            }
+            drops.enter_drop(store, row | drops.UNFINISHED if receipt.is_unfinished else row, run_id)
+            if not receipt.is_unfinished:
+                journal.discard()
     return made
 
 
 def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps = quiet_steps) -> Manifest:
-    """Usable, unique images of a drop, judged beside the drops that came before it. Killed half-way, it goes on from its checkpoint."""
+    """Usable, unique images of a drop, judged beside the drops that came before it. Killed half-way, it goes on from its checkpoint.
+
+    Looking at pictures takes long and depends on the drop alone; drops do it beside each other. They are judged one after the other,
+    by what was seen. Where another drop was judged meanwhile, there may be more to look at: then it is looked at, and judged again.
+    """
     from dataops_assets.checkpoint import Checkpoint
     from dataops_assets.imaging.screening import VERSION
     from dataops_assets.stages import cleaned_set as stage
 
-    _pay(store, spec, raw)
-    with exclusive(store, f"{spec.name}.cleaned_set"):
-        earlier, pinned = _earlier(store, spec, raw.partition)
-        decided, decisions = _screening_decisions(store, spec, raw.partition)
-        inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions}
-        pixels = spec.sources.limits.pixels
-        apart, likeness = store.apart(spec.name), _likeness(store, spec)
-        if likeness is not None:
-            inputs["references"] = {spec.name: likeness.digest}
+    with (
+        held_while_full(store, spec.name, raw.partition),
+        exclusive(store, f"{spec.name}.{raw.partition}.cleaned_set"),
+        locks.share(store.home, WORKERS) as sharing,
+    ):
+        _pay(store, spec, raw)
+        likeness, pixels, apart = _likeness(store, spec), spec.sources.limits.pixels, store.apart(spec.name)
         settings = digest_of([str(VERSION), str(pixels), spec.cleaning.model_dump_json(), likeness.digest if likeness else ""])
         checkpoint = Checkpoint(store.home.scratch / "screening" / f"{spec.name}.{raw.partition}@{settings}.jsonl")
-        later, versions = _later(store, spec, raw.partition, pinned)
-        later = later[~later["image_id"].isin(earlier["image_id"])]
-        purged = apart.purged()
-        before = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else None
-        rows = before.frame if before is not None else empty("cleaned_set")
-        lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning)
-        if len(lasting):  # named by its content: the version it is read from differs each time
-            inputs["lasting"] = {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], {})}
-        taken = stage.Taken(later, frozenset(rows.loc[rows["status"] == "kept", "image_id"]))
-        frame = stage.screen(raw.frame, earlier, spec.cleaning, pixels, apart, decided, lasting, likeness, progress, checkpoint, taken)
-        winners = later[later["image_id"].isin(frame["duplicate_of"])]
-        inputs["cleaned_set"] = {**pinned, **_first_used(store, spec, winners, versions, before)}
-        made = Manifest("cleaned_set", spec.name, raw.partition, frame, inputs)
-        store.write(made)  # before what was found is forgotten
-        apart.set_apart(stage.confidential(frame, pd.concat([earlier, later]), spec.cleaning))
-        checkpoint.discard()
-    return made
+
+        def here() -> Beside:
+            decided, decisions = _screening_decisions(store, spec, raw.partition)
+            inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions}
+            if likeness is not None:
+                inputs["references"] = {spec.name: likeness.digest}
+            return beside(store, spec, raw, decided, inputs)
+
+        def judged(by: Beside, may_look: bool) -> pd.DataFrame | None:
+            taken = stage.Taken(by.later, by.standing)
+            try:
+                return stage.screen(
+                    raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
+                    taken, lambda: _most(spec) // sharing(), may_look,
+                )  # fmt: skip
+            except stage.Unseen:
+                return None
+
+        while True:
+            by = here()
+            facts, frame = by.facts, judged(by, may_look=True)
+            with exclusive(store, f"{spec.name}.cleaned_set"):
+                del by  # the rows of a large project are held once
+                by = here()
+                frame = frame if by.facts == facts else judged(by, may_look=False)
+                if frame is not None:
+                    store.pin("screening", spec.name, raw.partition, by.pin)
+                    winners = by.later[by.later["image_id"].isin(frame["duplicate_of"])]
+                    used = {**by.pinned, **first_used(store, spec, winners, by.versions, by.before)}
+                    made = Manifest("cleaned_set", spec.name, raw.partition, frame, {**by.inputs, "cleaned_set": used})
+                    store.write(made)  # before what was found is forgotten
+                    apart.set_apart(stage.confidential(frame, pd.concat([by.earlier, by.later]), spec.cleaning))
+                    checkpoint.discard()
+                    return made
+
+
+def _most(spec: ProjectSpec) -> int:
+    """Child processes of all that looks at pictures and renders them at the same time."""
+    return spec.cleaning.workers or os.cpu_count() or 1
 
 
 def _likeness(store: Store, spec: ProjectSpec) -> Compared | None:
@@ -132,47 +158,6 @@ def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
         store.charge(spec.name, "images", vendor, raw.partition, len(new), new["price"].fillna(0).sum(), spec.brief.currency)
 
 
-def _earlier(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame, Mapping[str, str]]:
-    """Kept pictures of the drops with a lower number, and the versions they are from.
-
-    A drop gets its number, and the versions it is compared with, when it is first screened. Both are kept, so that
-    screening an old drop again gives the same answer whatever came later, unless one of those is out of use by then.
-    """
-    held = store.pins("screening", spec.name)
-    if drop_id not in held:
-        gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name) | set(store.replaced_by(spec.name, drop_id))
-        versions = {name: version for name, version in _screened(store, spec).items() if name in held and name not in gone}
-        store.pin(
-            "screening", spec.name, drop_id, {"number": 1 + max((pin["number"] for pin in held.values()), default=0), "with": versions}
-        )
-        held = store.pins("screening", spec.name)
-    versions = _standing(store, spec, held[drop_id]["with"])
-    return _kept(store, spec, versions), versions
-
-
-def _kept(store: Store, spec: ProjectSpec, versions: Mapping[str, str]) -> pd.DataFrame:
-    """What pictures are compared with: the kept ones of several drops, without the columns that don't matter there."""
-    rows = store.read_all("cleaned_set", spec.name, versions, BESIDE)
-    return rows[rows["status"] == "kept"].sort_values("drop_id", kind="stable", ignore_index=True)
-
-
-def _standing(store: Store, spec: ProjectSpec, pinned: Mapping[str, str]) -> dict[str, str]:
-    """The versions to compare with now: the pinned ones, unless a drop among them is out of use: withdrawn or replaced.
-
-    A picture that was rejected as a copy of one that is out of use comes back, then. For the drop that was replaced the one in its
-    place counts, and the others as they were screened last: a copy that came back there must not come back here too.
-    """
-    replaced = store.superseded(spec.name)
-    gone = store.withdrawn(spec.name)[0] | replaced
-    if not gone & pinned.keys():
-        return dict(pinned)
-    released = store.released("cleaned_set", spec.name)
-    drops = rows_of(store.drops.rows(), spec.name)
-    newer = set(drops.loc[drops["supersedes"].notna(), "drop_id"]) & store.released("augmented_set", spec.name).keys()
-    stand = {drop for drop in newer if replaced & pinned.keys() & set(store.replaced_by(spec.name, drop))}
-    return {drop: released[drop] for drop in (pinned.keys() | stand) - gone if drop in released}
-
-
 def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
     """Drop -> drops out of use that pictures of it were rejected as copies of. Once it was screened without them it isn't named.
 
@@ -197,54 +182,6 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
         for drop, names in stale.items()
         if not any(number.get(other, 0) < number.get(drop, 0) for other in compared[drop] & stale.keys())
     }
-
-
-def _later(store: Store, spec: ProjectSpec, drop_id: str, compared: Mapping[str, str]) -> tuple[pd.DataFrame, Mapping[str, str]]:
-    """Kept pictures of the drops in use that a drop isn't compared with as they are now, and their versions.
-
-    They came later, were screened beside it, or have kept more since they were compared with.
-    """
-    gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name) | set(store.replaced_by(spec.name, drop_id))
-    versions = {
-        drop: version
-        for drop, version in _screened(store, spec).items()
-        if drop not in gone and drop != drop_id and compared.get(drop) != version
-    }
-    return _kept(store, spec, versions), versions
-
-
-def _first_used(
-    store: Store, spec: ProjectSpec, winners: pd.DataFrame, versions: Mapping[str, str], before: Manifest | None
-) -> dict[str, str]:
-    """The versions of the drops that pictures gave way to: as named before where that still holds, so that the same answer has one name."""
-    known = before.inputs.get("cleaned_set", {}) if before is not None else {}
-    named = {}
-    for drop, ids in ((str(name), set(rows["image_id"])) for name, rows in winners.groupby("drop_id")):
-        held = _kept(store, spec, {drop: known[drop]}) if drop in known else winners.head(0)
-        named[drop] = known[drop] if ids <= set(held["image_id"]) else versions[drop]
-    return named
-
-
-def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
-    """The version of each drop that is in use, or will be when its gate, which it is on its way to, lets it."""
-    made = store.candidates("cleaned_set", spec.name)  # listed before the verdicts are read: what is judged in between is known as such
-    gates = rows_of(store.gates.rows(), spec.name)
-    gates = gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")]
-    judged = {drop: set(rows["version"]) for drop, rows in gates.groupby("partition")}
-    last = dict(zip(gates["partition"], gates["at"], strict=True))
-    found = store.released("cleaned_set", spec.name)
-    for drop, versions in made.items():
-        times = {name: store.made_at("cleaned_set", spec.name, drop, name) for name in set(versions) - judged.get(drop, set())}
-        pending = {name: at for name, at in times.items() if drop not in last or at > last[drop]}
-        if pending:
-            found[drop] = max(pending, key=lambda name: (pending[name], name))
-    return found
-
-
-def _before(store: Store, spec: ProjectSpec, raw: Manifest) -> Manifest | None:
-    """The drop's own released version."""
-    version = store.released("cleaned_set", spec.name).get(raw.partition)
-    return store.read("cleaned_set", spec.name, raw.partition, version) if version is not None else None
 
 
 def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame | None, Inputs]:
@@ -313,7 +250,8 @@ def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: 
     from dataops_assets.imaging.sensitivity import completed
     from dataops_assets.stages import augmented_set as stage
 
-    frame = stage.augment(cleaned.frame, completed(spec), store.blobs, spec.cleaning.workers, progress)
+    with held_while_full(store, spec.name, cleaned.partition), locks.share(store.home, WORKERS) as sharing:
+        frame = stage.augment(cleaned.frame, completed(spec), store.blobs, lambda: _most(spec) // sharing(), progress)
     return Manifest("augmented_set", spec.name, cleaned.partition, frame, cleaned.input)
 
 
@@ -346,11 +284,20 @@ def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
     file: it counts as purged when the drop is screened again.
     """
     apart = store.apart(spec.name)
-    gone = apart.purge(now_s - spec.cleaning.personal_data.retention_days * 86_400)
+    gone = apart.purge(_before(spec, now_s))
     tasks, _ = store.load_all("label_tasks", spec.name)
     for batch_id, file in tasks.loc[tasks["sha256"].isin(apart.purged()), ["batch_id", "file"]].itertuples(index=False):
         (store.home.requests(spec.name) / batch_id / file).unlink(missing_ok=True)
     return gone
+
+
+def due(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
+    """What `purge` would delete."""
+    return store.apart(spec.name).due(_before(spec, now_s))
+
+
+def _before(spec: ProjectSpec, now_s: float) -> float:
+    return now_s - spec.cleaning.personal_data.retention_days * 86_400
 
 
 def left_in_landing(store: Store, spec: ProjectSpec) -> dict[Path, int]:

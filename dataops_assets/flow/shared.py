@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dataops_assets import locks
 from dataops_assets.store import Store
 
 Progress = Callable[[int, int], None]
@@ -28,10 +28,7 @@ def quiet_steps(what: str, done: int, total: int) -> None: ...
 @contextmanager
 def exclusive(store: Store, name: str) -> Iterator[None]:
     """Hold a lock of this installation while the block runs; the kernel frees it when a process dies."""
-    path = store.home.scratch / "locks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.hold(store.home, name):
         yield
 
 

@@ -61,7 +61,7 @@ def map_blobs(
     items: Sequence[Any],
     blobs: Blobs,
     *,
-    workers: int | None = None,
+    workers: int | Callable[[], int] | None = None,
     memory_bytes: int = MEMORY_BYTES,
     seconds: float = SECONDS,
     items_per_child: int = ITEMS_PER_CHILD,
@@ -78,7 +78,8 @@ def map_blobs(
             imports, the faster a child starts. It should catch what is wrong with a picture itself.
         items: Anything that pickles; mostly sha256s.
         blobs: Handed to the task, in the child.
-        workers: Child processes; None: the machine's cores. Few items start fewer.
+        workers: Child processes; None: the machine's cores. Few items start fewer. A function is asked again and again: where it says less
+            than before, children that are through with what they are at end.
         memory_bytes: Address space a child may take beyond its libraries.
         seconds: Most processor time for one item; ten times as long by the clock.
         items_per_child: Items that are worth another child.
@@ -104,13 +105,14 @@ class Workers:
         task: Callable[[Blobs, Any], Any],
         blobs: Blobs,
         *,
-        workers: int | None = None,
+        workers: int | Callable[[], int] | None = None,
         memory_bytes: int = MEMORY_BYTES,
         seconds: float = SECONDS,
         items_per_child: int = ITEMS_PER_CHILD,
         items_per_message: int = 1,
     ) -> None:
-        self._most, self._items_per_child = workers or os.cpu_count() or 1, items_per_child
+        self._most = workers if callable(workers) else lambda: workers or os.cpu_count() or 1
+        self._items_per_child = items_per_child
         self._items_per_message = items_per_message
         self._setup = (task, blobs, memory_bytes, seconds)
         self._idle: list[_Child] = []
@@ -124,15 +126,18 @@ class Workers:
 
     def map(self, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """As `map_blobs`."""
-        count = min(self._most, -(-len(items) // self._items_per_child))
+        useful = -(-len(items) // self._items_per_child)
         busy: list[_Child] = []
         results: dict[int, Any] = {}
-        waiting = self._messages(len(items), count)
+        waiting = self._messages(len(items), min(self._most(), useful))
         tried_twice: set[int] = set()
         due = 0
         try:
             while due < len(items):
-                while waiting and len(busy) < count:
+                most = max(1, self._most())
+                while self._idle and len(self._idle) + len(busy) > most:
+                    self._idle.pop().stop()
+                while waiting and len(busy) < min(most, useful):
                     child = self._idle.pop() if self._idle else _Child(self._setup)
                     busy.append(child)
                     child.give(waiting.pop(), items)

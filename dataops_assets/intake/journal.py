@@ -60,6 +60,11 @@ class Journal:
         entry = self._held.get(position)
         return entry if entry is not None and (entry.path, entry.stamp) == (path, stamp) else None
 
+    @property
+    def bytes_read(self) -> int:
+        """Of members entered so far."""
+        return sum(entry.size_bytes for entry in self._held.values())
+
     def note_unfetched(self) -> None:
         """Enter that some addresses didn't answer in this run."""
         self.write([UNFETCHED])

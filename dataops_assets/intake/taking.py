@@ -43,8 +43,10 @@ class Taken:
     has_addresses: bool = False
 
     def refuse(self, code: str, detail: str) -> None:
-        """The whole delivery can't be taken, for a reason code and in words; without a code it can."""
+        """The whole delivery can't be taken, for a reason code and in words, whatever was said before; without a code it can."""
         if code:
+            for row in self.rows if self.refusal else ():
+                row["reason"] = code if row["reason"] == self.refusal else row["reason"]
             self.refusal, self.detail = code, f"{code}: {detail}"
 
     def content_sha256(self, delivery: landing.Delivery, seen: landing.Look) -> str:

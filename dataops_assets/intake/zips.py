@@ -102,6 +102,18 @@ def whole_bytes(file: IO[bytes], size: int, limits: IntakeLimits) -> int:
     return end - start if not any(entry.flags & DESCRIPTOR_FLAG for entry in entries) else 0
 
 
+def unpacked_bytes(file: IO[bytes], size: int, limits: IntakeLimits) -> int:
+    """Bytes that the members of a zip of `size` bytes unpack to, as its directory says; `size` where that can't be read."""
+    budget = Budget(limits, packed=size)
+    entries: list[_Entry] = []
+    try:
+        start, _, number = _directory(file, budget)
+        _read_entries(file, start, number, entries, budget)
+    except Refused:
+        return size
+    return sum(entry.size for entry in entries)
+
+
 def _directory(file: IO[bytes], budget: Budget) -> tuple[int, int, int]:
     """Where the directory starts and ends, and of how many members it tells: from the one end record, which must end the file."""
     size = budget.packed or 0

@@ -6,10 +6,13 @@ A page stays what it was, the gate's words included; only its pictures are drawn
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
+from dataops_assets import unfinished
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.flow import images
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports import delivery, pages, panels, pictures, pilot, screening, shown
 from dataops_assets.spec import ProjectSpec
@@ -58,6 +61,47 @@ def purged(store: Store, spec: ProjectSpec, gone: Collection[str]) -> list[str]:
         return []
     told = delivery.rewrite(store, spec, delivery.showing(store, spec, gone))
     return [f"{spec.name}/deliveries/{name}.html" for name in told] + redraw(store, spec, gone)
+
+
+def purge(store: Store, spec: ProjectSpec, now_s: float) -> tuple[list[str], list[str]]:
+    """Delete what lies apart and is due, and take it off the pages; killed half-way, `finish` goes on.
+
+    Returns:
+        sha256s of what was deleted; addresses of pages that still show what they showed.
+    """
+    due = images.due(store, spec, now_s)
+    if not due:
+        return images.purge(store, spec, now_s), []
+    with unfinished.noted(store.home, spec.name, {"kind": "deletion", "gone": due, "drop_ids": []}) as note:
+        gone = images.purge(store, spec, now_s)
+        failed = purged(store, spec, gone)
+        note.stays = bool(failed)
+    return gone, failed
+
+
+def withdraw(store: Store, spec: ProjectSpec, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Enter a withdrawal and take its pictures off the pages; killed half-way, `finish` goes on.
+
+    Returns:
+        Drops whose delivery report, and addresses of pages, that still show what they showed.
+    """
+    gone, drop_ids = [[name] if name is not None else [] for name in (row["image_id"], row["drop_id"])]
+    with unfinished.noted(store.home, spec.name, {"kind": "withdrawal", "gone": gone, "drop_ids": drop_ids}) as note:
+        store.withdrawals.append(lambda rows: [row])
+        told, failed = _without(store, spec, gone, drop_ids)
+        note.stays = bool(told or failed)
+    return told, failed
+
+
+def finish(store: Store, spec: ProjectSpec, what: unfinished.What) -> bool:
+    """Take pictures off the pages by the note of a process that died; returns whether no page shows them any more."""
+    images.purge(store, spec, 0.0)  # nothing is due at that time: copies of what was deleted go
+    return not any(_without(store, spec, what["gone"], what["drop_ids"]))
+
+
+def _without(store: Store, spec: ProjectSpec, gone: Collection[str], drop_ids: Collection[str]) -> tuple[list[str], list[str]]:
+    told = delivery.rewrite(store, spec, [*drop_ids, *(delivery.showing(store, spec, gone) if gone else ())])
+    return told, redraw(store, spec, gone, drop_ids)
 
 
 def _anew(store: Store, spec: ProjectSpec, made: Manifest) -> list[str]:

@@ -160,6 +160,8 @@ def _held(story: Story, reasons: Sequence[str]) -> tuple[str, str]:
         return "Waiting for us", f"We still fetch what your list leads to: {here}. You need not do anything."
     if reasons == ["RETRY"]:
         return "Waiting for us", "We try this delivery once more. You need not do anything."
+    if reasons == ["NO_SPACE"]:
+        return "Waiting for us", "It goes on by itself. You need not do anything."
     told = " ".join(" ".join(explain(code)) for code in reasons) or "The delivery is not complete yet."
     return "Waiting for you", told + (f" Missing: {_some(list(missing))}." if len(missing) else "")
 

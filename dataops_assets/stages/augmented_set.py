@@ -32,7 +32,7 @@ def augment(
     cleaned: pd.DataFrame,
     spec: Augmentation,
     blobs: Blobs,
-    workers: int | None = None,
+    workers: int | Callable[[], int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Each kept picture as `source`, and `copies` variants of it for every recipe.
@@ -44,7 +44,7 @@ def augment(
         cleaned: `cleaned_set` of one drop; rows not `kept` are passed over.
         spec: The recipes.
         blobs: Where the cleaned pictures are and the variants go.
-        workers: Rendering processes; None: the machine's cores.
+        workers: Rendering processes, or a function that is asked again and again for how many; None: the machine's cores.
         progress: Called with (sources done, sources in all).
 
     Returns:
@@ -73,7 +73,7 @@ def _variants(
     sources: list[dict[str, Any]],
     spec: Augmentation,
     blobs: Blobs,
-    workers: int | None,
+    workers: int | Callable[[], int] | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, Any]]:
     task = partial(render, recipes=[(recipe.name, recipe.copies, recipe.transforms) for recipe in spec.recipes])

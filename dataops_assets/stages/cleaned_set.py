@@ -44,6 +44,10 @@ class Taken:
     standing: frozenset[str] = frozenset()
 
 
+class Unseen(LookupError):
+    """Pictures have to be looked at that nobody has looked at yet."""
+
+
 def screen(
     raw: pd.DataFrame,
     earlier: pd.DataFrame,
@@ -56,6 +60,8 @@ def screen(
     progress: Steps | None = None,
     checkpoint: Checkpoint | None = None,
     taken: Taken | None = None,
+    workers: Callable[[], int] | None = None,
+    may_look: bool = True,
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
@@ -81,14 +87,17 @@ def screen(
         progress: Called with (what is being done, pictures done, pictures in all).
         checkpoint: Keeps what was found of each picture; the caller discards it when the frame is kept.
         taken: What later drops hold; None: there are none.
+        workers: How many pictures may be looked at together, asked again and again; None: what the spec says.
+        may_look: Whether to look at pictures; if not, the checkpoint has to hold what is to be known of them.
 
     Returns:
         A frame of the contract `cleaned_set`, one row for each accepted row of `raw`.
 
     Raises:
         WorkerError: when a picture can't be read from or put into the store.
+        Unseen: when there is a picture to look at and one may not.
     """
-    eyes = _Eyes(spec, apart, progress, checkpoint or Checkpoint())
+    eyes = _Eyes(spec, apart, progress, checkpoint or Checkpoint(), workers, may_look)
     rows = raw.loc[raw["status"] == "accepted", [*CARRIED, "sha256"]]
     if lasting is not None:
         rows = rows[~rows["image_id"].isin(lasting["image_id"])]
@@ -197,20 +206,33 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
 class _Eyes:
     """Looks at pictures in bounded children, each once: what a killed run has seen stands in the checkpoint."""
 
-    def __init__(self, spec: Cleaning, apart: Apart, progress: Steps | None, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        spec: Cleaning,
+        apart: Apart,
+        progress: Steps | None,
+        checkpoint: Checkpoint,
+        workers: Callable[[], int] | None = None,
+        may_look: bool = True,
+    ) -> None:
         self._spec, self._apart, self._progress, self._checkpoint = spec, apart, progress, checkpoint
+        self._workers, self._may_look = workers or spec.workers, may_look
 
     def look(self, kind: type[Look], task: Callable[[Apart, Any], Look], items: Sequence[tuple[str, ...]], what: str) -> list[Look]:
         """What `task` finds for each item, a blob's sha256 and what else it depends on, in their order."""
         held = self._checkpoint.held
         names = [" ".join((kind.__name__,) + asked) for asked in items]
         missing = [pair for pair in dict(zip(names, items, strict=True)).items() if pair[0] not in held]
+        if not missing:
+            return [kind(**held[name]) for name in names]
+        if not self._may_look:
+            raise Unseen(f"{what}: {len(missing)} are not looked at yet")
         done = len(items) - len(missing)
         results = map_blobs(
             task,  # type: ignore[arg-type]  # its store is the one given here
             [pair[1] for pair in missing],
             self._apart,
-            workers=self._spec.workers,
+            workers=self._workers,
             memory_bytes=self._spec.worker_memory_bytes,
             seconds=self._spec.image_seconds,
             items_per_message=ITEMS_PER_MESSAGE,

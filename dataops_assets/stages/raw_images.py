@@ -117,7 +117,7 @@ def receive(
             _give_up(taken, len(source.facts), journal)
     seen = _files_seen(delivery, before, source, taken)
     content = _content(delivery, before, taken)  # before the last look: what it tells of must be what was read
-    if not taken.refusal and landing.fingerprint(delivery) != before.fingerprint:
+    if landing.fingerprint(delivery) != before.fingerprint:  # so what was found wrong with it may be half a copy
         taken.refuse("INCOMPLETE", "the delivery changed while it was read")
     _describe(taken.rows, headers.found, vendor)
     _name_twins(taken.rows)
@@ -289,9 +289,10 @@ def _apply_manifest(
     listed: dict[str, Listed] = {}
     is_listed = named is not None or (bool(source.lists) and vendor.manifest == "required")  # a list of addresses is a manifest too
     for row in rows:
-        if row["path"] in delivery_manifest.NAMES and row["status"] == "quarantined":
-            code = "MANIFEST_INVALID" if row["reason"] == "TOO_LARGE" else row["reason"]
-            raise ManifestError(code, f"{row['path']} can't be read")
+        if row["path"] in (*delivery_manifest.NAMES, urls.NAME) and row["reason"] == "UNREADABLE":
+            raise ManifestError("UNREADABLE", f"{row['path']} can't be read")
+        if row["path"] in delivery_manifest.NAMES and row["reason"] == "TOO_LARGE":
+            raise ManifestError("MANIFEST_INVALID", f"{row['path']} is larger than a file may be")
     if not is_listed and vendor.manifest == "required":
         raise ManifestError("MANIFEST_MISSING", f"neither {' nor '.join(delivery_manifest.NAMES)} lies at the top of the delivery")
     if named is not None:

@@ -46,6 +46,11 @@ def act(blobs: Blobs, item: object) -> object:
     return item
 
 
+def nap_and_tell(blobs: Blobs, item: int) -> int:
+    time.sleep(0.01)
+    return os.getpid()
+
+
 def die_once(blobs: Blobs, item: int, marker: Path) -> int:
     if item == 3 and not marker.exists():
         marker.touch()
@@ -167,3 +172,22 @@ def test_items_that_travel_together_die_alone(blobs: Blobs) -> None:
     died = {index: result for index, result in enumerate(results) if isinstance(result, Died)}
     assert set(died) == {3, 6} and died[3].reason == "CORRUPT" and died[6].reason == "TOO_LARGE"
     assert [result for result in results if not isinstance(result, Died)] == [item for item in items if type(item) is int]
+
+
+def test_so_many_children_as_one_may_have_at_the_moment(blobs: Blobs) -> None:
+    may, pids = [1], []
+    for index, pid in map_blobs(nap_and_tell, range(20_000), blobs, workers=lambda: may[0], items_per_child=1):
+        pids.append(pid)
+        if index == 20:
+            assert len(set(pids)) == 1
+            may[0] = 2
+        if len(set(pids)) == 2:
+            break
+    assert len(set(pids)) == 2
+    may[0], left = 2, []
+    for index, pid in map_blobs(nap_and_tell, range(1000), blobs, workers=lambda: may[0], items_per_child=1):
+        may[0] = 1 if index == 100 else may[0]
+        left.append(pid)
+        if index == 300:
+            break
+    assert len(set(left[200:])) == 1

@@ -18,10 +18,13 @@ import pytest
 from PIL import Image
 
 from dataops_assets.blobs import Blobs
+from dataops_assets.flow import images
+from dataops_assets.home import Home
 from dataops_assets.intake import fetching, identity, inside, journal, landing
 from dataops_assets.intake.journal import Journal
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import raw_images
+from dataops_assets.store import Store
 from quality_suites.raw_images import derive
 from tests.conftest import changed
 from tests.intake.made import Part, zipped
@@ -135,7 +138,7 @@ class TestUnreadable:
         receipt = receive(delivery)
         assert (receipt.status, receipt.reason, verdicts(receipt)) == ("held", "UNREADABLE", {"drop.tar": ("held", "UNREADABLE")})
 
-    @pytest.mark.parametrize(("name", "reason"), [("manifest.json", "UNREADABLE"), ("manifest.csv", "UNREADABLE")])
+    @pytest.mark.parametrize(("name", "reason"), [(name, "UNREADABLE") for name in ("manifest.json", "manifest.csv", "urls.csv")])
     def test_a_manifest_that_can_not_be_read_is_not_passed_over(
         self, receive: Receive, tmp_path: Path, failing: dict[str, int], name: str, reason: str
     ) -> None:
@@ -271,6 +274,24 @@ class TestContent:
         assert receive(delivery).reason == "INCOMPLETE"
 
 
+def test_half_a_copy_that_goes_on_is_not_called_corrupt(receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tarred(("a.jpg", picture(1)), ("b.jpg", picture(2)))
+    delivery = packed(tmp_path, "drop.tar", whole[: len(whole) // 2])
+    real = raw_images.take
+
+    def take(*given: Any) -> Any:
+        taken = real(*given)
+        delivery.path.write_bytes(whole)
+        return taken
+
+    monkeypatch.setattr(raw_images, "take", take)
+    receipt = receive(delivery)
+    assert (receipt.status, receipt.reason) == ("held", "INCOMPLETE")
+    assert set(verdicts(receipt).values()) == {("held", "INCOMPLETE")}
+    monkeypatch.undo()
+    assert receive(delivery).status == "accepted"
+
+
 class TestCounts:
     FILES = ("a.jpg", "sub/b.jpg", "c.txt", ".DS_Store", "_COMPLETE")
 
@@ -353,6 +374,15 @@ class TestCounts:
 def test_what_is_wrong_with_a_manifest_is_said(receive: Receive, tmp_path: Path, name: str, text: str, detail: str) -> None:
     receipt = receive(deliver(tmp_path, {"a.jpg": picture(1), name: text.encode()}))
     assert receipt.facts["detail"] == detail
+
+
+def test_the_ledger_says_why_in_a_sentence(tmp_path: Path, garments: ProjectSpec) -> None:
+    store = Store(Home.at(tmp_path))
+    deliver(tmp_path, {"a.jpg": picture(1), "manifest.csv": b"path,price\na.jpg,-1\n", "_COMPLETE": b""})
+    images.raw_images(store, garments, identity.drop_id_of("acme", "drop"))
+    row = store.drops.rows().iloc[-1]
+    assert (row["reason"], row["detail"]) == ("MANIFEST_SCHEMA", "MANIFEST_SCHEMA: entry 1: price must be a number, 0 or more")
+    assert store.drops.verify() == []
 
 
 def test_old_journals_go_when_their_drops_do(tmp_path: Path) -> None:

@@ -96,6 +96,12 @@ class TestEveryRowIsTold:
         assert delivery.catch_up(desk.store, desk.spec) == [half]
         assert "We try this delivery once more" in desk.html(half) and "RETRY" not in desk.html(half)
 
+    def test_a_full_disk_of_ours_is_nothing_for_them_to_do(self, desk: Desk) -> None:
+        row = {"project": "garments", "vendor": "acme", "drop_id": "acme-1", "name": "n", "status": "held", "reason": drops.NO_SPACE}
+        enter_drop(desk.store, row)
+        assert delivery.catch_up(desk.store, desk.spec) == ["acme-1"]
+        assert "Waiting for us It goes on by itself" in text_of(desk.html("acme-1")) and "NO_SPACE" not in desk.html("acme-1")
+
     def test_what_a_gate_has_told_is_not_told_again(self, desk: Desk) -> None:
         raw = images.raw_images(desk.store, desk.spec, desk.put({"a.png": b"junk"}))
         assert desk.gate(raw).outcome == "fail"
