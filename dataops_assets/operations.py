@@ -21,6 +21,7 @@ from dataops_assets.labels import studio_server
 from dataops_assets.labels.studio_client import StudioError
 from dataops_assets.manifest import records
 from dataops_assets.reports import anew
+from dataops_assets.reports import delivery as reports
 from dataops_assets.room import Room, unpacked_bytes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
