@@ -39,9 +39,9 @@ class Disk:
     def of(cls, place: Path) -> Disk:
         while not place.exists():
             place = place.parent
-        usage, facts = shutil.disk_usage(place), os.statvfs(place)
+        facts = os.statvfs(place)
         has_names = facts.f_favail or not facts.f_files  # some file systems don't count them
-        return cls(place, usage.free if has_names else 0, place.stat().st_dev, usage.total)
+        return cls(place, shutil.disk_usage(place).free if has_names else 0, place.stat().st_dev, facts.f_blocks * facts.f_frsize)
 
 
 class Room:

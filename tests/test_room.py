@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import os
 import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -34,7 +36,11 @@ def full(*_: Any, **__: Any) -> None:
 
 class Usage(NamedTuple):
     free: int
-    total: int = 1 << 50
+
+
+def disk_of(mib: int, files_free: int = 1) -> Any:
+    """What the system says of an empty disk of so many MiB."""
+    return SimpleNamespace(f_frsize=MIB, f_blocks=mib, f_bfree=mib, f_bavail=mib, f_files=2, f_favail=files_free)
 
 
 def test_a_delivery_needs_room_where_it_is_kept_and_where_it_is_copied_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +72,12 @@ def test_an_object_store_has_no_end_but_the_home_has(tmp_path: Path, monkeypatch
 
 
 def test_what_no_waiting_helps_is_told_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1000 * MIB, 1000 * MIB))
+    monkeypatch.setattr(os, "statvfs", lambda path: disk_of(1000))
     told = Room(Store(Home.at(tmp_path))).lack(500 * MIB)
     assert told.startswith("NO_SPACE: 1256 MiB must be free at ") and "which has 1000 MiB in all" in told
     assert "have it delivered in parts, or move there to a larger disk" in told and "by itself" not in told
+    monkeypatch.setattr(os, "statvfs", lambda path: disk_of(1000, files_free=0))
+    assert "it goes on by itself" in Room(Store(Home.at(tmp_path))).lack(0)
 
 
 class TestSizeOfArchives:
