@@ -58,8 +58,8 @@ def of(delivery: landing.Delivery, seen: landing.Look, history: Sequence[Mapping
     if not history:
         return Identity(drop_id_of(delivery.vendor, delivery.name), None, False, seen.fingerprint)
     last = history[-1]
-    if last.get("reason") == "NO_SPACE" and last["content_sha256"]:  # it was read, and then the disk was full
-        last = next((row for row in reversed(history) if row["reason"] != "NO_SPACE"), last)
+    if last["status"] == "held" and last["content_sha256"] and last.get("reason") != "RETRY":  # it was read, and then the disk was full
+        last = next((row for row in reversed(history) if row["status"] != "held"), last)
     if last.get("reason") == "RETRY" and last["content_sha256"]:  # tried again is what was parked, and nothing put in its place
         last = next(row for row in reversed(history) if row["status"] == "parked")
     if last["fingerprint"] == seen.fingerprint or last["status"] == "held":
