@@ -16,6 +16,7 @@ from typing import Any
 from dataops_assets import atomic, locks
 from dataops_assets.home import Home
 
+MOST = 1e11  # no time in seconds, nor number of attempts, is as large
 CLAIM_S = 300.0  # a claim whose run nobody sees after this long may be taken over
 
 
@@ -40,7 +41,7 @@ class Claims:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             held = read(path)
-            if now - float(held.get("at", 0.0)) < CLAIM_S and attempt <= int(held.get("attempt", 0)):
+            if abs(now - number(held, "at")) < CLAIM_S and attempt <= number(held, "attempt"):
                 return False
             write(path, {"at": now, "attempt": attempt}, self.tmp)
             return True
@@ -51,15 +52,15 @@ class Claims:
     def renew(self, work: str, attempt: int, now: float) -> None:
         """Keep the claim of work whose run is alive: daemons that don't see the run see this."""
         held = read(self._path(work))
-        if held and now - float(held.get("at", 0.0)) > CLAIM_S / 4:
-            write(self._path(work), {"at": now, "attempt": max(attempt, int(held.get("attempt", 0)))}, self.tmp)
+        if held and abs(now - number(held, "at")) > CLAIM_S / 4:
+            write(self._path(work), {"at": now, "attempt": max(attempt, int(number(held, "attempt")))}, self.tmp)
 
     def tidy(self, works: Collection[str], now: float) -> None:
         """Remove old claims of work that no longer waits."""
         wanted = {self._path(work).name for work in works}
         try:
             with os.scandir(self.folder) as entries:
-                gone = [entry.path for entry in entries if entry.name not in wanted and now - entry.stat().st_mtime > CLAIM_S]
+                gone = [entry.path for entry in entries if entry.name not in wanted and abs(now - entry.stat().st_mtime) > CLAIM_S]
         except FileNotFoundError:
             return
         for path in gone:
@@ -67,6 +68,20 @@ class Claims:
 
     def _path(self, work: str) -> Path:
         return self.folder / hashlib.sha256(work.encode()).hexdigest()[:32]
+
+
+def memory(home: Home, project: str, kind: str) -> dict[str, Any]:
+    """What the last look of a sensor left: `looks` and `turns` for the next one, what it `held` and why, and when (`at`, UNIX seconds)."""
+    return read(_memory(home, project, kind))
+
+
+def remember(home: Home, project: str, kind: str, told: Mapping[str, Any]) -> None:
+    """Keep what a look left, in place of what the one before did."""
+    write(_memory(home, project, kind), told, home.tmp)
+
+
+def _memory(home: Home, project: str, kind: str) -> Path:
+    return home.scratch / "looks" / f"{project}.{kind}.json"
 
 
 def parked(home: Home, project: str, kind: str) -> dict[str, dict[str, Any]]:
@@ -114,3 +129,9 @@ def read(path: Path) -> dict[str, Any]:
 def write(path: Path, held: Mapping[str, Any], tmp: Path) -> None:
     """Keep a small JSON object, whole or not at all; `tmp` is the home's folder for unfinished files."""
     atomic.write(path, json.dumps(held, sort_keys=True).encode(), tmp)
+
+
+def number(held: Mapping[str, Any], name: str) -> float:
+    """A number that was kept; 0 where there is none, whatever else a damaged file holds."""
+    value = held.get(name)
+    return float(value) if isinstance(value, (int, float)) and 0 <= value < MOST else 0.0

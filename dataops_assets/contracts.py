@@ -446,6 +446,8 @@ _CONTRACTS = (
             "number": "int64",  # order of first screening; null until then
             "run_id": "string",
             "detail": "string",  # the reason in a sentence that quotes what the vendor wrote; null where the reason says it all
+            "asked_by": "string",  # who had it tried again, and why
+            "asked_why": "string",
             **_CHAIN,
         },
         ("seq",),

@@ -10,13 +10,15 @@ import pandas as pd
 from dataops_assets.intake import identity, landing
 from dataops_assets.intake.identity import Identity
 from dataops_assets.manifest import records
+from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
 NO_SPACE = "NO_SPACE"  # reason of the row by which a run says that it found a disk full
-RETRY = "RETRY"  # reason of the row by which a person has a parked drop tried again
+RETRY = "RETRY"  # reason of the row by which a person has a drop tried again
 UNFINISHED = {"fingerprint": None, "content_sha256": None}  # of a drop that isn't all here yet and goes on by itself: it is looked at anew
-OF_ONE_ROW = ("seq", "prev_hash", "row_hash", "received_at", "run_id")
+CHAINED = ("seq", "prev_hash", "row_hash")
+OF_ONE_ROW = (*CHAINED, "received_at", "run_id", "asked_by", "asked_why")
 
 
 def enter_drop(store: Store, row: Mapping[str, Any], run_id: str = "") -> None:
@@ -72,11 +74,14 @@ def park(store: Store, spec: ProjectSpec, parked: Sequence[Mapping[str, Any]]) -
     enter_drops(store, rows)
 
 
-def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
-    """Have a parked drop tried again; its attempts start over. Returns what to call it.
+def retry(store: Store, spec: ProjectSpec, drop_id: str, by: str = "", why: str = "") -> str:
+    """Have a drop tried again that was parked, refused or held back by a gate; its attempts start over. Returns what to call it.
+
+    Nothing is taken back: the ledger keeps what was said before, and what comes out of it is entered beside it. What a gate refused needs
+    to be told by whom and why.
 
     Raises:
-        LookupError: when there is no such drop, it isn't parked, or it was never taken and no longer lies in landing as it was.
+        LookupError: when there is no such drop, nothing about it would be tried, or it can't be; says what is needed.
     """
     rows = store.drops.rows()
     rows = rows[rows["project"] == spec.name]
@@ -84,13 +89,60 @@ def retry(store: Store, spec: ProjectSpec, drop_id: str) -> str:
     if not mine:
         raise LookupError(f"{spec.name} has no drop {drop_id!r}; see `dataops status {spec.name}`.")
     last = mine[0]
+    outcomes = last_outcomes(store, spec.name, DROP_CHAIN, retried(rows))
+    refusing = next((asset for asset in DROP_CHAIN if outcomes.get((asset, drop_id)) == "fail"), None)
     if last["status"] != "parked":
-        raise LookupError(f"Drop {drop_id} is not parked but {last['status']}: there is nothing to try again.")
+        _check(store, spec, last, outcomes, refusing, by, why)
     if drop_id not in store.released("raw_images", spec.name):  # what comes after that doesn't need landing
         identity.find(store.home.root / "landing", spec.name, drop_id, rows)
     row = {name: value for name, value in last.items() if name not in OF_ONE_ROW}
-    enter_drop(store, row | {"status": "held", "reason": RETRY, "fingerprint": None, "listing": None, "attempt": 0})
+    row |= {
+        "status": "held",
+        "reason": RETRY,
+        "fingerprint": None,
+        "listing": None,
+        "attempt": 0,
+        "asked_by": by or None,
+        "asked_why": why or None,
+    }
+    enter_drop(store, row)
     return f"{last['vendor']}/{last['name']}"
+
+
+def _check(
+    store: Store,
+    spec: ProjectSpec,
+    last: Mapping[str, Any],
+    outcomes: Mapping[tuple[str, str], str],
+    refusing: str | None,
+    by: str,
+    why: str,
+) -> None:
+    """See that a drop which isn't parked was refused, and may be tried again."""
+    drop_id, status = last["drop_id"], last["status"]
+    if drop_id in store.withdrawn(spec.name)[0]:
+        raise LookupError(f"Drop {drop_id} was withdrawn, and stays so: have it delivered again under another name.")
+    if drop_id in store.superseded(spec.name):
+        raise LookupError(f"Drop {drop_id} was replaced by a later delivery, which is in use: there is nothing to try again.")
+    if status == "held":
+        waits = "is being tried again already" if last["reason"] == RETRY else f"is held ({last['reason']}) and goes on when it is complete"
+        raise LookupError(f"Drop {drop_id} is not parked but held: it {waits}.")
+    if refusing is None and status == "rejected":
+        raise LookupError(
+            f"Drop {drop_id} was refused as it lies in landing ({last['reason']}) and nothing of it was read: "
+            "once it is mended there, it is taken by itself."
+        )
+    if refusing is None:
+        is_through = is_concluded(outcomes, DROP_CHAIN, drop_id)
+        how = "is through all its gates" if is_through else "is in work; if its runs keep failing it is parked"
+        raise LookupError(f"Drop {drop_id} is not parked but {status}, and {how}: there is nothing to try again.")
+    if not (by.strip() and why.strip()):
+        raise LookupError(
+            f"Drop {drop_id} was held back by the gate of {refusing}"
+            + (f" ({last['reason']})" if status == "rejected" else "")
+            + ". To have it tried again once settings, limits or thresholds are changed, say who and why: "
+            f'dataops retry {spec.name} {drop_id} --by WHO --reason "..."'
+        )
 
 
 def retried(ledger: pd.DataFrame) -> dict[str, float]:

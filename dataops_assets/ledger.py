@@ -25,7 +25,12 @@ from dataops_assets.contracts import CONTRACTS
 Row = Mapping[str, Any]
 GENESIS = "0" * 64
 RETRIES = 200
-ADDED = {"listing", "detail"}  # columns that came later: where null they don't enter the hash, so that older rows keep theirs
+ADDED = {
+    "listing",
+    "detail",
+    "asked_by",
+    "asked_why",
+}  # columns that came later: where null they don't enter the hash, so that older rows keep theirs
 COMPACT_EVERY = 25  # one file a commit: merged now and then, or reading slows down
 
 

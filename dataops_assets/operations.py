@@ -257,10 +257,10 @@ class Operations:
                 done.notes.append(f"{path} still holds {count} of the pictures deleted: clear it away, it was taken long ago.")
         return done
 
-    def retry(self, project: str, drop: str) -> Done:
-        """Have a parked drop tried again, with all its attempts."""
+    def retry(self, project: str, drop: str, by: str = "", reason: str = "") -> Done:
+        """Have a drop tried again that was parked or refused, with all its attempts."""
         try:
-            name = drops.retry(self.store, self.specs[project], drop)
+            name = drops.retry(self.store, self.specs[project], drop, by, reason)
         except LookupError as error:
             raise Refused(str(error.args[0])) from error
         return Done(notes=[f"{name} ({drop}) waits again: the sensor takes it, or `dataops run {project}` does now."])

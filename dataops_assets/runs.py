@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataops_assets import planning
+from dataops_assets import arrivals, planning
 from dataops_assets.home import ENV_HOME, Home
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -38,8 +38,15 @@ class Plan(dg.Config):
     vendor: str | None = None
 
 
+class Which(dg.Config):
+    """A delivery in landing."""
+
+    vendor: str
+    name: str
+
+
 def jobs_of(spec: ProjectSpec, batches: dg.DynamicPartitionsDefinition) -> dict[str, Any]:
-    """The jobs of one project by short name: its asset chains, and the planning of batches."""
+    """The jobs of one project by short name: its asset chains, the planning of batches, and reading what only its content tells."""
     made: dict[str, Any] = {}
     for name, (description, assets) in JOBS.items():
         selection = dg.AssetSelection.assets(*([spec.name, asset] for asset in assets))
@@ -64,7 +71,20 @@ def jobs_of(spec: ProjectSpec, batches: dg.DynamicPartitionsDefinition) -> dict[
     def plan_batches() -> None:
         cut()
 
-    return {**made, "plan_batches": plan_batches}
+    @dg.op(name=f"{spec.name}__compare")
+    def read(context: dg.OpExecutionContext, config: Which, store: dg.ResourceParam[Store]) -> None:
+        context.log.info(arrivals.compare(store, spec, config.vendor, config.name))
+
+    @dg.job(
+        name=f"{spec.name}_compare",
+        description="Read a large delivery that has names and sizes of an earlier one, to tell whether it is the same.",
+        executor_def=dg.in_process_executor,
+        tags={"dataops/project": spec.name},
+    )
+    def compare() -> None:
+        read()
+
+    return {**made, "plan_batches": plan_batches, "compare": compare}
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,18 @@ where people see it. A gate's no is an answer, not a failure: it isn't tried aga
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 from deltalake.exceptions import DeltaError
 
-from dataops_assets import claims, drops, waiting
+from dataops_assets import claims, notices, waiting
+from dataops_assets.arrivals import Round
 from dataops_assets.assets import Keys
 from dataops_assets.flow import studio
+from dataops_assets.notices import end_of, reason_of, text_line
 from dataops_assets.reports import delivery
 from dataops_assets.room import Room, unpacked_bytes
 from dataops_assets.spec import ProjectSpec
@@ -24,29 +26,22 @@ from dataops_assets.store import Store
 
 MAX_RUNS_A_TICK = 50  # and in the queue: what comes later doesn't wait behind thousands
 MAX_ATTEMPTS = 5
-PARKED_A_TICK = 20  # each costs a look into its last run's log, up to 0.1 s
+LOOK_S = 3.0  # of a tick for looking at deliveries; the rest of a tick is ledgers and the list of names
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 1800.0
 TAGS_A_QUERY = 200
 REPORTS_S = 2.0  # for reports of what was held or parked, a tick; the next one goes on
 STUDIO_S = 20.0  # a look at Label Studio; a tick may take 60 s, and one answer 30 s
+REMEMBER_S = 60.0  # a look that saw nothing else is noted so often
 SHOWN = 10  # held deliveries named in a skip message
 WORK_TAG = "dataops/work"  # project/partition/fingerprint: what a run works on, whoever started it
 SIZE_TAG = "dataops/size"  # dagster.yaml lets one large delivery, or list of addresses, run at a time, so that others find a free place
 LARGE_BYTES = 1 << 30
 PRIORITY_TAG = "dagster/priority"  # of the queue: what never failed goes first, however many tries of what did wait there
-MADE = {
-    "drops": "raw_images",
-    "returns": "labeled_batches",
-    "predictions": "model_feedback",
-    "tasks": "label_tasks",
-    "rescreens": "cleaned_set",
-}
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 Tick = dg.SensorResult | dg.SkipReason
-Spent = tuple[str, list[dg.RunRecord]]  # work, and its runs, all of which failed
 
 
 def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.SensorDefinition]:
@@ -54,16 +49,13 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
 
     @dg.sensor(
         name=f"{spec.name}_vendor_drop_sensor",
-        job=jobs["drop"],
+        jobs=[jobs["drop"], jobs["compare"]],
         minimum_interval_seconds=15,
         default_status=RUNNING,
         description="Takes in deliveries under landing/ once they are complete.",
     )
     def vendor_drop(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
-            return waiting.drops(store, spec, looks, now, is_alone=is_alone)
-
-        told = calmly(context, f"{spec.name}'s drops", lambda: tick(context, store, spec, "drops", keys.drops, look))
+        told = calmly(context, f"{spec.name}'s drops", lambda: look_at_landing(context, store, spec, keys))
         delivery.catch_up(store, spec, REPORTS_S, delivery.UNJUDGED)
         return told
 
@@ -75,7 +67,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         description="Reads labels that vendors put under returns/.",
     )
     def label_return(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
+        def look(looks: waiting.Looks, now: float, round_: Round) -> waiting.Found:
             return waiting.returns(store, spec, looks, now)
 
         return calmly(context, f"{spec.name}'s returns", lambda: tick(context, store, spec, "returns", keys.batches, look))
@@ -88,7 +80,7 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         description="Reads model results that the technical team puts under predictions/.",
     )
     def model_feedback(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
-        def look(looks: waiting.Looks, now: float, is_alone: bool = False) -> waiting.Found:
+        def look(looks: waiting.Looks, now: float, round_: Round) -> waiting.Found:
             return waiting.predictions(store, spec, looks, now)
 
         return calmly(context, f"{spec.name}'s predictions", lambda: tick(context, store, spec, "predictions", keys.releases, look))
@@ -149,8 +141,8 @@ def look_at_studio(context: dg.SensorEvaluationContext, store: Store, spec: Proj
             return dg.SkipReason("Somebody else looks at Label Studio at this moment.")
         done = studio.sync(store, spec, STUDIO_S)
     for batch, why in sorted(done.held.items()):
-        context.log.warning(f"Label Studio, {batch}: {_text(why, 300)}")
-    return dg.SkipReason(_text(str(done), 1000))
+        context.log.warning(f"Label Studio, {batch}: {text_line(why, 300)}")
+    return dg.SkipReason(text_line(str(done), 1000))
 
 
 def planned(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, keys: Keys) -> Tick:
@@ -169,29 +161,42 @@ def planned(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec
     return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[keys.batches.build_add_request(batches)] if batches else [])
 
 
+def look_at_landing(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, keys: Keys) -> Tick:
+    """One look at landing: requests for what is complete, and for reading what is too large to be told from an earlier delivery here."""
+
+    def look(looks: waiting.Looks, now: float, round_: Round) -> waiting.Found:
+        return waiting.drops(store, spec, looks, now, round_=round_)
+
+    return tick(context, store, spec, "drops", keys.drops, look)
+
+
 def tick(
     context: dg.SensorEvaluationContext,
     store: Store,
     spec: ProjectSpec,
     kind: str,
     partitions: dg.DynamicPartitionsDefinition,
-    look: Callable[..., waiting.Found],
+    look: Callable[[waiting.Looks, float, Round], waiting.Found],
 ) -> Tick:
     """One look at a folder: requests for what is complete. What hasn't settled is remembered in scratch, not in the cursor."""
     now = time.time()
-    memory = store.home.scratch / "looks" / f"{spec.name}.{kind}.json"
     with claims.alone(store.home, f"{spec.name}.{kind}.sensor") as is_alone:
         if not is_alone:
             return dg.SkipReason(f"Another daemon looks at {spec.name}'s {kind} at this moment.")
-        looks = _looks(claims.read(memory))
-        found = look(looks, now)
+        memory = claims.memory(store.home, spec.name, kind)
+        round_ = Round(LOOK_S, _turns(memory.get("turns")), _texts(memory.get("held")))
+        found = look(_looks(memory.get("looks")), now, round_)
         wanted = requests(context, store, spec, kind, found, now)
-        if found.is_unread and not wanted:  # nothing else to ask for: time to read a large one
-            found = look(_looks(found.looks), now, is_alone=True)
-            wanted = requests(context, store, spec, kind, found, now)
-        if found.looks != looks:
-            claims.write(memory, found.looks, store.home.tmp)
-    held = "; ".join(f"{_text(name, 80)}: {_text(reason, 160)}" for name, reason in sorted(found.held.items())[:SHOWN])
+        if kind == "drops":
+            wanted = [request._replace(job_name=f"{spec.name}_drop") for request in wanted]
+            try:
+                wanted += readings(context, store, spec, found, now)
+            except Exception:
+                context.log.exception("Large deliveries can't be read now; the next look tries again.")
+        # nothing from here on may fail: what was asked for is claimed
+        shown = notices.show_landing(context, store, spec, found.held, memory, now) if kind == "drops" else {}
+        _remember(context, store, spec, kind, memory, {"looks": found.looks, "turns": round_.turns, "held": found.held, **shown}, now)
+    held = "; ".join(f"{text_line(name, 80)}: {text_line(reason, 160)}" for name, reason in sorted(found.held.items())[:SHOWN])
     held += f"; and {len(found.held) - SHOWN} more" if len(found.held) > SHOWN else ""
     cursor = json.dumps({"held": len(found.held), "asked": len(wanted)})
     if not wanted:
@@ -203,6 +208,41 @@ def tick(
     return dg.SensorResult(run_requests=wanted, dynamic_partitions_requests=[partitions.build_add_request(names)], cursor=cursor)
 
 
+def readings(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, found: waiting.Found, now: float) -> list[dg.RunRequest]:
+    """Requests for reading deliveries that only their content tells from what was delivered before."""
+    unread = {work_of(spec.name, item): item.name.partition("/") for item in found.unread}
+    held = waiting.Found(found.unread)
+    asked = requests(context, store, spec, "contents", held, now)
+    found.held |= held.held
+    return [
+        request._replace(
+            job_name=f"{spec.name}_compare",
+            partition_key=None,
+            run_config={"ops": {f"{spec.name}__compare": {"config": {"vendor": vendor, "name": name}}}},
+        )
+        for request in asked
+        for vendor, _, name in [unread[request.tags[WORK_TAG]]]
+    ]
+
+
+def _remember(
+    context: dg.SensorEvaluationContext,
+    store: Store,
+    spec: ProjectSpec,
+    kind: str,
+    before: Mapping[str, Any],
+    told: Mapping[str, Any],
+    now: float,
+) -> None:
+    """Keep what the next look needs and `dataops status` shows. Where it can't be kept, what hasn't settled rests anew."""
+    if all(before.get(name) == value for name, value in told.items()) and abs(now - claims.number(before, "at")) < REMEMBER_S:
+        return
+    try:
+        claims.remember(store.home, spec.name, kind, {**told, "at": now})
+    except OSError as error:
+        context.log.warning(f"What was seen of {spec.name}'s {kind} can't be kept: {error}")
+
+
 def calmly(context: dg.SensorEvaluationContext, what: str, look: Callable[[], Tick]) -> Tick:
     """What a look gives; one that fails, for whatever reason, is told and tried again, and its trace is in the sensor's log."""
     try:
@@ -210,7 +250,7 @@ def calmly(context: dg.SensorEvaluationContext, what: str, look: Callable[[], Ti
     except Exception as error:
         context.log.exception(f"Can't look at {what} now.")
         why = str(error) if isinstance(error, (OSError, DeltaError)) else f"{type(error).__name__}: {error}"
-        return dg.SkipReason(f"Can't look at {what} now, the next look tries again: {_text(why, 300)}")
+        return dg.SkipReason(f"Can't look at {what} now, the next look tries again: {text_line(why, 300)}")
 
 
 def alone(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, kind: str, found: waiting.Found) -> list[dg.RunRequest]:
@@ -236,26 +276,28 @@ def requests(
         return unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, spec.sources.limits)
 
     due: list[tuple[int, float, int, str]] = []  # attempts so far, the last one's end, which of its vendor's it is, work
-    spent: list[Spent] = []
-    busy, turns = 0, Counter[str]()
+    spent: list[notices.Spent] = []
+    busy, first_tries, turns = 0, 0, Counter[str]()
     for work, item in works.items():
         records = runs.get(work, [])
+        tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
         if any(record.dagster_run.status not in ENDED for record in records):
-            held.renew(work, len(records), now)
+            _renew(context, held, work, len(records), now)
             room.take_rest(spec.name, item.partition, item.fingerprint, size_of(item))
             busy += 1
+            first_tries += len(tried) <= 1
             continue
-        tried = [record for record in records if record.create_timestamp.timestamp() > item.since]
-        ended = max((_end(record) for record in tried), default=0.0)
+        ended = max((end_of(record) for record in tried), default=0.0)
         if len(tried) >= MAX_ATTEMPTS:
             spent.append((work, tried))
-        elif not tried or now - ended >= min(FIRST_PAUSE_S * 2 ** (len(tried) - 1), LONGEST_PAUSE_S):
+        elif not tried or abs(now - ended) >= min(FIRST_PAUSE_S * 2 ** (len(tried) - 1), LONGEST_PAUSE_S):  # a clock may have been set back
             vendor = item.name.partition("/")[0]
             turns[vendor] += 1
             due.append((len(tried), ended, turns[vendor], work))
     wanted: list[dg.RunRequest] = []
     for attempts, _, _, work in sorted(due, key=lambda one: one[:3]):
-        if len(wanted) + busy >= MAX_RUNS_A_TICK:
+        # what failed before waits behind all that is queued; what is new only behind its like
+        if len(wanted) + (busy if attempts else first_tries) >= MAX_RUNS_A_TICK:
             break
         item = works[work]
         size, lack = 0, ""
@@ -266,16 +308,30 @@ def requests(
             found.held[item.name] = lack
             continue
         number = len(runs.get(work, [])) + 1  # over all runs, those before a retry too: a run_key counts once
-        if not held.take(work, number, now):
-            continue
+        try:
+            if not held.take(work, number, now):
+                continue
+        except OSError as error:  # what is claimed so far is asked for
+            context.log.warning(f"No more {kind} can be asked for now: {error}")
+            break
         room.take(size)
         tags = {WORK_TAG: work, PRIORITY_TAG: str(-attempts), "dataops/project": spec.name, "dataops/name": item.name[:120]}
         if size >= LARGE_BYTES or item.has_addresses:
             tags[SIZE_TAG] = "large"
         wanted.append(dg.RunRequest(run_key=f"{item.partition}:{item.fingerprint}:{number}", partition_key=item.partition, tags=tags))
-    park(context, store, spec, kind, found, works, spent)
-    held.tidy(works, now)
+    try:
+        notices.park(context, store, spec, kind, found, works, spent)
+        held.tidy(works, now)
+    except Exception:  # whatever it is: what was asked for is claimed, and would be lost for minutes
+        context.log.exception(f"Can't park {kind} now; the next look tries again.")
     return wanted
+
+
+def _renew(context: dg.SensorEvaluationContext, held: claims.Claims, work: str, attempt: int, now: float) -> None:
+    try:
+        held.renew(work, attempt, now)
+    except OSError as error:
+        context.log.warning(f"The claim of {work} can't be renewed: {error}")
 
 
 def runs_of(instance: dg.DagsterInstance, works: Iterable[str]) -> dict[str, list[dg.RunRecord]]:
@@ -288,74 +344,21 @@ def runs_of(instance: dg.DagsterInstance, works: Iterable[str]) -> dict[str, lis
     return found
 
 
-def park(
-    context: dg.SensorEvaluationContext,
-    store: Store,
-    spec: ProjectSpec,
-    kind: str,
-    found: waiting.Found,
-    works: Mapping[str, waiting.Waiting],
-    spent: Sequence[Spent],
-) -> None:
-    """Stop trying what failed too often, and say so where people look: `dataops status`, and the asset that would have been made.
-
-    A delivery is parked in the `drops` ledger until a person has it tried again; anything else while it waits and nothing about it
-    changes, in a list that is written anew at each look.
-    """
-    known = claims.parked(store.home, spec.name, kind)
-    kept = {work: known[work] for work, _ in spent if work in known}
-    new = {
-        work: {"kind": kind, "partition": works[work].partition, "name": works[work].name, **_failures(context.instance, tried)}
-        for work, tried in [one for one in spent if one[0] not in known][:PARKED_A_TICK]
-    }
-    drops.park(store, spec, [{**works[work].facts, "reason": told["why"]} for work, told in new.items() if works[work].facts])
-    kept |= {work: told for work, told in new.items() if not works[work].facts}
-    if kept != known:
-        claims.park(store.home, spec.name, kind, kept)
-    for told in (*kept.values(), *new.values()):
-        found.held[told["name"]] = f"parked: {told['why']}"
-    for work, told in new.items():
-        again = f"dataops retry {spec.name} {told['partition']}" if works[work].facts else f"dataops run {spec.name}"
-        metadata = {
-            "reason": dg.MetadataValue.text(told["why"]),
-            "attempts": dg.MetadataValue.int(told["attempts"]),
-            "last_error": dg.MetadataValue.text(told["error"] or "unknown"),
-            "what to do": dg.MetadataValue.text(f"mend what is wrong, then: {again}"),
-        }
-        observation = dg.AssetObservation(asset_key=[spec.name, MADE[kind]], partition=told["partition"], metadata=metadata)
-        context.instance.report_runless_asset_event(observation)
-
-
-def _failures(instance: dg.DagsterInstance, tried: Sequence[dg.RunRecord]) -> dict[str, Any]:
-    """How often and why something failed, from the log of its last run."""
-    last = max(tried, key=_end)
-    error = ""
-    for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
-        logged = instance.get_records_for_run(last.dagster_run.run_id, of_type=kind, limit=1).records
-        event = logged[0].event_log_entry.dagster_event if logged else None
-        if event is not None and not error:
-            error = _reason(event) if event.is_step_failure else event.message or ""
-    error = _text(error, 500)
-    return {"why": f"{len(tried)} runs failed" + (f": {error}" if error else ""), "attempts": len(tried), "error": error}
-
-
-def _end(record: dg.RunRecord) -> float:
-    return record.end_time or record.update_timestamp.timestamp()
-
-
-def _looks(held: Mapping[str, Any]) -> dict[str, waiting.Seen]:
-    """What a file remembers; what isn't a look in it (an older or damaged file) is forgotten."""
+def _looks(held: Any) -> dict[str, waiting.Seen]:
+    """What a file remembers; what isn't a look in it (of an older version, or damaged) is forgotten."""
     return {
-        name: (str(seen[0]), float(seen[1]), *map(str, seen[2:3]))  # type: ignore[misc]
-        for name, seen in held.items()
-        if isinstance(seen, (list, tuple)) and len(seen) >= 2 and isinstance(seen[1], (int, float))
+        name: waiting.Seen(str(seen[0]), float(seen[1]), str(seen[2]), str(seen[3]), int(seen[4]))
+        for name, seen in (held.items() if isinstance(held, dict) else ())
+        if isinstance(seen, list) and len(seen) == 5 and isinstance(seen[1], (int, float)) and isinstance(seen[4], int)
     }
 
 
-def _text(text: str, limit: int) -> str:
-    """One line of valid text; a vendor's names may hold anything."""
-    line = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+def _turns(held: Any) -> dict[str, dict[str, str]]:
+    return {kind: _texts(last) for kind, last in held.items()} if isinstance(held, dict) else {}
+
+
+def _texts(held: Any) -> dict[str, str]:
+    return {name: str(text) for name, text in held.items()} if isinstance(held, dict) else {}
 
 
 def work_of(project: str, item: waiting.Waiting) -> str:
@@ -371,7 +374,7 @@ def run_failure(context: dg.RunFailureSensorContext, store: dg.ResourceParam[Sto
     run = context.dagster_run
     steps = [event.step_key or "" for event in context.get_step_failure_events()]
     words = " ".join((context.failure_event.message or "").split())
-    reasons = [_reason(event) for event in context.get_step_failure_events()]
+    reasons = [reason_of(event) for event in context.get_step_failure_events()]
     line = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "job": run.job_name,
@@ -384,13 +387,3 @@ def run_failure(context: dg.RunFailureSensorContext, store: dg.ResourceParam[Sto
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    data = event.step_failure_data
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
-    error = data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return " ".join(error.message.split())[:500] if error is not None else "unknown"

@@ -93,7 +93,7 @@ def test_every_step_is_a_function_of_the_product() -> None:
 
 
 def test_an_operation_that_fails_leaves_the_state_before_or_after(break_off: Break) -> None:
-    numbers = {"write": 9, "fsync": 3, "replace": 5, "commit": 2, "syncfs": 1}
+    numbers = {"write": 9, "fsync": 3, "replace": 5, "link": 3, "commit": 2, "syncfs": 1}
     told = break_off([{"fail": name, "nth": nth} for name, nth in numbers.items()])
     assert {one["case"]["fail"]: one["ended"] for one in told} == dict.fromkeys(numbers, "error")
     assert all("injected" in one["said"] for one in told)

@@ -15,11 +15,13 @@ import pandas as pd
 import pytest
 
 from benchmarks import sensor as crowd
-from dataops_assets import assets, claims, drops, gates, runs, sensors, waiting
+from dataops_assets import arrivals, assets, claims, drops, gates, runs, sensors, waiting
 from dataops_assets.flow import labels
 from dataops_assets.home import Home
 from dataops_assets.intake import identity, landing
+from dataops_assets.io import manifest_io_manager
 from dataops_assets.manifest import Manifest
+from dataops_assets.project import project_defs
 from dataops_assets.reports import delivery, status
 from dataops_assets.room import SPARE_BYTES
 from dataops_assets.spec import ProjectSpec
@@ -149,7 +151,7 @@ def asked(result: dg.SensorResult | dg.SkipReason) -> list[str]:
 
 
 def look_through(home: Home, dresses: ProjectSpec, known: int, new: int) -> float:
-    """Ticks over known and new drops; returns the longest in seconds."""
+    """Ticks over known and new drops; returns the longest in seconds of work."""
     with dg.DagsterInstance.ephemeral() as held:
         crowd.enter(Store(home), [crowd.deliver(home, f"known-{number}") for number in range(known)])
         for number in range(new):
@@ -160,13 +162,18 @@ def look_through(home: Home, dresses: ProjectSpec, known: int, new: int) -> floa
             result, seconds = crowd.tick(dresses, held, Store(home))
             longest = max(longest, seconds)
             assert len(result.run_requests or []) <= sensors.MAX_RUNS_A_TICK
-            assert len(result.cursor or "") < 10_000
+            assert len(result.cursor or "") < crowd.MOST_BYTES
             wanted += asked(result)
         assert sorted(wanted) == sorted(f"new-{number}" for number in range(new))
         changed = home.landing("dresses") / "atelier" / "known-7" / "3.jpg"
         changed.write_bytes(b"other")
         (changed.parent / "_COMPLETE").touch()
-        assert asked(crowd.tick(dresses, held, Store(home))[0]) == ["known-7"]  # a file changed in place is noticed
+        noticed: list[str] = []
+        for _ in range(10):  # on a machine that is busy not every tick gets through all of them
+            noticed += asked(crowd.tick(dresses, held, Store(home))[0])
+            if noticed:
+                break
+        assert noticed == ["known-7"]  # a file changed in place, deep inside: no folder's time tells
     return longest
 
 
@@ -176,20 +183,140 @@ def test_among_a_thousand_known_drops_the_new_ones_are_found(home: Home, dresses
 
 @pytest.mark.long
 def test_ten_thousand_known_drops_are_looked_through_within_five_seconds(home: Home, dresses: ProjectSpec) -> None:
-    assert look_through(home, dresses, 10_000, 100) < 5
+    assert look_through(home, dresses, 10_000, 100) < crowd.MOST_S
 
 
-def test_failing_drops_do_not_delay_a_good_one(
+def test_five_hundred_failing_drops_do_not_delay_a_good_one(
     home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sensors, "FIRST_PAUSE_S", 0.0)
-    for number in range(60):
-        deliver(home, f"bad-{number:02d}")
-        fail(instance, f"bad-{number:02d}", 2 if number < 55 else 1)
-    deliver(home, "good")
+    lying = [waiting.Waiting(f"bad-{number:03d}", "f", f"atelier/bad-{number:03d}", 1) for number in range(500)]
+    monkeypatch.setattr(waiting, "drops", lambda *_, **__: waiting.Found(ready=list(lying)))
+    for number in range(500):  # sixty are tried again at this moment, more than may be asked for
+        tags = {sensors.WORK_TAG: sensors.work_of("dresses", lying[number])}
+        times = 2 if number < 490 else 1
+        for status_ in [dg.DagsterRunStatus.FAILURE] * times + [dg.DagsterRunStatus.STARTED] * (number < 60):
+            end(instance, dg.RunRequest(tags=tags), status_)
+    assert asked(tick(dresses, instance, Store(home), "vendor_drop")) == []
+    lying.append(waiting.Waiting("good", "f", "atelier/good", 1))
+    assert asked(tick(dresses, instance, Store(home), "vendor_drop")) == ["good"]
+
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):  # those sixty have failed, too
+        instance.report_run_failed(run)
+    lying.append(waiting.Waiting("better", "f", "atelier/better", 1))
     wanted = asked(tick(dresses, instance, Store(home), "vendor_drop"))
-    assert wanted[:6] == ["good", *(f"bad-{number}" for number in range(55, 60))]
-    assert wanted[6:] == [f"bad-{number:02d}" for number in range(44)]
+    assert wanted[:11] == ["better", *(f"bad-{number}" for number in range(490, 500))]  # then what failed least, and longest ago
+    assert len(wanted) == sensors.MAX_RUNS_A_TICK
+
+
+@pytest.mark.parametrize("broken", ["park", "remember", "read", "tidy", "show"])
+def test_nothing_that_fails_after_the_claims_loses_what_was_asked_for(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    for name in ("bad", "good"):
+        deliver(home, name)
+    fail(instance, "bad", sensors.MAX_ATTEMPTS)
+    where: dict[str, tuple[Any, str]] = {
+        "park": (drops, "park"), "remember": (claims, "remember"), "read": (sensors, "readings"), "tidy": (claims.Claims, "tidy"),
+        "show": (status, "deliveries"),
+    }  # fmt: skip
+    monkeypatch.setattr(*where[broken], fails)
+    assert asked(tick(dresses, instance, Store(home), "vendor_drop")) == ["good"]
+
+
+def test_where_no_more_can_be_claimed_what_was_claimed_is_asked_for(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        deliver(home, name)
+    real, taken = claims.Claims.take, list[str]()
+
+    def take(self: claims.Claims, work: str, attempt: int, at: float) -> bool:
+        if len(taken) == 2:
+            raise OSError(28, "No space left on device")
+        taken.append(work)
+        return real(self, work, attempt, at)
+
+    monkeypatch.setattr(claims.Claims, "take", take)
+    assert asked(tick(dresses, instance, Store(home), "vendor_drop")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        '{"at": "x", "looks": 3, "turns": [], "held": "y", "shown_at": {}}',
+        '{"at": NaN}',
+        '{"at": 1e300}',
+        '{"looks": {"a": [1, 2]}, "turns": {"open": 3}}',
+        "[",
+        "",
+    ],
+)
+def test_whatever_a_damaged_note_holds_deliveries_are_asked_for(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, kept: str
+) -> None:
+    deliver(home, "good")
+    path = home.scratch / "looks" / "dresses.drops.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(kept)
+    status.of(Store(home), dresses).lines()
+    (request,) = requests(tick(dresses, instance, Store(home), "vendor_drop"))
+    (claim,) = (home.scratch / "claims" / "dresses" / "drops").iterdir()
+    claim.write_text('{"at": "x", "attempt": []}')
+    assert [one.run_key for one in requests(tick(dresses, instance, Store(home), "vendor_drop"))] == [request.run_key]
+
+
+def test_a_claim_from_a_clock_that_was_ahead_is_no_claim_for_ever(tmp_path: Path) -> None:
+    held = claims.Claims(Home.at(tmp_path), "dresses", "drops")
+    assert held.take("a", 1, time.time() + 1e6)
+    assert held.take("a", 1, time.time())
+    assert not held.take("a", 1, time.time() + 2)
+
+
+def test_a_large_redelivery_is_read_by_a_run_and_not_by_a_look(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(home)
+    crowd.enter(store, [crowd.deliver(home, "lot")])
+    (given,) = landing.list_deliveries(home.root / "landing", "dresses")
+    os.utime(given.path / "3.jpg", (1, 1))
+    (given.path / "_COMPLETE").touch()
+    monkeypatch.setattr(arrivals, "READ_BYTES", 2)
+    result = tick(dresses, instance, store, "vendor_drop")
+    assert isinstance(result, dg.SensorResult)
+    (request,) = requests(result)
+    assert (request.job_name, request.partition_key) == ("dresses_compare", None)
+    assert result.dynamic_partitions_requests == [assets.Keys.of("dresses").drops.build_add_request([])]
+    assert requests(tick(dresses, instance, store, "vendor_drop")) == []  # it is claimed
+    shown = "\n".join(status.of(store, dresses).lines())
+    assert "atelier/lot: waits to be read" in shown
+
+    everything = dg.Definitions.merge(project_defs(dresses), dg.Definitions(resources={"store": store, "manifests": manifest_io_manager}))
+    job = everything.resolve_job_def("dresses_compare")
+    assert job.execute_in_process(instance=instance, run_config={**request.run_config, **runs.QUIET}, tags=dict(request.tags)).success
+    wanted = requests(tick(dresses, instance, store, "vendor_drop"))
+    assert [(one.job_name, str(one.partition_key)[-3:]) for one in wanted] == [("dresses_drop", "-r2")]
+
+
+def test_what_lies_in_landing_is_told_in_the_ui_once_it_changed(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
+    store = Store(home)
+
+    def told() -> list[Any]:
+        seen = instance.fetch_observations(dg.AssetKey(["dresses", "raw_images"]), limit=10).records
+        return [record.asset_observation.metadata for record in seen if record.asset_observation and not record.partition_key]
+
+    tick(dresses, instance, store, "vendor_drop")
+    assert told() == []  # there is nothing to tell
+    deliver(home, "slow", marked=False)
+    for _ in range(3):
+        tick(dresses, instance, store, "vendor_drop")
+    (shown,) = told()
+    assert shown["held"].value == shown["waits"].value == 1
+    assert shown["what waits"].records[0].data == {"delivery": "atelier/slow", "why": "INCOMPLETE"}
+    assert "atelier: 1 drop INCOMPLETE" in shown["tell the vendors"].value
 
 
 def test_in_the_queue_too_what_never_failed_goes_first(
@@ -304,6 +431,7 @@ def test_a_parked_drop_is_shown_and_tried_again_when_a_person_says_so(
     fail(instance, "bad", 5)
     assert asked(tick(dresses, instance, store, "vendor_drop")) == []
     shown = instance.fetch_observations(dg.AssetKey(["dresses", "raw_images"]), limit=5).records
+    shown = [record for record in shown if record.partition_key]
     assert [(record.partition_key, record.asset_observation.metadata["attempts"].value) for record in shown] == [(drop, 5)]  # type: ignore[union-attr]
     assert asked(tick(dresses, instance, store, "vendor_drop")) == []
     assert len(store.drops.rows()) == 1
@@ -334,8 +462,9 @@ def test_what_has_not_settled_is_remembered_outside_the_cursor(home: Home, insta
     assert len(Store(home).drops.rows()) == 100
     memory = home.scratch / "looks" / "dresses.drops.json"
     seen = json.loads(memory.read_text())
-    assert len(seen) == 100
-    memory.write_text(json.dumps({name: [print_, at - 61] for name, (print_, at) in seen.items()}))
+    assert len(seen["looks"]) == 100
+    aged = {name: [print_, at - 61, *rest] for name, (print_, at, *rest) in seen["looks"].items()}
+    memory.write_text(json.dumps(seen | {"looks": aged}))
     assert len(asked(tick(dresses, instance, Store(home), "vendor_drop"))) == 50
     assert len(asked(tick(dresses, instance, Store(home), "vendor_drop"))) == 50  # those that waited needn't rest again
     memory.write_text('{"atelier/x": 3, "half')

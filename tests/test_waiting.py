@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dataops_assets import drops, waiting, warehouse
+from dataops_assets import arrivals, drops, waiting, warehouse
 from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
@@ -63,7 +63,6 @@ def test_a_drop_waits_until_its_chain_is_through_or_a_gate_said_no(store: Store,
     enter(store, "broken", raw_images="pass", cleaned_set="error")
     enter(store, "waived", raw_images="pass", cleaned_set="waived")
     assert names(waiting.drops(store, dresses, {}, 0)) == ["broken", "half", "new", "waived"]
-    assert names(waiting.drops(store, dresses, {}, 0, limit=2)) == ["broken", "half"]
 
 
 def test_a_half_copied_drop_is_held_and_entered_once(store: Store, dresses: ProjectSpec) -> None:
@@ -303,20 +302,23 @@ class TestRedelivery:
         assert [item.partition[-3:] for item in again.ready] == ["-r2"]
         assert read == ["lot"]
 
-    def test_a_look_reads_so_much_and_a_large_one_has_a_look_of_its_own(
+    def test_a_look_reads_so_much_and_a_run_reads_a_large_one(
         self, store: Store, dresses: ProjectSpec, read: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("aaaa", "bbbb", "cc", "enormous"):
             self.redeliver(store, name, name.upper().encode())
-        monkeypatch.setattr(waiting, "READ_BYTES", 6)
+        monkeypatch.setattr(arrivals, "READ_BYTES", 6)
+        monkeypatch.setattr(arrivals, "FILE_BYTES", 0)
         read.clear()
         found = waiting.drops(store, dresses, {}, 0)
-        assert (read, names(found), found.is_unread) == (["cc", "aaaa"], ["cc", "aaaa"], True)
+        assert (read, names(found)) == (["cc", "aaaa"], ["aaaa", "cc"])
         assert found.held["atelier/bbbb"] == "waits to be read (4 bytes): delivered before with the same names and sizes"
+        assert [item.name for item in found.unread] == ["atelier/enormous"]
         found = waiting.drops(store, dresses, found.looks, 1)
         assert (read[2:], found.held.keys()) == (["bbbb"], {"atelier/enormous"})
-        found = waiting.drops(store, dresses, found.looks, 2, is_alone=True)
-        assert (read[3:], found.held) == (["enormous"], {})
+        assert arrivals.compare(store, dresses, "atelier", "enormous") == "atelier/enormous: 8 bytes in 2 files were read"  # as a run does
+        found = waiting.drops(store, dresses, found.looks, 2)
+        assert (read[3:], found.held, found.unread) == (["enormous"], {}, [])
         assert len(names(found)) == 4
 
     def test_rows_from_before_listings_were_kept_are_told_by_content(self, store: Store, dresses: ProjectSpec) -> None:
@@ -349,9 +351,9 @@ def test_checksums_are_compared_once_and_only_within_the_budget(
     folder = deliver(store, "listed", marked=False)
     digest = hashlib.sha256(b"listed").hexdigest()
     (folder / "manifest.json").write_text(json.dumps({"schema_version": 1, "files": [{"path": "a.jpg", "sha256": digest}]}))
-    monkeypatch.setattr(waiting, "READ_BYTES", 5)
+    monkeypatch.setattr(arrivals, "READ_BYTES", 5)
     assert waiting.drops(store, dresses, {}, 0).held == {"atelier/listed": "INCOMPLETE"}  # it must rest instead
-    monkeypatch.setattr(waiting, "READ_BYTES", 6)
+    monkeypatch.setattr(arrivals, "READ_BYTES", 6)
     found = waiting.drops(store, dresses, {}, 0)
     assert names(found) == ["listed"]
     monkeypatch.setattr(inside, "sha256_of", None)

@@ -203,20 +203,24 @@ def status(project: AnyProject = None, home: Home = None, json: Json = False) ->
     with store_of(home) as store:
         from dataops_assets.reports import status as status_
 
-        reports = [status_.of(store, spec) for spec in specs_of(project)]
-    report([report.as_dict() for report in reports], [line for report in reports for line in report.lines()], json)
+        specs = specs_of(project)
+        reports = [status_.of(store, spec) for spec in specs]
+        lost = status_.strangers(store.home, {spec.name for spec in specs}) if project is None else []
+    report([report.as_dict() for report in reports], [*(line for report in reports for line in report.lines()), *lost], json)
 
 
 @app.command()
 def retry(
     project: Project,
-    drop: Annotated[str, typer.Argument(help="The id of a parked drop, as `dataops status` shows it.")],
+    drop: Annotated[str, typer.Argument(help="The id of a drop that was parked or refused, as `dataops status` shows it.")],
+    by: Annotated[str, typer.Option(help="Who wants it tried again; needed where a gate refused it.")] = "",
+    reason: Annotated[str, typer.Option(help="What has changed since; needed where a gate refused it.")] = "",
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Try a parked drop again, once what made it fail is mended."""
+    """Try a drop again that was parked, or that a gate refused, once what made it fail is mended."""
     with operations_of(home, project) as work:
-        done = work.retry(project, drop)
+        done = work.retry(project, drop, by, reason)
     finish(done, json)
 
 

@@ -58,10 +58,8 @@ def of(delivery: landing.Delivery, seen: landing.Look, history: Sequence[Mapping
     if not history:
         return Identity(drop_id_of(delivery.vendor, delivery.name), None, False, seen.fingerprint)
     last = history[-1]
-    if last["status"] == "held" and last["content_sha256"] and last.get("reason") != "RETRY":  # it was read, and then the disk was full
-        last = next((row for row in reversed(history) if row["status"] != "held"), last)
-    if last.get("reason") == "RETRY" and last["content_sha256"]:  # tried again is what was parked, and nothing put in its place
-        last = next(row for row in reversed(history) if row["status"] == "parked")
+    if last["status"] == "held":  # tried again is what was judged or given up before, and nothing put in its place
+        last = next((row for row in reversed(history) if _is_judged(row, last["drop_id"])), last)
     if last["fingerprint"] == seen.fingerprint or last["status"] == "held":
         return Identity(last["drop_id"], last["supersedes"], False, seen.fingerprint)
     is_other = not last["content_sha256"] or last.get("listing") not in (None, seen.listing)
@@ -71,6 +69,11 @@ def of(delivery: landing.Delivery, seen: landing.Look, history: Sequence[Mapping
         return Identity(last["drop_id"], None, True, seen.fingerprint)
     generation = len({row["drop_id"] for row in history}) + 1
     return Identity(f"{history[0]['drop_id']}-r{generation}", last["drop_id"], False, seen.fingerprint)  # ids once had 8 digits
+
+
+def _is_judged(row: Mapping[str, Any], drop_id: str) -> bool:
+    """Whether a row tells of a drop's content, and not only that some of it was there."""
+    return bool(row["drop_id"] == drop_id and row["status"] != "held" and row["content_sha256"])
 
 
 def _without_given_up(history: Sequence[Mapping[str, Any]], seen: landing.Look) -> Sequence[Mapping[str, Any]]:

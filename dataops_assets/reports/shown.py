@@ -249,11 +249,17 @@ def program(store: Store, specs: Sequence[ProjectSpec], report: pd.DataFrame) ->
         for state in states
     ]
     held = [{"project": state.project, **row} for state in states for row in state.held]
+    came = [{"project": state.project, "deliveries": how, "count": count} for state in states for how, count in state.tally().items()]
+    waiting = [{"project": state.project, **row} for state in states for row in state.waiting()]
+    told = [{"project": state.project, "tell": line} for state in states for line in status.to_tell(state.drops)]
     return {
         "projects": len(specs),
         "held_back": len(held),
         "money": Table(money) if money else None,
         "stages": table_of(report) if len(report) else None,
+        "deliveries": Table(came) if came else None,
+        "deliveries that wait": Table(waiting) if waiting else None,
+        "what to tell the vendors": Table(told) if told else None,
         "gates that said no": Table(held) if held else None,
         "classes wanted and approved": Table([{"project": state.project, **row} for state in states for row in state.classes]),
         "report": Page("program.html"),

@@ -145,7 +145,7 @@ def test_a_racing_vendor_never_gets_us_to_read_outside(delivery: landing.Deliver
     sub, over = delivery.path / "sub", threading.Event()
 
     def race() -> None:
-        away, link = sub.with_name(".away"), sub.with_name(".link")
+        away, link = delivery.path.with_name("away"), delivery.path.with_name("link")
         while not over.is_set():
             sub.rename(away)
             link.symlink_to(outside)
