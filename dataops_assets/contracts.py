@@ -256,15 +256,31 @@ _CONTRACTS = (
             "worker_id": "string",
             "attribute": "string",
             "n_labels": "int64",
-            "agreement": "float64",  # share of answers equal to the batch's winner
+            "n_judged": "int64",  # answers, not to gold, that could be compared with the batch's winner
+            "agreement": "float64",  # share of these that are equal to it
             "n_gold": "int64",
             "gold_correct": "int64",
             "gold_accuracy": "float64",
             "gold_lower": "float64",
             "gold_upper": "float64",
+            "n_worn": "int64",  # answers to gold that the worker had seen too often: they count nowhere
             "median_seconds": "float64",
             "confused": "string",  # most frequent mistakes, "true>given xN", joined by |
+            "missed": "string",  # classes not recognised, "class k/n", joined by |
+            "falsely": "string",  # classes given where they weren't right, likewise
             "advice": "string",
+            "right_share": "float64",  # of all judged answers, gold or not
+            "trend": "string",  # that of up to five batches before and of this one, joined by |
+            "change": "float64",  # right_share less that of all batches before
+            "change_lower": "float64",  # its bounds, 95 %
+            "change_upper": "float64",
+            "raw_agreement": "float64",  # of the vendor's answers to the attribute in this batch, with each other
+            "alpha": "float64",  # Krippendorff's, likewise
+            "alpha_lower": "float64",
+            "alpha_upper": "float64",
+            "flags": "string",  # signs of behaviour of the worker, joined by |; a sign decides nothing
+            "needs_look": "bool",  # signs of two kinds: a person should look
+            "evidence": "string",  # JSON: a list of the signs with counts, bounds and examples
         },
         ("batch_id", "vendor", "worker_id", "attribute"),
     ),
@@ -347,14 +363,42 @@ _CONTRACTS = (
         {
             "vendor": "string",
             "role": "string",  # images, labels
-            "delivered": "int64",
-            "accepted": "int64",
-            "yield_share": "float64",
+            "delivered": "int64",  # files or accepted answers
+            "accepted": "int64",  # pictures kept, or questions accepted in production and rework
+            "yield_share": "float64",  # kept of delivered files; of labels the first-pass yield: accepted of those asked, before any rework
+            "rework_share": "float64",  # of the questions asked first, sent back
+            "approved": "int64",  # labels of the vendor's batches
+            "looked_at_again": "int64",  # of these, by our own people
+            "escaped": "int64",  # approved labels in whose place another one stands now
+            "escape_share": "float64",  # of those looked at again, wrong
+            "escape_lower": "float64",  # its Wilson bounds, 95 %
+            "escape_upper": "float64",
+            "n_gold": "int64",  # answers
             "gold_accuracy": "float64",
             "gold_lower": "float64",
-            "rework_share": "float64",
-            "amount": "float64",
-            "amount_per_accepted": "float64",
+            "gold_upper": "float64",
+            "agreement": "float64",  # mean over questions of the share of agreeing pairs of answers
+            "workers": "int64",
+            "workers_flagged": "int64",  # with a sign of behaviour in some batch
+            "workers_to_look_at": "int64",  # with signs of two kinds in one batch
+            "answers_a_day": "float64",  # a day on which some were submitted
+            "batches": "int64",  # sent and back
+            "turnaround_p50_h": "float64",  # from sending a batch to its released labels
+            "turnaround_p95_h": "float64",
+            "on_time_share": "float64",  # batches back by the day that `labels_per_day` leads to; of images: promised ones there in time
+            "disputes": "int64",  # of gold the vendor was measured with
+            "disputes_upheld": "int64",  # settled to another answer
+            "promised": "int64",  # files
+            "mix_gap": "float64",  # share of kept pictures that would have to be of another class for the mix promised
+            "by_reason": "string",  # JSON: why files were left out -> how many
+            "by_attribute": "string",  # JSON: attribute -> agreement, alpha, gold, with bounds
+            "by_class": "string",  # JSON: attribute -> class -> errors on gold with bounds; of images: class -> promised, accepted, kept
+            "amount": "float64",  # invoice
+            "amount_work": "float64",  # of it
+            "amount_rework": "float64",
+            "amount_gold": "float64",  # hidden gold and qualification
+            "amount_review": "float64",  # adjudication by our own people, beside the invoice
+            "amount_per_accepted": "float64",  # invoice and review
             "currency": "string",
         },
         ("role", "vendor"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -98,11 +99,39 @@ def return_files(folder: Path) -> list[Path]:
 
 def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Manifest) -> Manifest:
     """Consensus, agreement and gold accuracy of one batch, with a decision a task."""
+    from dataops_assets.stages import gold as gold_stage
     from dataops_assets.stages import label_quality as stage
 
     gold, used = gold_labels(store, spec)
-    frame = stage.assess(labeled.frame, tasks.frame, gold, spec)
-    return Manifest("label_quality", spec.name, labeled.partition, frame, {**labeled.input, **tasks.input, **used})
+    seen, before = seen_before(store, spec, tasks)
+    worn = gold_stage.worn(labeled.frame, gold_stage.hidden(tasks.frame), seen, spec)  # what somebody knows by heart measures nobody
+    frame = stage.assess(labeled.frame[~worn] if worn.any() else labeled.frame, tasks.frame, gold, spec)
+    return Manifest("label_quality", spec.name, labeled.partition, frame, {**labeled.input, **tasks.input, **used, **before})
+
+
+def planned_order(store: Store, spec: ProjectSpec) -> dict[str, int]:
+    """batch_id -> its place in the order in which batches were planned."""
+    costs = rows_of(store.costs.rows(), spec.name)
+    return {str(batch): place for place, batch in enumerate(costs.loc[costs["kind"] == "labels", "ref"].drop_duplicates())}
+
+
+def seen_before(store: Store, spec: ProjectSpec, tasks: Manifest) -> tuple[pd.DataFrame, Inputs]:
+    """Who answered which of a batch's gold pictures in batches planned before it (`vendor_feedback.SIGHTS`), and from which versions."""
+    from dataops_assets.stages import gold as stage
+
+    rows = tasks.frame[tasks.frame["task_id"].isin(stage.hidden(tasks.frame))]
+    planned, order = plans(store, spec), planned_order(store, spec)
+    columns = ("batch_id", "row_id", "worker_id", "image_id", "status")
+    is_same = planned["image_id"].isin(set(rows["image_id"])) & planned["vendor"].isin(set(rows["vendor"]))
+    shown = planned[is_same & planned["is_gold"].astype("boolean").fillna(False).astype(bool)]
+    mine = order.get(tasks.partition, -1)
+    names = {batch for batch in shown["batch_id"].unique() if order.get(str(batch), mine) < mine}
+    held = store.released("labeled_batches", spec.name)
+    versions = {batch: held[batch] for batch in sorted(names & held.keys())}
+    found = store.read_all("labeled_batches", spec.name, versions, columns)
+    pairs = shown[["batch_id", "image_id"]].drop_duplicates()
+    found = found[(found["status"] == "accepted") & found["worker_id"].notna()].merge(pairs, on=["batch_id", "image_id"])
+    return found[["worker_id", "image_id", "batch_id"]].drop_duplicates(ignore_index=True), {"seen_before": versions} if versions else {}
 
 
 def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
@@ -165,11 +194,47 @@ def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
 
 
 def vendor_feedback(store: Store, spec: ProjectSpec, quality: Manifest, labeled: Manifest, tasks: Manifest) -> Manifest:
-    """What each worker of a batch should hear."""
+    """What is known of each worker's answers to a batch."""
     from dataops_assets.stages import vendor_feedback as stage
 
-    frame = stage.feedback(labeled.frame, quality.frame, tasks.frame, spec)
-    return Manifest("vendor_feedback", spec.name, quality.partition, frame, {**quality.input, **labeled.input})
+    seen, before = seen_before(store, spec, tasks)
+    earlier, past = _feedback_before(store, spec, tasks)
+    shown, at_start = prelabels_of(store, spec, tasks.partition)
+    frame = stage.feedback(labeled.frame, quality.frame, tasks.frame, spec, earlier=earlier, seen=seen, prelabels=shown)
+    return Manifest(
+        "vendor_feedback",
+        spec.name,
+        quality.partition,
+        frame,
+        {**quality.input, **labeled.input, **tasks.input, **before, **past, **at_start},
+    )
+
+
+def _feedback_before(store: Store, spec: ProjectSpec, tasks: Manifest) -> tuple[pd.DataFrame, Inputs]:
+    """Feedback on the vendor's batches that were planned before, oldest first, and its versions."""
+    planned, order = plans(store, spec), planned_order(store, spec)
+    mine, vendors = order.get(tasks.partition, -1), set(tasks.frame["vendor"])
+    names = set(planned.loc[planned["vendor"].isin(vendors), "batch_id"])
+    held = store.released("vendor_feedback", spec.name)
+    versions = {batch: held[batch] for batch in sorted(names & held.keys()) if order.get(batch, mine) < mine}
+    found = store.read_all("vendor_feedback", spec.name, versions)
+    found = found.assign(order=found["batch_id"].map(order)).sort_values("order", kind="stable").drop(columns="order")
+    return found, {"vendor_feedback": versions} if versions else {}
+
+
+def keep_prelabels(store: Store, spec: ProjectSpec, batch: str, shown: Mapping[str, Mapping[str, str]]) -> None:
+    """Remember the answers that a tool shows at the start; what was shown first stands."""
+    if shown:
+        store.pin("prelabels", spec.name, batch, {"sha256": store.blobs.put(json.dumps(shown, sort_keys=True).encode())})
+
+
+def prelabels_of(store: Store, spec: ProjectSpec, batch: str) -> tuple[pd.DataFrame, Inputs]:
+    """task_id, attribute, prelabel of what was shown at the start of a batch's tasks, and where it is kept."""
+    kept = store.pins("prelabels", spec.name).get(batch)
+    shown = json.loads(store.blobs.read(kept["sha256"])) if kept else {}
+    rows = [(task, attribute, label) for task, answers in sorted(shown.items()) for attribute, label in sorted(answers.items())]
+    used: dict[str, Mapping[str, str]] = {"prelabels": {batch: kept["sha256"][:16]}} if kept else {}
+    return pd.DataFrame(rows, columns=["task_id", "attribute", "prelabel"]), used
 
 
 def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled: Manifest, tasks: Manifest, by: str) -> Manifest:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from dataops_assets import claims
+from dataops_assets.flow.labels import keep_prelabels
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.labels.studio_client import Client, StudioDown, StudioError
@@ -89,7 +90,9 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
             facts = {"url": server.url, "content": _content(batch)}
             if claims.read(note) != facts:
                 _may_go(spec, tasks, server)
-                studio.send(client, batch, server.pictures, prelabels(store, spec, name, tasks), deadline)
+                shown = prelabels(store, spec, name, tasks)
+                keep_prelabels(store, spec, name, shown)
+                studio.send(client, batch, server.pictures, shown, deadline)
                 claims.write(note, facts, store.home.tmp)
                 done.sent.append(name)
                 done.warnings += _gold_in_sight(client, spec, tasks)

@@ -14,7 +14,7 @@ from dataops_assets import unfinished
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import images
 from dataops_assets.manifest import Manifest
-from dataops_assets.reports import delivery, pages, panels, pictures, pilot, screening, shown
+from dataops_assets.reports import delivery, feedback, pages, panels, pictures, pilot, screening, shown
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -132,4 +132,30 @@ def _pages(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Callabl
         found[f"{spec.name}/screening/{made.partition}.html"] = lambda path: screening.write(store, spec, made)
     if made.asset == "label_quality":
         found[pilot.path(spec, made.partition)] = lambda path: pilot.write(store, spec, made.partition)
+        found |= _feedback(store, spec, made.partition)
     return found
+
+
+def _feedback(store: Store, spec: ProjectSpec, batch: str) -> dict[str, Callable[[Path], object]]:
+    """What vendors were told about a batch, and what our own people see of it."""
+    version = store.released("vendor_feedback", spec.name).get(batch)
+    if version is None:
+        return {}
+    made = store.read("vendor_feedback", spec.name, batch, version)
+
+    def mended(path: Path) -> None:
+        pages.put(path, pages.with_pictures(path.read_text("utf-8"), shown.parts(store, spec, made)), store.home.tmp)
+
+    found: dict[str, Callable[[Path], object]] = {f"{spec.name}/vendor_feedback/{batch}.html": mended}
+    vendors = sorted(made.frame["vendor"].unique())
+    return found | {feedback.path(spec, vendor, batch): lambda path: _told(store, spec, made, path) for vendor in vendors}
+
+
+def _told(store: Store, spec: ProjectSpec, made: Manifest, path: Path) -> None:
+    """Write a vendor's folder anew; where that fails, the pages beside this one lose their pictures too."""
+    try:
+        feedback.write(store, spec, made)
+    except Exception:
+        for pack in (path.parent / "packs").glob("*.html"):
+            pages.put(pack, pages.without_pictures(pack.read_text("utf-8")), store.home.tmp)
+        raise

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import brief, pictures, pilot, screened, status, vendors
+from dataops_assets.reports import brief, feedback_panels, pictures, pilot, scorecard, screened, status, vendors
 from dataops_assets.reports.panels import Page, Points, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import qualification
@@ -157,12 +157,7 @@ def _of_kind(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
 
 
 def _vendor_feedback(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
-    frame = made.frame
-    named = frame[["worker_id", "attribute", "n_labels", "agreement", "gold_accuracy", "gold_lower", "confused", "advice"]]
-    return {
-        "workers": int(frame["worker_id"].nunique()),
-        "feedback": table_of(named.sort_values("agreement").head(60).round(4)) if len(frame) else None,
-    }
+    return feedback_panels.parts(store, spec, made)
 
 
 def _approved_labels(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
@@ -200,11 +195,7 @@ def _training_export(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
 
 
 def _vendor_scorecard(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
-    return {
-        "vendors": table_of(made.frame.round(4)),
-        **vendors.parts(store, spec),
-        "vendor comparison": Page(vendors.path(spec)),
-    }
+    return {**scorecard.parts(store, spec, made), **vendors.parts(store, spec), "vendor comparison": Page(vendors.path(spec))}
 
 
 def _lineage_audit(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:

@@ -6,10 +6,13 @@ isn't hidden in batches any more, and what it measured stands). What people say 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from dataops_assets.labels.agreement import wilson
+from dataops_assets.labels.references import is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.approved_labels import current
 
@@ -17,9 +20,10 @@ ACTIVE, DISPUTED, RETIRED = "active", "disputed", "retired"
 ACTIONS = ("dispute", "settle", "retire")
 COLUMNS = [
     "image_id", "attribute", "label", "object_id", "x", "y", "w", "h", "votes", "decided_by", "batch_id", "status", "reason", "by",
-    "exposures", "most_exposed", "workers", "pace",
+    "exposures", "most_exposed", "workers", "pace", "suspicion",
 ]  # fmt: skip
 _UNIT = ["image_id", "attribute"]
+FAST = 0.5  # of the usual time: a picture that is known needs no look
 
 
 def registry(
@@ -37,8 +41,9 @@ def registry(
 
     Returns:
         Columns of COLUMNS: `votes` of our own people behind the answer, `exposures` in all, `most_exposed` to one vendor, `workers`
-        who saw it, `pace` (their time on it as a share of their time on the rest of the batch: far below 1 may be a leak), `status`, and
-        for what isn't active who said why. A settled answer carries the label it was settled to.
+        who saw it, `pace` (their time on it as a share of their time on the rest of the batch: far below 1 may be a leak), `suspicion` (a
+        sentence where so many were so fast on it that chance doesn't explain it), `status`, and for what isn't active who said why. A
+        settled answer carries the label it was settled to.
     """
     source = current(approved).drop_duplicates(_UNIT).set_index(_UNIT)
     made = gold.join(source[["n_labels", "decided_by", "batch_id"]], on=_UNIT).rename(columns={"n_labels": "votes"})
@@ -48,7 +53,9 @@ def registry(
     made["most_exposed"] = made["image_id"].map(by_vendor.groupby(level=0).max()).fillna(0).astype("int64")
     seen = labeled[labeled["batch_id"].isin(set(shown["batch_id"])) & (labeled["status"] == "accepted")]
     made["workers"] = made["image_id"].map(seen.groupby("image_id")["worker_id"].nunique()).fillna(0).astype("int64")
-    made["pace"] = made["image_id"].map(_pace(seen)).astype("float64").round(2)
+    paces = _paces(seen)
+    made["pace"] = made["image_id"].map(paces["pace"]).astype("float64").round(2)
+    made["suspicion"] = made["image_id"].map(_suspicions(paces, set(made["image_id"]))).astype("object")
     made = _said(made, entries)
     worn = (made["status"] == ACTIVE) & (made["most_exposed"] >= spec.labeling.gold_exposures)
     made.loc[worn, "status"] = RETIRED
@@ -56,11 +63,142 @@ def registry(
     return made[COLUMNS].sort_values([*_UNIT, "object_id"], ignore_index=True)
 
 
-def _pace(labeled: pd.DataFrame) -> pd.Series:
-    """image_id -> median over people and questions of the seconds on it, divided by the person's median for that question."""
+def _paces(labeled: pd.DataFrame) -> pd.DataFrame:
+    """By image_id: `pace`, the median over people and questions of the seconds on it divided by the person's median for that question;
+    `n` people with a usual time, and how many of them were `fast`, in less than half of it.
+    """  # fmt: skip
     rows = labeled[labeled["seconds"].notna() & (labeled["seconds"] > 0)]
     usual = rows.groupby(["batch_id", "worker_id", "attribute"])["seconds"].transform("median")
-    return (rows["seconds"] / usual).groupby(rows["image_id"]).median()
+    ratio = rows["seconds"] / usual
+    each = ratio.groupby([rows["image_id"], rows["batch_id"], rows["worker_id"]]).median()
+    told = pd.DataFrame({"n": each.groupby(level=0).size(), "fast": (each < FAST).groupby(level=0).sum()})
+    return told.assign(pace=ratio.groupby(rows["image_id"]).median())
+
+
+def _suspicions(paces: pd.DataFrame, gold: set[str]) -> dict[str, str]:
+    """image_id -> a sentence, for gold on which more people were fast than on other pictures, which chance doesn't explain.
+
+    A picture that somebody knows is answered at once by all who know it. Exact binomial test against the share of fast visits to
+    pictures that aren't gold; Benjamini and Hochberg 1995 over the gold pictures.
+    """
+    from dataops_assets.labels.behaviour import FALSE_DISCOVERY, false_discovery
+
+    known, others = paces[paces.index.isin(gold)], paces[~paces.index.isin(gold)]
+    if known.empty or others.empty:
+        return {}
+    from scipy.stats import binom
+
+    usual = (others["fast"].sum() + 1) / (others["n"].sum() + 2)
+    p_values = binom.sf(known["fast"] - 1, known["n"], usual)
+    flagged = known[false_discovery(p_values) <= FALSE_DISCOVERY]
+    return {
+        str(image): f"{row.fast:,} of {row.n:,} people took less than half of their usual time on it, {usual:.0%} do elsewhere"
+        for image, row in zip(flagged.index, flagged.itertuples(), strict=True)
+    }
+
+
+def hidden(tasks: pd.DataFrame) -> set[str]:
+    """Task ids of a batch's hidden gold."""
+    return set(tasks.loc[is_true(tasks["is_gold"]), "task_id"])
+
+
+def worn(labeled: pd.DataFrame, gold_tasks: set[str], before: pd.DataFrame, spec: ProjectSpec) -> pd.Series:
+    """Which rows of a batch answer gold that the same person has seen so often that it stops counting.
+
+    Args:
+        labeled: `labeled_batches` rows of one batch.
+        gold_tasks: Its tasks that are hidden gold.
+        before: worker_id, image_id, batch_id of answers to gold in batches that were planned earlier.
+        spec: The project: `labeling.gold_sights`.
+
+    Returns:
+        True for such rows, by the index of `labeled`.
+    """
+    is_gold = labeled["task_id"].isin(gold_tasks)
+    if before.empty or not is_gold.any():
+        return pd.Series(False, index=labeled.index)
+    who = ["worker_id", "image_id"]
+    sights = before.drop_duplicates([*who, "batch_id"]).groupby(who).size().rename("sights")
+    times = labeled.loc[is_gold, who].join(sights, on=who)["sights"]
+    return (times >= spec.labeling.gold_sights).reindex(labeled.index, fill_value=False)
+
+
+def accuracy(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """How often answers to gold are right, with Wilson bounds (95 %).
+
+    Args:
+        answers: `references.compare` rows; those on gold count.
+        by: What to group by, e.g. `["vendor", "worker_id"]` or `["attribute"]`.
+
+    Returns:
+        By `by`: n, correct, accuracy, lower, upper.
+    """
+    rows = answers[is_true(answers["on_gold"]) & is_true(answers["is_judged"])]
+    made = rows.groupby(list(by), sort=True).agg(n=("is_right", "size"), correct=("is_right", "sum"))
+    lower, upper = wilson(made["correct"], made["n"])
+    return made.assign(accuracy=made["correct"] / made["n"], lower=lower, upper=upper)
+
+
+def errors_by_class(answers: pd.DataFrame, by: Sequence[str] = ("attribute",)) -> pd.DataFrame:
+    """Each class's false negatives (it was right and something else was given) and false positives (given, and not right).
+
+    Args:
+        answers: `references.compare` rows of choices; judged ones count. A label `a|b` is right or wrong value by value.
+        by: What to group by beside the class.
+
+    Returns:
+        By `by` and `label`: `n` answers where the class is right, `missed` of them and `missed_share` with its Wilson bounds; `others`
+        where it isn't, `false` of them and `false_share` with its bounds.
+    """
+    keys = list(by)
+    rows = answers[is_true(answers["is_judged"]) & answers["right"].notna() & answers["label"].notna()]
+    total = rows.groupby(keys, sort=True).size()
+    plain, several = rows[~_holds_several(rows)], rows[_holds_several(rows)]
+    counted = [_tally(plain[keys], plain["right"], plain["label"], keys)]
+    if len(several):
+        held = several.assign(right=several["right"].str.split("|"), label=several["label"].str.split("|"))
+        pairs = [
+            (place, value, value in right, value in given)
+            for place, (right, given) in enumerate(zip(held["right"], held["label"], strict=True))
+            for value in sorted({*right, *given})
+        ]
+        places, values, is_right, is_given = (list(column) for column in zip(*pairs, strict=True))
+        of = several[keys].iloc[places].reset_index(drop=True)
+        value = pd.Series(values)
+        right_ = value.where(pd.Series(is_right), "")
+        given_ = value.where(pd.Series(is_given), "")
+        counted.append(_tally(of, right_, given_, keys))
+    made = pd.concat(counted).groupby([*keys, "label"], sort=True).sum()
+    made = made[made.index.get_level_values("label") != ""]
+    of_all = total.rename("whole").reset_index()
+    whole = made.reset_index()[keys].merge(of_all, on=keys, how="left")["whole"].to_numpy()
+    made = made.assign(others=whole - made["n"].to_numpy())
+    for name, of_ in (("missed", "n"), ("false", "others")):
+        made[f"{name}_share"] = made[name] / made[of_].where(made[of_] > 0)
+        made[f"{name}_lower"], made[f"{name}_upper"] = wilson(made[name], made[of_])
+    return made[
+        [
+            "n", "missed", "missed_share", "missed_lower", "missed_upper",
+            "others", "false", "false_share", "false_lower", "false_upper",
+        ]
+    ]  # fmt: skip
+
+
+def _holds_several(rows: pd.DataFrame) -> pd.Series:
+    both = pd.concat([rows["right"], rows["label"]])
+    several = {value for value in both.unique() if "|" in value}
+    return rows["right"].isin(several) | rows["label"].isin(several)
+
+
+def _tally(of: pd.DataFrame, right: pd.Series, given: pd.Series, keys: list[str]) -> pd.DataFrame:
+    """By keys and label: how often it was right, missed, and given falsely."""
+    pairs = of.reset_index(drop=True).assign(right=right.to_numpy(), given=given.to_numpy())
+    counts = pairs.groupby([*keys, "right", "given"], sort=True).size().rename("times").reset_index()
+    is_wrong = counts["right"] != counts["given"]
+    as_right = counts.assign(label=counts["right"], n=counts["times"], missed=counts["times"].where(is_wrong, 0), false=0)
+    as_given = counts[is_wrong].assign(label=counts["given"], n=0, missed=0, false=counts["times"])
+    columns = [*keys, "label", "n", "missed", "false"]
+    return pd.concat([as_right[columns], as_given[columns]]).groupby([*keys, "label"], sort=True).sum()
 
 
 def measuring(found: pd.DataFrame) -> pd.DataFrame:
