@@ -17,7 +17,12 @@ import pandas as pd
 
 from dataops_assets.labels import behaviour
 
-CREWS = ((6, 150, 60, 6), (20, 2000, 30, 20), (200, 10_000, 5, 10))  # workers, pictures, batches, people who share pictures
+CREWS = (
+    (6, 150, 40, 6),
+    (20, 2000, 12, 20),
+    (20, 10_000, 3, 20),
+    (200, 10_000, 2, 10),
+)  # workers, pictures, batches, people who share pictures; the third is the second over five batches
 CHEATS = ("too_fast", "same_answer", "copies", "gets_worse", "follows_prelabel", "leaked_gold", "spammer")
 EXPECTED = {
     "too_fast": {"too_fast"}, "same_answer": {"same_answer"}, "copies": {"copies"}, "gets_worse": {"gets_worse"},

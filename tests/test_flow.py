@@ -133,6 +133,12 @@ def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: H
         gold = store.load("label_tasks", "dresses", "production-001").frame["is_gold"]
         assert gold.sum() > 0
         answer("production-001", workers.GOOD)
+        folder = home.reports("dresses") / "feedback" / "labelworks" / "production-001"  # what the vendor hears
+        told = "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+        tasks = store.load("label_tasks", "dresses", "production-001").frame
+        assert "accepted at once" in told and (folder / "guidelines.html").exists()
+        assert not [task for task in tasks.loc[tasks["is_gold"].astype(bool), "task_id"] if task in told]
+        assert any(path.read_text().count("data:image/jpeg") for path in (folder / "packs").glob("*.html"))
         assert work.approve("dresses", "production-001", "ann@example.org").is_success
         done = work.release("dresses")
         assert done.is_success, done.lines()
@@ -148,6 +154,11 @@ def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: H
         audit = store.load("lineage_audit", "dresses").frame
         assert len(audit) == len(export)
         assert audit["is_complete"].all()
+        card = store.load("vendor_scorecard", "dresses").frame.set_index(["role", "vendor"]).loc[("labels", "labelworks")]
+        assert card["amount_gold"] > 0 and card["amount"] == pytest.approx(
+            card["amount_work"] + card["amount_rework"] + card["amount_gold"]
+        )
+        assert card["gold_lower"] < card["gold_accuracy"] and card["batches"] == 2 and card["yield_share"] > 0.8
 
         folder = home.exports("dresses") / "r001"
         assert (folder / "README.md").exists()

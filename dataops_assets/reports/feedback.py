@@ -225,13 +225,17 @@ def known(answers: pd.DataFrame) -> pd.DataFrame:
 def confused(answers: pd.DataFrame) -> pd.DataFrame:
     """attribute, right, given, share: what is taken for what, of the times it was right; most frequent first.
 
-    On gold only what came up often and on several pictures; elsewhere what came up twice.
+    On gold only what came up often and on several pictures; elsewhere what two people did: one person's habits are in `people`.
     """
     rows = answers[answers["is_judged"] & answers["right"].notna()]
     pair = ["attribute", "right", "label"]
-    wrong = rows[~rows["is_right"]].groupby([*pair, "on_gold"], sort=True).agg(times=("task_id", "size"), of=("image_id", "nunique"))
+    wrong = (
+        rows[~rows["is_right"]]
+        .groupby([*pair, "on_gold"], sort=True)
+        .agg(times=("task_id", "size"), of=("image_id", "nunique"), people=("worker_id", "nunique"))
+    )
     wrong = wrong.reset_index()
-    told = wrong[(wrong["times"] >= PAIR_ANSWERS) & (wrong["of"] >= PAIR_PICTURES) | ~wrong["on_gold"] & (wrong["times"] >= 2)]
+    told = wrong[(wrong["times"] >= PAIR_ANSWERS) & (wrong["of"] >= PAIR_PICTURES) | ~wrong["on_gold"] & (wrong["people"] >= 2)]
     whole = rows.groupby(["attribute", "right", "on_gold"]).size().rename("whole")
     told = told.join(whole, on=["attribute", "right", "on_gold"])
     # gold shows what most of them get wrong, which they can't see themselves: the larger of the two shares counts

@@ -119,11 +119,15 @@ def signs(people: pd.DataFrame) -> Table | None:
     """Every sign with its counts, bounds and examples; those of whom a person should look at first."""
     rows = []
     for row in records(people):
+        seen: dict[str, list[dict[str, Any]]] = {}
         for one in json.loads(row["evidence"] or "[]"):
+            seen.setdefault(f"{one['signal']} {one['other']}", []).append(one)
+        for one, *more in seen.values():
+            also = f"; also on {', '.join(other['attribute'] for other in more)}" if more else ""
             rows.append(
                 {
                     "worker": row["worker_id"], "look": "yes" if row["needs_look"] else "", "sign": one["signal"].replace("_", " "),
-                    "what was seen": one["sentence"], "cases": f"{one['k']:,.0f} of {one['n']:,}",
+                    "what was seen": one["sentence"] + also, "cases": f"{one['k']:,.0f} of {one['n']:,}",
                     "95 %": f"{one['lower']:.0%} to {one['upper']:.0%}", "expected": one["expected"], "q": one["q_value"],
                     "with": one["other"] or None, "tasks": one["examples"].replace("|", " ") or None,
                 }

@@ -24,7 +24,9 @@ Row = dict[str, Any]
 def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     """What a lead reads of `vendor_scorecard`, best first."""
     rows = records(made.frame)
+    ours = {vendor.name for vendor in spec.labeling.vendors if vendor.internal}
     people = [row for row in rows if row["role"] == "labels" and row["delivered"]]
+    people.sort(key=lambda row: (row["vendor"] in ours, row["amount_per_accepted"] is None, row["amount_per_accepted"] or 0, row["vendor"]))
     images = [row for row in rows if row["role"] == "images" and row["delivered"]]
     quality = store.read_all("label_quality", spec.name, made.inputs.get("label_quality", {}))
     pairs = stage.paired(quality)
@@ -34,8 +36,8 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
         "what it says": Points(_sentences(people, images, spec)),
         "labelling vendors": _side_by_side(people, _label_lines(currency)),
         "cost of an accepted label": _costs(people, currency),
-        "accuracy on gold": _gold(people, spec),
-        "on the same items": Points(list(pairs.loc[pairs["attribute"] == "all", "sentence"])) if len(pairs) else None,
+        "right on gold": _gold(people, spec),
+        "on the same gold": Points(list(pairs.loc[pairs["attribute"] == "all", "sentence"])) if len(pairs) else None,
         "batches and their rework": table_of(loop.tail(ROWS).round(3)) if len(loop) else None,
         "by question": _by_attribute(people),
         "classes with most errors on gold": _by_class(people),
@@ -43,7 +45,7 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
         "yield of pictures": _yields(images),
         "pictures left out by reason": _reasons(images),
         "classes promised and kept": _mix(images),
-        "on the same items, by question": table_of(pairs[pairs["attribute"] != "all"].drop(columns="sentence").round(4).head(ROWS))
+        "on the same gold, by question": table_of(pairs[pairs["attribute"] != "all"].drop(columns="sentence").round(4).head(ROWS))
         if (pairs["attribute"] != "all").any() else None,
     }  # fmt: skip
 
@@ -66,7 +68,7 @@ def _sentences(people: Sequence[Row], images: Sequence[Row], spec: ProjectSpec) 
         if row["on_time_share"] is not None:
             told.append(f"{_percent(row['on_time_share'])} of {row['batches']} batches on time")
         if row["workers_to_look_at"]:
-            told.append(f"{row['workers_to_look_at']} people to look at")
+            told.append(f"{row['workers_to_look_at']} {'person' if row['workers_to_look_at'] == 1 else 'people'} to look at")
         said.append(", ".join(told) + ".")
     for row in images:
         told = [f"{row['vendor']}: {_percent(row['yield_share'])} of {row['delivered']:,} files kept"]
@@ -94,7 +96,7 @@ def _label_lines(currency: str) -> list[Line]:
          lambda row: _span(row, "escape_share", "escape_lower", "escape_upper", row["looked_at_again"])),
         ("right on gold", lambda row: _span(row, "gold_accuracy", "gold_lower", "gold_upper", row["n_gold"])),
         ("agreement of its people", lambda row: _percent(row["agreement"])),
-        ("turnaround, hours: half of the batches, 95 %", lambda row: _hours(row)),
+        ("back within: half of the batches, 95 % of them", lambda row: _hours(row)),
         ("on time", lambda row: f"{_percent(row['on_time_share'])} of {row['batches']}" if row["batches"] else "-"),
         ("answers a working day", lambda row: _number(row["answers_a_day"])),
         ("people, with signs, to look at", lambda row: f"{row['workers']}, {row['workers_flagged']}, {row['workers_to_look_at']}"),
@@ -136,7 +138,7 @@ def _gold(rows: Sequence[Row], spec: ProjectSpec) -> Picture | None:
             f"{row['gold_accuracy']:.0%} of {row['n_gold']:,}", spec.gates.min_gold_accuracy)
         for row in rows if row["gold_accuracy"] is not None
     ]  # fmt: skip
-    return bars("accuracy on gold", lines, ("surely", "seen", "at most"), most=1.0)
+    return bars("right on gold", lines, ("surely", "seen", "at most"), most=1.0)
 
 
 def _by_attribute(rows: Sequence[Row]) -> Table | None:
@@ -208,7 +210,10 @@ def _span(row: Row, share: str, low: str, high: str, n: Any) -> str:
 
 
 def _hours(row: Row) -> str:
-    return "-" if row["turnaround_p50_h"] is None else f"{row['turnaround_p50_h']:,.1f}, {row['turnaround_p95_h']:,.1f}"
+    spans = [row["turnaround_p50_h"], row["turnaround_p95_h"]]
+    if None in spans:
+        return "-"
+    return ", ".join(f"{span / 24:.1f} days" if span >= 48 else f"{span:.1f} h" if span >= 1 else f"{span * 60:.0f} min" for span in spans)
 
 
 def _percent(share: Any) -> str:

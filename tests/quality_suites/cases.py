@@ -315,9 +315,17 @@ def label_quality(spec: ProjectSpec) -> Case:
 def vendor_feedback(spec: ProjectSpec) -> Case:
     good = pd.DataFrame({
         "batch_id": "b", "vendor": "v", "worker_id": [f"w-{i:016x}" for i in range(2)], "attribute": "colour", "n_labels": 5,
-        "gold_accuracy": 0.9, "advice": "Keep it up.",
+        "gold_accuracy": 0.9, "advice": "Keep it up.", "right_share": 0.9, "alpha": 0.6, "needs_look": False,
+        "flags": ["", "too_fast"], "evidence": ["[]", '[{"signal": "too_fast", "sentence": "30 of 30 pictures ..."}]'],
     })  # fmt: skip
+    twice = '[{"signal": "too_fast", "sentence": "x"}, {"signal": "same_answer", "sentence": "y"}]'
     return Case(good, {}, {
+        "right_share_is_share": first("right_share", 1.5),
+        "alpha_possible": first("alpha", -2.0),
+        "signs_known": put("flags", "whistles"),
+        "signs_explained": put("evidence", "[]"),
+        "looks_seen_twice": put("needs_look", True),
+        "nobody_to_look_at": lambda frame: frame.assign(flags="too_fast|same_answer", evidence=twice, needs_look=True),
         "not_empty": none_left,
         "workers_pseudonymous": first("worker_id", "jane"),
         "answers_counted": first("n_labels", 0),
@@ -408,12 +416,23 @@ def investigation() -> Case:
 def vendor_scorecard(spec: ProjectSpec) -> Case:
     good = pd.DataFrame(
         {"vendor": [spec.sources.vendors[0].name, spec.labeling.vendors[0].name], "role": ["images", "labels"], "yield_share": 0.5}
-    )
+    ).assign(
+        rework_share=0.1, escape_share=0.0, gold_accuracy=0.9, gold_lower=0.8, gold_upper=0.95, on_time_share=1.0, mix_gap=0.2, accepted=5,
+        amount=[9.0, 3.0], amount_work=[None, 2.0], amount_rework=[None, 0.5], amount_gold=[None, 0.5],
+    )  # fmt: skip
     return Case(good, {}, {
         "not_empty": none_left,
         "role_known": first("role", "lunch"),
         "vendor_known": first("vendor", "stranger"),
         "yield_is_share": first("yield_share", 3.0),
+        "rework_is_share": first("rework_share", 3.0),
+        "escape_is_share": first("escape_share", 3.0),
+        "gold_is_share": first("gold_accuracy", 3.0),
+        "on_time_is_share": first("on_time_share", 3.0),
+        "mix_gap_is_share": first("mix_gap", 3.0),
+        "gold_bounded": put("gold_lower", 0.95),
+        "invoice_adds_up": put("amount", 7.0),
+        "vendors_accurate": put("gold_lower", 0.1),
     })  # fmt: skip
 
 

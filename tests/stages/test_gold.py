@@ -117,3 +117,64 @@ def test_a_dispute_is_settled_within_the_ontology() -> None:
     assert gold.entry(seen, "settle", IMAGES[0][:10], "colour", "blue", SPEC)["image_id"] == IMAGES[0]
     with pytest.raises(ValueError, match="'mauve' is no value of colour: red, blue, NA"):
         gold.entry(seen, "settle", IMAGES[0], "colour", "mauve", SPEC)
+
+
+def compared(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    """`references.compare` rows on gold: (worker, attribute, right, label)."""
+    frame = pd.DataFrame(rows, columns=["worker_id", "attribute", "right", "label"])
+    return frame.assign(vendor="acme", on_gold=True, is_judged=True, is_right=frame["right"] == frame["label"], image_id="i", task_id="t")
+
+
+def test_accuracy_has_wilson_bounds_for_whatever_it_is_grouped_by() -> None:
+    rows = compared(*[("a", "colour", "red", "red")] * 8, *[("a", "colour", "red", "blue")] * 2, *[("b", "colour", "red", "red")] * 10)
+    by_worker = gold.accuracy(rows, ["vendor", "worker_id"])
+    assert by_worker.loc[("acme", "a"), ["n", "correct"]].tolist() == [10, 8]
+    assert by_worker.loc[("acme", "a"), ["lower", "upper"]].tolist() == pytest.approx([0.4902, 0.9433], abs=1e-4)  # Wilson 1927
+    assert by_worker.loc[("acme", "b"), "lower"] == pytest.approx(0.7225, abs=1e-4)
+    assert gold.accuracy(rows, ["attribute"]).loc["colour", "n"] == 20
+    elsewhere = rows.assign(on_gold=rows["worker_id"] != "a")
+    assert list(gold.accuracy(elsewhere, ["worker_id"]).index) == ["b"]
+
+
+def test_errors_of_each_class_are_counted_both_ways() -> None:
+    rows = compared(*[("a", "colour", "red", "red")] * 6, *[("a", "colour", "red", "blue")] * 2, *[("b", "colour", "blue", "blue")] * 4)
+    found = gold.errors_by_class(rows)
+    red, blue = found.loc[("colour", "red")], found.loc[("colour", "blue")]
+    assert (red["n"], red["missed"], red["others"], red["false"]) == (8, 2, 4, 0)
+    assert (blue["n"], blue["missed"], blue["others"], blue["false"]) == (4, 0, 8, 2)
+    assert red["missed_share"] == 0.25 and red["missed_lower"] < 0.25 < red["missed_upper"]
+    assert blue["false_share"] == 0.25 and (blue["false_lower"], blue["false_upper"]) == (red["missed_lower"], red["missed_upper"])
+
+
+def test_of_several_values_each_is_right_or_wrong_by_itself() -> None:
+    rows = compared(("a", "marks", "logo|text", "logo"), ("b", "marks", "logo", "logo|dots"), ("c", "marks", "text", "text"))
+    found = gold.errors_by_class(rows)[["n", "missed", "others", "false"]]
+    assert found.loc[("marks", "logo")].tolist() == [2, 0, 1, 0]
+    assert found.loc[("marks", "text")].tolist() == [2, 1, 1, 0]
+    assert found.loc[("marks", "dots")].tolist() == [0, 0, 3, 1]
+
+
+def test_gold_that_somebody_has_seen_too_often_stops_counting_for_that_person_alone() -> None:
+    seen = pd.DataFrame(
+        [("a", "i", f"b{n}") for n in range(3)] + [("a", "i", "b0"), ("b", "i", "b1")], columns=["worker_id", "image_id", "batch_id"]
+    )
+    labeled = pd.DataFrame({"worker_id": ["a", "b", "a"], "image_id": ["i", "i", "other"], "task_id": ["t", "t", "u"]})
+    assert gold.worn(labeled, {"t"}, seen, make_spec(COLOUR, gold_sights=3)).tolist() == [True, False, False]
+    assert not gold.worn(labeled, {"t"}, seen, make_spec(COLOUR, gold_sights=4)).any()
+    assert not gold.worn(labeled, {"u"}, seen, make_spec(COLOUR, gold_sights=1)).any()
+    assert not gold.worn(labeled, {"t"}, seen.head(0), SPEC).any()
+
+
+def test_gold_that_too_many_answer_at_once_is_suspected_and_easy_gold_is_not() -> None:
+    shown = exposed("acme", 1)
+    rows = [
+        {"batch_id": "production-acme0", "row_id": f"{who}{n}", "image_id": image, "attribute": "colour", "worker_id": f"w{who}",
+         "status": "accepted", "seconds": (1.0 if n == 0 else 8.0) + n / 100}
+        for who in range(10) for n, image in enumerate([IMAGES[0], *(f"x{k}" for k in range(12))])
+    ]  # fmt: skip
+    labeled = conform(pd.DataFrame(rows), CONTRACTS["labeled_batches"])
+    seen = gold.registry(approved_labels.gold_of(APPROVED), APPROVED, shown, labeled, empty("gold"), SPEC).set_index("image_id")
+    assert set(seen.loc[IMAGES[0], "suspicion"]) == {"10 of 10 people took less than half of their usual time on it, 1% do elsewhere"}
+    calm = labeled.assign(seconds=8.0)
+    seen = gold.registry(approved_labels.gold_of(APPROVED), APPROVED, shown, calm, empty("gold"), SPEC)
+    assert seen["suspicion"].isna().all()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
 from dataops_assets import manifest
 from dataops_assets.home import pseudonym
+from dataops_assets.stages import vendor_feedback as stage
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept
 from dataops_assets.stages.vendor_feedback import feedback, markdown
@@ -49,7 +52,7 @@ def test_advice_quotes_the_definitions_that_were_missed():
 
 def test_no_picture_is_named():
     tasks, frame = told()
-    text = markdown(frame, SPEC) + frame.to_csv()
+    text = markdown(frame, SPEC) + frame.drop(columns="evidence").to_csv()
     assert not any(name in text for name in [*tasks["task_id"], *tasks["image_id"]])
     assert "| " + BAD + " | 10 | 0% | 0% of 5 | 2.0 |" in text
 
@@ -79,3 +82,93 @@ def test_without_answers_there_is_nothing_to_say():
     none = manifest.empty("labeled_batches")
     assert feedback(none, assess(none, tasks, None, SPEC), tasks, SPEC).empty
     assert markdown(manifest.empty("vendor_feedback"), SPEC) == "No accepted answers yet.\n"
+
+
+def batch(seen: pd.DataFrame | None = None, earlier: pd.DataFrame | None = None, right: int = 10) -> pd.DataFrame:
+    """Ten tasks, five of them gold; everybody is right in the first `right` of them, `bad` alone errs in the others."""
+    tasks = make_tasks(make_spec(COLOUR, batch_size=10), 10)
+    tasks["is_gold"] = [place < 5 for place in range(10)]
+    rows = [
+        f"{task},colour,{'blue' if who == 'bad' and place >= right else 'red'},,,,,{who},2026-01-02T00:0{place}:00Z,{number + 1}"
+        for place, task in enumerate(tasks["task_id"])
+        for number, who in enumerate(("ann", "bob", "bad"))
+    ]
+    labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, SPEC, KEY)
+    gold = tasks.loc[tasks["is_gold"], ["image_id"]].assign(attribute="colour", label="red")
+    return feedback(labeled, assess(labeled, tasks, gold, SPEC), tasks, SPEC, earlier=earlier, seen=seen)
+
+
+def test_gold_that_is_known_by_heart_counts_nowhere():
+    tasks = make_tasks(make_spec(COLOUR, batch_size=10), 10)
+    known = pd.DataFrame([(BAD, image, f"b{n}") for image in tasks["image_id"].head(4) for n in range(3)])
+    frame = batch(seen=known.set_axis(["worker_id", "image_id", "batch_id"], axis=1)).set_index("worker_id")
+    assert frame.loc[BAD, ["n_gold", "n_worn", "n_judged", "n_labels"]].tolist() == [1, 4, 5, 10]
+    others = frame.drop(index=BAD)
+    assert (others["n_gold"] == 5).all() and (others["n_worn"] == 0).all()
+
+
+def test_the_trend_runs_over_the_batches_before_and_says_whether_a_change_is_clear():
+    good = batch().assign(batch_id="production-001")
+    before = pd.concat([good.assign(batch_id=f"production-00{n}") for n in range(1, 8)], ignore_index=True)
+    bad = batch(earlier=before, right=2).set_index("worker_id").loc[BAD]
+    assert bad["trend"] == "1.00|1.00|1.00|1.00|1.00|0.20"  # five before, and this one
+    assert bad["change"] == pytest.approx(-0.8) and -1 <= bad["change_lower"] < bad["change_upper"] < -0.4
+    same = batch(earlier=before).set_index("worker_id").loc[BAD]
+    assert same["change"] == 0 and same["change_lower"] < 0 < same["change_upper"]
+    first = batch().set_index("worker_id").loc[BAD]
+    assert first["trend"] == "1.00" and pd.isna(first["change"])
+
+
+def test_newcombes_interval_of_a_published_example():
+    """56 of 70 against 48 of 80: 0.2 (0.0524 to 0.3339), Newcombe 1998, Statistics in Medicine 17:873-890, table II (a), method 10."""
+    before = batch().head(1).assign(batch_id="b", n_gold=0, n_judged=80, right_share=48 / 80)
+    rows = pd.DataFrame({"vendor": "acme", "worker_id": before["worker_id"].iloc[0], "attribute": "colour", "n_gold": [0], "n_judged": [70],
+                         "gold_correct": [0], "judged_correct": [56]})  # fmt: skip
+    made = stage._with_trend(rows, before).iloc[0]
+    assert (made["change_lower"], made["change_upper"]) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_classes_that_are_missed_and_given_falsely_are_listed():
+    _, frame = told()
+    bad = frame.set_index("worker_id").loc[BAD]
+    assert (bad["missed"], bad["falsely"]) == ("red 10/10", "blue 10/10")
+
+
+def test_agreement_is_told_raw_and_beyond_chance():
+    _, frame = told()
+    assert set(frame["raw_agreement"].round(4)) == {0.3333}
+    assert (frame["alpha"] < frame["raw_agreement"]).all()
+    assert (frame["alpha_lower"] <= frame["alpha"]).all() and (frame["alpha"] <= frame["alpha_upper"]).all()
+
+
+def test_signs_stand_with_their_evidence_and_change_no_figure():
+    tasks = make_tasks(make_spec(COLOUR, batch_size=60), 60)
+    rows = [
+        f"{task},colour,{'blue' if who == 'bad' else ('red', 'blue', 'NA')[place % 3]},,,,,{who},,{0.5 if who == 'bad' else 6 + place % 5}"
+        for place, task in enumerate(tasks["task_id"])
+        for who in ("ann", "bob", "bad")
+    ]
+    labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, SPEC, KEY)
+    quality = assess(labeled, tasks, None, SPEC)
+    frame = feedback(labeled, quality, tasks, SPEC).set_index("worker_id")
+    assert set(frame.loc[BAD, "flags"].split("|")) == {"too_fast", "same_answer"} and frame.loc[BAD, "needs_look"]
+    evidence = {one["signal"]: one for one in json.loads(frame.loc[BAD, "evidence"])}
+    assert evidence["too_fast"]["k"] == 60 and "blue on 60 of 60 pictures" in evidence["same_answer"]["sentence"]
+    assert set(evidence["same_answer"]["examples"].split("|")) <= set(tasks["task_id"])
+    assert set(frame.drop(index=BAD)["flags"]) == {""} and not frame.drop(index=BAD)["needs_look"].any()
+    assert (quality["n_labels"] == 3).all() and frame.loc[BAD, "n_labels"] == 60  # the answers still count
+
+
+def test_a_taken_over_prelabel_is_evidence():
+    tasks = make_tasks(make_spec(COLOUR, batch_size=60), 60)
+    shown = [("NA" if place % 3 == 0 else "red") for place in range(60)]  # a third is wrong
+    rows = [
+        f"{task},colour,{given if who == 'bad' else 'red'},,,,,{who},,5"
+        for task, given in zip(tasks["task_id"], shown, strict=True)
+        for who in ("ann", "bob", "bad")
+    ]
+    labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, SPEC, KEY)
+    prelabels = pd.DataFrame({"task_id": tasks["task_id"], "attribute": "colour", "prelabel": shown})
+    frame = feedback(labeled, assess(labeled, tasks, None, SPEC), tasks, SPEC, prelabels=prelabels).set_index("worker_id")
+    assert frame.loc[BAD, "flags"] == "follows_prelabel" and not frame.loc[BAD, "needs_look"]
+    assert "20 of 20 wrong pre-labels were taken over" in frame.loc[BAD, "evidence"]
