@@ -379,8 +379,9 @@ _CONTRACTS = (
             "gold_upper": "float64",
             "agreement": "float64",  # mean over questions of the share of agreeing pairs of answers
             "workers": "int64",
-            "workers_flagged": "int64",  # with a sign of behaviour in some batch
-            "workers_to_look_at": "int64",  # with signs of two kinds in one batch
+            "workers_flagged": "int64",  # with a sign of behaviour in some batch, or over all together
+            "workers_to_look_at": "int64",  # with signs of two kinds there
+            "signs": "string",  # JSON: a list of the signs over all batches together
             "answers_a_day": "float64",  # a day on which some were submitted
             "batches": "int64",  # sent and back
             "turnaround_p50_h": "float64",  # from sending a batch to its released labels

@@ -36,6 +36,7 @@ def gold_list(project: Project, home: Home = None, json: Json = False) -> None:
         "most_exposed",
         "workers",
         "pace",
+        "suspicion",
         "reason",
         "by",
     )

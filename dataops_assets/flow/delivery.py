@@ -92,6 +92,7 @@ def vendor_scorecard(store: Store, spec: ProjectSpec) -> Manifest:
         labels.plans(store, spec), frames["approved_labels"], frames["vendor_feedback"], _times(store, spec, frames["labeled_batches"]),
         rows_of(store.gold.rows(), spec.name),
         drops[drops["received_at"].notna()].drop_duplicates("drop_id")[["drop_id", "received_at"]],
+        labels.planned_order(store, spec),
     )  # fmt: skip
     frame = stage.score(frames["raw_images"], frames["cleaned_set"], frames["labeled_batches"], frames["label_quality"], costs, spec, facts)
     return Manifest("vendor_scorecard", spec.name, UNPARTITIONED, frame, inputs)

@@ -199,9 +199,7 @@ def gets_worse(answers: pd.DataFrame, least: int = 40) -> pd.DataFrame:
     slope = sums["xy"] / sums["xx"]
     error = np.sqrt(np.maximum(sums["yy"] - slope * sums["xy"], 1e-12) / (sums["n"] - 2) / sums["xx"])
     made = pd.DataFrame({"p_value": student.cdf(slope / error, sums["n"] - 2), "is_large": slope <= -FALL}, index=sums.index)
-    half = pd.Series(np.where(place < 0, "early", "late"), index=each.index)
-    halves = each.groupby([each["worker_id"], half])["right"].agg(["size", "sum"])
-    late, early = halves.xs("late", level=1), halves.xs("early", level=1)
+    early, late = (each[side].groupby("worker_id")["right"].agg(["size", "sum"]).reindex(made.index) for side in (place < 0, place >= 0))
     made = made.assign(n=late["size"], k=late["sum"], expected=early["sum"] / early["size"]).reset_index()
     tail = each[(place > 0) & (each["right"] < 1)]
     made = made.join(_examples(tail, ["worker_id"]).rename("examples"), on="worker_id")

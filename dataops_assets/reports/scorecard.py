@@ -39,6 +39,7 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
         "right on gold": _gold(people, spec),
         "on the same gold": Points(list(pairs.loc[pairs["attribute"] == "all", "sentence"])) if len(pairs) else None,
         "batches and their rework": table_of(loop.tail(ROWS).round(3)) if len(loop) else None,
+        "signs of behaviour, all batches together": _signs(people),
         "by question": _by_attribute(people),
         "classes with most errors on gold": _by_class(people),
         "image vendors": _side_by_side(images, _image_lines(currency)),
@@ -139,6 +140,18 @@ def _gold(rows: Sequence[Row], spec: ProjectSpec) -> Picture | None:
         for row in rows if row["gold_accuracy"] is not None
     ]  # fmt: skip
     return bars("right on gold", lines, ("surely", "seen", "at most"), most=1.0)
+
+
+def _signs(rows: Sequence[Row]) -> Table | None:
+    told = [
+        {
+            "vendor": row["vendor"], "worker": one["worker_id"], "look": "yes" if one["look"] else "",
+            "sign": one["signal"].replace("_", " "), "with": one["other"] or None, "what was seen": one["sentence"],
+        }
+        for row in rows for one in json.loads(row["signs"] or "[]")
+    ]  # fmt: skip
+    told.sort(key=lambda line: line["look"] != "yes")
+    return Table(told[:ROWS]) if told else None
 
 
 def _by_attribute(rows: Sequence[Row]) -> Table | None:

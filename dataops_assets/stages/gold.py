@@ -6,7 +6,7 @@ isn't hidden in batches any more, and what it measured stands). What people say 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -121,6 +121,21 @@ def worn(labeled: pd.DataFrame, gold_tasks: set[str], before: pd.DataFrame, spec
     sights = before.drop_duplicates([*who, "batch_id"]).groupby(who).size().rename("sights")
     times = labeled.loc[is_gold, who].join(sights, on=who)["sights"]
     return (times >= spec.labeling.gold_sights).reindex(labeled.index, fill_value=False)
+
+
+def sights(answers: pd.DataFrame, order: Mapping[str, int]) -> pd.Series:
+    """How many batches before had shown the same person the same gold picture, by the index of `answers`; 0 elsewhere than on gold.
+
+    Args:
+        answers: `references.compare` rows of several batches.
+        order: batch_id -> its place in the order in which batches were planned.
+    """
+    rows = answers.loc[is_true(answers["on_gold"]), ["worker_id", "image_id", "batch_id"]]
+    visits = rows.drop_duplicates()
+    visits = visits.assign(place=visits["batch_id"].map(order).fillna(-1)).sort_values(["place", "batch_id"], kind="stable")
+    visits["sight"] = visits.groupby(["worker_id", "image_id"]).cumcount()
+    nth = rows.join(visits.set_index(["worker_id", "image_id", "batch_id"])["sight"], on=["worker_id", "image_id", "batch_id"])
+    return nth["sight"].reindex(answers.index).fillna(0).astype("int64")
 
 
 def accuracy(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.labels import agreement, sampling
+from dataops_assets.labels import agreement, behaviour, sampling
 from dataops_assets.labels.agreement import wilson
 from dataops_assets.labels.references import compare, is_true, settled
 from dataops_assets.spec import ImageVendor, LabelVendor, ProjectSpec
@@ -27,6 +27,7 @@ WORK = ("production", "rework")
 PAIR = ["first", "second", "attribute", "items", "only_first", "only_second", "p_value", "p_holm", "sentence"]
 LOOP = ["batch_id", "vendor", "asked", "accepted_at_once", "sent_back", "accepted_after", "ours", "open", "first_pass_yield", "rework_rate"]
 TIMES = ["batch_id", "vendor", "answers", "sent_at", "returned_at"]
+MOST_SIGNS = 100
 _ITEM = ["image_id", "attribute"]
 
 
@@ -41,6 +42,7 @@ class Facts:
         times: Columns of TIMES: when a batch was sent and when its labels were released.
         disputes: Rows of the `gold` ledger.
         received: drop_id, received_at.
+        order: batch_id -> its place in the order in which batches were planned.
     """
 
     planned: pd.DataFrame = field(default_factory=lambda: manifest.empty("batch_plans"))
@@ -49,6 +51,7 @@ class Facts:
     times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TIMES))
     disputes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["image_id", "attribute", "action", "label"]))
     received: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["drop_id", "received_at"]))
+    order: Mapping[str, int] = field(default_factory=dict)
 
 
 def score(
@@ -95,14 +98,14 @@ def _labels(vendor: LabelVendor, labeled: pd.DataFrame, quality: pd.DataFrame, s
     mine = quality[quality["vendor"] == vendor.name].drop_duplicates(["batch_id", "task_id", "attribute"])
     work = mine[~is_true(mine["is_gold"]) & mine["kind"].isin(WORK if not vendor.internal else mine["kind"].unique())]
     first = work[work["round"].fillna(0) == 0]
-    answers = compare(given, settled(quality[quality["vendor"] == vendor.name]), spec) if len(given) else None
+    answers = _answers(given, settled(quality[quality["vendor"] == vendor.name]), spec, facts) if len(given) else None
     gold = gold_.accuracy(answers, ["vendor"]) if answers is not None else pd.DataFrame()
     n, correct = (int(gold["n"].iloc[0]), int(gold["correct"].iloc[0])) if len(gold) else (0, 0)
     lower, upper = wilson(correct, n)
     raw = agreement.per_attribute(given[given["label"].notna()]) if len(given) else pd.Series(dtype="float64")
     days = given["submitted_at"].dropna().dt.date.nunique()
     people = facts.feedback[facts.feedback["vendor"] == vendor.name]
-    flagged = people[people["flags"].fillna("") != ""]
+    signs = _signs(answers, people)
     return {
         "role": "labels", "vendor": vendor.name, "delivered": len(given), "accepted": int((work["decision"] == "accept").sum()),
         "yield_share": _share(int((first["decision"] == "accept").sum()), len(first)),
@@ -111,12 +114,31 @@ def _labels(vendor: LabelVendor, labeled: pd.DataFrame, quality: pd.DataFrame, s
         "n_gold": n, "gold_accuracy": _share(correct, n),
         "gold_lower": float(lower) if n else None, "gold_upper": float(upper) if n else None,
         "agreement": float(raw.mean()) if raw.notna().any() else None,
-        "workers": int(given["worker_id"].nunique()), "workers_flagged": int(flagged["worker_id"].nunique()),
-        "workers_to_look_at": int(people.loc[is_true(people["needs_look"]), "worker_id"].nunique()),
+        "workers": int(given["worker_id"].nunique()), **signs,
         "answers_a_day": len(given) / days if days else None,
         **_pace(vendor, facts.times, spec), **_disputes(vendor.name, facts),
         "by_attribute": json.dumps(_by_attribute(given, answers, spec), sort_keys=True),
         "by_class": json.dumps(_by_class(answers), sort_keys=True),
+    }  # fmt: skip
+
+
+def _answers(given: pd.DataFrame, known: pd.DataFrame, spec: ProjectSpec, facts: Facts) -> pd.DataFrame:
+    """The vendor's answers beside what was settled; gold that its worker had seen too often is not judged."""
+    answers = compare(given, known, spec)
+    is_worn = gold_.sights(answers, facts.order) >= spec.labeling.gold_sights
+    return answers.assign(is_judged=answers["is_judged"] & ~is_worn, is_right=answers["is_right"] & ~is_worn)
+
+
+def _signs(answers: pd.DataFrame | None, people: pd.DataFrame) -> dict[str, Any]:
+    """Workers with signs of behaviour in a batch, or over all batches together: there, copying and change show that one can't."""
+    flagged = set(people.loc[people["flags"].fillna("") != "", "worker_id"])
+    looks = set(people.loc[is_true(people["needs_look"]), "worker_id"])
+    found = behaviour.flags(answers) if answers is not None else pd.DataFrame(columns=behaviour.COLUMNS)
+    looks |= behaviour.asks_for_a_look(found)
+    told = found.assign(look=found["worker_id"].isin(looks))[["worker_id", "other", "signal", "attribute", "n", "k", "sentence", "look"]]
+    return {
+        "workers_flagged": len(flagged | set(found["worker_id"])), "workers_to_look_at": len(looks),
+        "signs": json.dumps(manifest.records(told.head(MOST_SIGNS)), sort_keys=True),
     }  # fmt: skip
 
 

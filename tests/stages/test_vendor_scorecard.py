@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -220,10 +221,51 @@ def test_signs_and_disputes_are_counted_and_questions_told_apart(dresses: Projec
     facts = Facts(planned=PLAN, feedback=people, disputes=disputes)
     made = score(empty("raw_images"), empty("cleaned_set"), labeled, quality, empty("costs"), dresses, facts)
     row = made.set_index(["role", "vendor"]).loc[("labels", "labelworks")]
-    assert (row["workers"], row["workers_flagged"], row["workers_to_look_at"]) == (2, 1, 1)
+    assert (row["workers"], row["workers_flagged"], row["workers_to_look_at"], row["signs"]) == (2, 1, 1, "[]")
     assert (row["disputes"], row["disputes_upheld"], row["answers_a_day"], row["agreement"]) == (1, 1, 2, 0.0)
     assert json.loads(row["by_attribute"])["colour"]["gold_n"] == 2
     assert json.loads(row["by_class"])["colour"]["red"] == {
         "n": 2, "missed": 1, "missed_share": 0.5, "missed_lower": 0.0945, "missed_upper": 0.9055,
         "others": 0, "false": 0, "false_share": None, "false_lower": None, "false_upper": None,
     }  # fmt: skip
+
+
+def several(batches: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Answers of four people to twelve pictures a batch, of which the second one copies the first; and what was settled."""
+    rng = np.random.default_rng(2)
+    rows, settled = [], []
+    for batch in range(batches):
+        for picture in range(12):
+            right = "rbgw"[int(rng.integers(4))]
+            task = f"t{batch}-{picture}"
+            given = [right if rng.random() < 0.7 else "rbgw"[int(rng.integers(4))] for _ in range(4)]
+            given[1] = given[0]
+            name = f"production-{batch + 1:03d}"
+            common = {"batch_id": name, "task_id": task, "image_id": f"i{picture}", "attribute": "colour", "vendor": "labelworks"}
+            rows += [
+                common | {"row_id": f"{task}{who}", "worker_id": f"w{who}", "label": label, "status": "accepted"}
+                for who, label in enumerate(given)
+            ]
+            settled.append(common | {"kind": "production", "object_id": "", "decision": "accept", "label": right, "gold_label": right,
+                                     "is_gold": True, "round": 0})  # fmt: skip
+    return conform(pd.DataFrame(rows), CONTRACTS["labeled_batches"]), conform(pd.DataFrame(settled), CONTRACTS["label_quality"])
+
+
+def test_a_pair_that_no_batch_shows_is_seen_over_all_of_them(dresses: ProjectSpec) -> None:
+    labeled, quality = several(15)
+    one = labeled[labeled["batch_id"] == "production-001"]
+    frames = empty("raw_images"), empty("cleaned_set")
+    for rows, expected in ((one, set()), (labeled, {"w0", "w1"})):
+        row = score(*frames, rows, quality, empty("costs"), dresses).set_index(["role", "vendor"]).loc[("labels", "labelworks")]
+        assert {sign["worker_id"] for sign in json.loads(row["signs"]) if sign["signal"] == "copies"} == expected
+        assert row["workers_flagged"] == len(expected) and row["workers_to_look_at"] == 0
+
+
+def test_gold_counts_in_the_first_batches_that_show_it(dresses: ProjectSpec) -> None:
+    labeled, quality = several(5)
+    order = {f"production-{batch + 1:03d}": batch for batch in range(5)}
+    frames = empty("raw_images"), empty("cleaned_set")
+    spec = changed(dresses, labeling={"gold_sights": 2})
+    for known, n in ((Facts(order=order), 2 * 12 * 4), (Facts(order=dict(reversed(order.items()))), 2 * 12 * 4)):
+        row = score(*frames, labeled, quality, empty("costs"), spec, known).set_index(["role", "vendor"]).loc[("labels", "labelworks")]
+        assert row["n_gold"] == n
