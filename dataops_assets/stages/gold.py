@@ -131,6 +131,8 @@ def sights(answers: pd.DataFrame, order: Mapping[str, int]) -> pd.Series:
         order: batch_id -> its place in the order in which batches were planned.
     """
     rows = answers.loc[is_true(answers["on_gold"]), ["worker_id", "image_id", "batch_id"]]
+    if rows.empty:
+        return pd.Series(0, index=answers.index, dtype="int64")
     visits = rows.drop_duplicates()
     visits = visits.assign(place=visits["batch_id"].map(order).fillna(-1)).sort_values(["place", "batch_id"], kind="stable")
     visits["sight"] = visits.groupby(["worker_id", "image_id"]).cumcount()

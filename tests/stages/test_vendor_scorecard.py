@@ -61,7 +61,7 @@ def test_a_label_vendor_is_judged_by_gold_and_by_rework(dresses: ProjectSpec) ->
         decision=["accept", "accept", "accept", "accept", "rework"], n_labels=3, gold_correct=[2, None, None, None, None],
         label="red", gold_label=["red", None, None, None, None],
     )  # fmt: skip
-    labeled = pd.DataFrame({"batch_id": "b", "row_id": list("abcd"), "task_id": "a", "attribute": "colour", "vendor": "labelworks",
+    labeled = pd.DataFrame({"batch_id": "b", "row_id": list("abcd"), "task_id": "a", "image_id": "i", "attribute": "colour", "vendor": "labelworks",
                             "worker_id": list("wxyz"), "label": ["red", "red", "blue", "red"],
                             "status": ["accepted", "accepted", "accepted", "rejected"]})  # fmt: skip
     row = card(dresses, labeled_batches=labeled, label_quality=quality, costs=costs(("labels", "labelworks", 0.6))).loc[
