@@ -8,6 +8,9 @@ consensus is used. Shared mistakes are what tells copying from care (Dong et al.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -72,7 +75,7 @@ def shared_errors(answers: pd.DataFrame, first: str, second: str) -> tuple[int, 
     return len(wrong), len(same), sorted(set(same.index.get_level_values("task_id")))
 
 
-def _by_attribute(answers: pd.DataFrame, worker: Ints, n_workers: int):  # type: ignore[no-untyped-def]
+def _by_attribute(answers: pd.DataFrame, worker: Ints, n_workers: int) -> Iterator[tuple[Any, Any, float]]:
     """Of each question: shared answers and equal ones of each pair of workers (sparse, upper half), and agreement by chance."""
     from scipy.sparse import csr_array, triu
 
@@ -93,7 +96,7 @@ def _by_attribute(answers: pd.DataFrame, worker: Ints, n_workers: int):  # type:
         yield triu(answered @ answered.T, k=1).tocoo(), same, float((share**2).sum())
 
 
-def _expected(shared, same, chance: float) -> pd.DataFrame | None:  # type: ignore[no-untyped-def]
+def _expected(shared: Any, same: Any, chance: float) -> pd.DataFrame | None:
     """For each pair its shared and equal answers, and mean and variance of the latter were the two independent."""
     first, second, n = shared.row.astype(np.int64), shared.col.astype(np.int64), shared.data.astype(np.float64)
     if not len(n) or chance > 0.99:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -217,8 +216,3 @@ def _share(frame: pd.DataFrame) -> float | None:
 def _gold_share(frame: pd.DataFrame) -> float | None:
     n = int(frame["n_gold"].sum())
     return round(int(frame["gold_correct"].sum()) / n, 4) if n else None
-
-
-def tally(people: pd.DataFrame) -> Counter[str]:
-    """How many workers show each sign."""
-    return Counter(sign for joined in people["flags"].fillna("") for sign in joined.split("|") if sign)

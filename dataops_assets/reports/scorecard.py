@@ -17,7 +17,7 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import vendor_scorecard as stage
 from dataops_assets.store import Store
 
-ROWS = 40
+ROWS, CLASSES = 40, 20
 Row = dict[str, Any]
 
 
@@ -177,7 +177,7 @@ def _by_class(rows: Sequence[Row]) -> Table | None:
         if one["missed"] or one["false"]
     ]  # fmt: skip
     told.sort(key=lambda line: (line["order"], line["vendor"], line["question"], line["class"]))
-    return Table([{name: value for name, value in line.items() if name != "order"} for line in told[:ROWS]]) if told else None
+    return Table([{name: value for name, value in line.items() if name != "order"} for line in told[:CLASSES]]) if told else None
 
 
 def _yields(rows: Sequence[Row]) -> Picture | None:

@@ -180,21 +180,6 @@ def _with_signs(rows: pd.DataFrame, answers: pd.DataFrame, prelabels: pd.DataFra
     )
 
 
-def markdown(frame: pd.DataFrame, spec: ProjectSpec) -> str:
-    """`vendor_feedback` rows of one batch as a letter: a table an attribute, then what to read again."""
-    if frame.empty:
-        return "No accepted answers yet.\n"
-    lines = [f"# Feedback on {frame['batch_id'].iloc[0]} of {spec.name}", ""]
-    for (vendor, name), rows in frame.groupby(["vendor", "attribute"], sort=True):
-        lines += [f"## {vendor}: {name}", "", "| worker | answers | agree | right on known | median s |", "|---|--:|--:|--:|--:|"]
-        for row in rows.to_dict("records"):
-            known = f"{_percent(row['gold_accuracy'])} of {row['n_gold']}" if row["n_gold"] else "-"
-            seconds = "-" if pd.isna(row["median_seconds"]) else f"{row['median_seconds']:.1f}"
-            lines.append(f"| {row['worker_id']} | {row['n_labels']} | {_percent(row['agreement'])} | {known} | {seconds} |")
-        lines += ["", *(f"- {row['worker_id']}: {_plain(row['advice'])}" for row in rows.to_dict("records")), ""]
-    return "\n".join(lines)
-
-
 def _advice(row: Mapping[Hashable, object], top: list[tuple[tuple[str, str], int]], spec: ProjectSpec) -> str:
     """One sentence, with the definitions that apply in the guidelines' words."""
     name = str(row["attribute"])
@@ -211,11 +196,3 @@ def _advice(row: Mapping[Hashable, object], top: list[tuple[tuple[str, str], int
     words = "; ".join(f"{value}: {attribute.definitions[value].rstrip('.')}" for value in values)
     (right, given), n = top[0]
     return f"{said + '; ' if said else ''}most often {right} was called {given} ({n} times), so read again {words}."
-
-
-def _percent(share: float) -> str:
-    return "-" if share is None or np.isnan(share) else f"{share:.0%}"
-
-
-def _plain(text: str) -> str:
-    return text.replace("|", "/").replace("<", "&lt;")

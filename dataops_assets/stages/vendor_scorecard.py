@@ -28,6 +28,7 @@ PAIR = ["first", "second", "attribute", "items", "only_first", "only_second", "p
 LOOP = ["batch_id", "vendor", "asked", "accepted_at_once", "sent_back", "accepted_after", "ours", "open", "first_pass_yield", "rework_rate"]
 TIMES = ["batch_id", "vendor", "answers", "sent_at", "returned_at"]
 MOST_SIGNS = 100
+UNUSED = "not in use"  # files of deliveries that aren't screened yet, or whose gate held them back
 _ITEM = ["image_id", "attribute"]
 
 
@@ -335,12 +336,13 @@ def _images(vendor: ImageVendor, raw: pd.DataFrame, cleaned: pd.DataFrame, facts
     promised = vendor.promised
     reasons = _reasons(files[files["status"].isin(["quarantined", "held", "duplicate"])], "status")
     reasons += _reasons(judged[judged["status"] == "rejected"], None) + _reasons(judged[judged["status"] == "review"], "review")
+    accepted = files["status"] == "accepted"
+    reasons += [UNUSED] * (int(accepted.sum()) - len(judged))
     mix = _mix(files[files["status"] == "accepted"], kept, promised.categories)
     received = files["drop_id"].map(dict(zip(facts.received["drop_id"], facts.received["received_at"], strict=True)))
-    accepted = files["status"] == "accepted"
     on_time = None
     if promised.by is not None and promised.files and received.notna().any():
-        in_time = pd.to_datetime(received, utc=True).dt.date <= promised.by
+        in_time = pd.to_datetime(received, utc=True) < pd.Timestamp(promised.by + timedelta(days=1), tz="UTC")
         on_time = min(1.0, int((accepted & in_time).sum()) / promised.files)
     return {
         "role": "images", "vendor": vendor.name, "delivered": len(files), "accepted": len(kept),

@@ -192,6 +192,23 @@ def test_a_test_of_the_vendor_is_told_in_shares_alone(town: Town) -> None:
     assert re.search(r"\d+% right, surely \d+% or more", page) and "data:image" not in page
 
 
+def test_gold_that_a_person_has_seen_counts_in_no_table(town: Town) -> None:
+    store, strict = town.store, changed(SPEC, labeling={"gold_sights": 1})
+    town.spec = strict
+    planning.plan_batches(store, strict, "qualification", vendor="acme")
+    made = town.returned("qualification-001")
+    first, second = (store.load("labeled_batches", strict.name, batch).frame for batch in ("production-001", "qualification-001"))
+    known = set(map(tuple, first.loc[first["task_id"].isin(town.hidden()), ["worker_id", "image_id"]].to_numpy()))
+    worn = sum(pair in known for pair in map(tuple, second[["worker_id", "image_id"]].to_numpy()))
+    assert 0 < worn < len(second)
+    assert made.frame["n_worn"].sum() == worn and made.frame["n_gold"].sum() == len(second) - worn
+    quality = store.load("label_quality", strict.name, "qualification-001").frame
+    assert quality["n_labels"].sum() == len(second) - worn
+    assert made.inputs["seen_before"] == {"production-001": store.released("labeled_batches", strict.name)["production-001"]}
+    again = labels.seen_before(store, strict, store.load("label_tasks", strict.name, "production-001"))
+    assert again[0].empty and again[1] == {}  # what was planned later doesn't count
+
+
 def test_few_known_answers_are_not_told() -> None:
     answers = pd.DataFrame({
         "attribute": "colour", "image_id": [f"i{n // 3}" for n in range(12)], "on_gold": True, "is_judged": True, "is_right": True,

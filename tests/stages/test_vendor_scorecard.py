@@ -61,7 +61,8 @@ def test_a_label_vendor_is_judged_by_gold_and_by_rework(dresses: ProjectSpec) ->
         decision=["accept", "accept", "accept", "accept", "rework"], n_labels=3, gold_correct=[2, None, None, None, None],
         label="red", gold_label=["red", None, None, None, None],
     )  # fmt: skip
-    labeled = pd.DataFrame({"batch_id": "b", "row_id": list("abcd"), "task_id": "a", "image_id": "i", "attribute": "colour", "vendor": "labelworks",
+    labeled = pd.DataFrame({"batch_id": "b", "row_id": list("abcd"), "task_id": "a", "image_id": "i", "attribute": "colour",
+                            "vendor": "labelworks",
                             "worker_id": list("wxyz"), "label": ["red", "red", "blue", "red"],
                             "status": ["accepted", "accepted", "accepted", "rejected"]})  # fmt: skip
     row = card(dresses, labeled_batches=labeled, label_quality=quality, costs=costs(("labels", "labelworks", 0.6))).loc[
@@ -197,6 +198,9 @@ def test_the_yield_of_pictures_is_told_by_reason_and_the_mix_against_the_promise
     row = made.set_index(["role", "vendor"]).loc[("images", "atelier")]
     assert json.loads(row["by_reason"]) == {"CORRUPT": 1, "blurry": 1, "duplicate": 1}
     assert row["accepted"] + sum(json.loads(row["by_reason"]).values()) == row["delivered"]
+    held = score(conform(raw, CONTRACTS["raw_images"]), empty("cleaned_set"), empty("labeled_batches"), empty("label_quality"),
+                 empty("costs"), spec)  # fmt: skip
+    assert json.loads(held["by_reason"].iloc[0]) == {"not in use": 4, "CORRUPT": 1, "duplicate": 1}  # its gate said no
     assert json.loads(row["by_class"])["coat"] == {"promised": 2, "accepted": 1, "kept": 0}
     assert row["mix_gap"] == 0.5  # all three kept are dresses, half should be
     assert row["on_time_share"] == 0.75  # three of the four promised came in time
