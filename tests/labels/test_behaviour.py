@@ -176,3 +176,18 @@ def test_answers_without_times_are_judged_by_the_rest(missing: str) -> None:
     frame[missing] = frame[missing].where(frame["task_id"] == "")
     behaviour.flags(frame)
     assert behaviour.flags(frame.head(0)).empty
+
+
+def test_what_is_expected_of_a_pair_is_what_its_skills_make_of_it() -> None:
+    rng = np.random.default_rng(1)
+    skill = np.array([0.95, 0.9, 0.85, 0.8, 0.75, 0.7])
+    truth = rng.integers(0, 3, 3000)
+    given = np.where(rng.random((3000, 6)) < skill, truth[:, None], (truth[:, None] + rng.integers(1, 3, (3000, 6))) % 3)
+    frame = pd.DataFrame({
+        "task_id": np.repeat([f"t{n}" for n in range(3000)], 6), "attribute": "colour", "worker_id": np.tile([f"w{n}" for n in range(6)], 3000),
+        "label": given.ravel().astype(str),
+    })  # fmt: skip
+    pairs = copying.pairs(frame)
+    first, second = (skill[pairs[side].str[1:].astype(int)] for side in ("first", "second"))
+    assert np.abs(pairs["expected"] - (first * second + (1 - first) * (1 - second) / 2)).max() < 0.02
+    assert (pairs["p_value"] > 0.001).all() and not pairs["is_large"].any()
