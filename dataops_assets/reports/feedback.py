@@ -111,8 +111,9 @@ def _write(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Path
     for worker, text in packs.items():
         pages.put(place / "packs" / f"{worker}.html", text, tmp)
     sent = store.home.requests(spec.name) / made.partition / "guidelines.html"
-    if sent.is_file():  # as the vendor has them, so that links lead somewhere
-        pages.put(place / "guidelines.html", sent.read_text("utf-8"), tmp)
+    if sent.is_file():  # so that links lead somewhere in a folder that is sent
+        # without its examples: pictures on a copy would stay when they are withdrawn
+        pages.put(place / "guidelines.html", pages.without_pictures(sent.read_text("utf-8")), tmp)
     return pages.put(place / "index.html", feedback_page.page(story, set(packs), sent.is_file()), tmp)
 
 

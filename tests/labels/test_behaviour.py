@@ -184,7 +184,8 @@ def test_what_is_expected_of_a_pair_is_what_its_skills_make_of_it() -> None:
     truth = rng.integers(0, 3, 3000)
     given = np.where(rng.random((3000, 6)) < skill, truth[:, None], (truth[:, None] + rng.integers(1, 3, (3000, 6))) % 3)
     frame = pd.DataFrame({
-        "task_id": np.repeat([f"t{n}" for n in range(3000)], 6), "attribute": "colour", "worker_id": np.tile([f"w{n}" for n in range(6)], 3000),
+        "task_id": np.repeat([f"t{n}" for n in range(3000)], 6), "attribute": "colour",
+        "worker_id": np.tile([f"w{n}" for n in range(6)], 3000),
         "label": given.ravel().astype(str),
     })  # fmt: skip
     pairs = copying.pairs(frame)
