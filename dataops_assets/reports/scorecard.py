@@ -143,13 +143,17 @@ def _gold(rows: Sequence[Row], spec: ProjectSpec) -> Picture | None:
 
 
 def _signs(rows: Sequence[Row]) -> Table | None:
-    told = [
-        {
-            "vendor": row["vendor"], "worker": one["worker_id"], "look": "yes" if one["look"] else "",
-            "sign": one["signal"].replace("_", " "), "with": one["other"] or None, "what was seen": one["sentence"],
-        }
-        for row in rows for one in json.loads(row["signs"] or "[]")
-    ]  # fmt: skip
+    told = []
+    for row in rows:
+        seen: dict[tuple[str, str, str], list[Row]] = {}
+        for one in json.loads(row["signs"] or "[]"):
+            seen.setdefault((one["worker_id"], one["signal"], one["other"]), []).append(one)
+        for (worker, sign, other), (one, *more) in seen.items():
+            also = f"; also on {', '.join(another['attribute'] for another in more)}" if more else ""
+            told.append({
+                "vendor": row["vendor"], "worker": worker, "look": "yes" if one["look"] else "", "sign": sign.replace("_", " "),
+                "with": other or None, "what was seen": one["sentence"] + also,
+            })  # fmt: skip
     told.sort(key=lambda line: line["look"] != "yes")
     return Table(told[:ROWS]) if told else None
 

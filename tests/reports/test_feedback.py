@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dataops_assets import manifest, planning
+from dataops_assets import gates, manifest, planning
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import labels
+from dataops_assets.flow import delivery, labels
 from dataops_assets.home import Home, pseudonym
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
@@ -355,3 +355,23 @@ def test_written_again_it_is_the_same(town: Town) -> None:
     before = town.texts()
     feedback.write(town.store, SPEC, town.made)
     assert town.texts() == before
+
+
+def test_a_lead_reads_the_scorecard_in_one_table(town: Town) -> None:
+    made = delivery.vendor_scorecard(town.store, SPEC)
+    parts = shown.parts(town.store, SPEC, made)
+    table = {row[""]: row for row in parts["labelling vendors"].rows}
+    row = manifest.records(made.frame[made.frame["vendor"] == "acme"])[0]
+    assert list(table["right on gold"]) == ["", "acme"]  # who delivered nothing has no column
+    assert table["right on gold"]["acme"] == (
+        f"{row['gold_accuracy']:.0%} ({row['gold_lower']:.0%} to {row['gold_upper']:.0%}) of {row['n_gold']:,}"
+    )
+    assert table["first-pass yield"]["acme"] == f"{row['yield_share']:.0%}" and row["amount_gold"] > 0
+    assert table["cost of an accepted label, EUR"]["acme"] == f"{row['amount'] / row['accepted']:.4g}"
+    loop = parts["batches and their rework"].rows[0]
+    assert loop["asked"] == loop["accepted_at_once"] + loop["accepted_after"] + loop["ours"] + loop["open"]
+    assert parts["what it says"].lines[0].startswith("acme: ")
+    worst = [row["class"] for row in parts["classes with most errors on gold"].rows[:2]]
+    assert sorted(worst) == ["green", "white"]  # one is taken for the other
+    assert gates.judge(made, SPEC, {})[0].outcome == "pass"
+    assert gates.judge(town.made, SPEC, {})[0].outcome == "pass"
