@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from dataops_assets import assets, claims, runs, sensors, waiting
 from dataops_assets.cli.commands import app
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.flow import labels
 from dataops_assets.flow import studio as flow
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
@@ -204,6 +205,12 @@ def test_work_sent_back_starts_from_what_was_found_if_wanted(store: Store, spec:
     assert flow.prelabels(store, spec, "rework-001", again) == {task: {"colour": "blue"} for task in again["task_id"]}
     assert flow.prelabels(store, spec, "production-001", tasks) == {}
     tick(store, spec)
+    labels.keep_prelabels(store, spec, "rework-001", {task: {"colour": "red"} for task in again["task_id"]})  # what was shown first stands
+    kept, used = labels.prelabels_of(store, spec, "rework-001")
+    assert (
+        set(kept["task_id"]) == set(again["task_id"]) and set(kept["prelabel"]) == {"blue"} and used["prelabels"].keys() == {"rework-001"}
+    )
+    assert labels.prelabels_of(store, spec, "production-001")[0].empty
     (project,) = [one for one in fake.projects if one["title"] == "demo/rework-001 #1"]
     assert all(task["predictions"][0]["result"][0]["value"] == {"choices": ["blue"]} for task in fake.rows[project["id"]])
 
