@@ -173,7 +173,7 @@ def start_only(drop: Drop) -> None:
 def prepared(drop: Drop) -> Checkpoint:
     """In which every picture's cleaned file stands already."""
     checkpoint = Checkpoint()
-    checkpoint.held = {f"Prepared {sha256} ": {"clean_sha256": HELD} for sha256 in drop.raw["sha256"]}
+    checkpoint.held = {f"Prepared {sha256}  ": {"clean_sha256": HELD} for sha256 in drop.raw["sha256"]}
     return checkpoint
 
 

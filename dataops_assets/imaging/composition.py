@@ -34,13 +34,14 @@ FRAME_SHARE = 0.75
 LARGEST_FRAME = 0.45  # of a side
 
 SEAM_STEP = 6
+SEAM_LIKELY = 0.65  # share of a line's pixels; with fewer steps it is no seam, whatever is beside them
 SEAM_AWAY_PX = 2  # a step of a seam is larger than those so near to it,
 SEAM_LESS = 0.2  # or counts so much less: the two edges of a gutter are as near to each other
 SEAM_RIM = 0.12  # of a side, at each end: straight edges there are those of a floor or a wall
 
 RULE_STEP = 20
 RULE_SHARE = 0.12  # of a line's pixels
-COMMON = 0.07  # share of the pixels; every gray with the next on both sides
+COMMON = 0.15  # share of the pixels; every gray with the next on both sides. Where less is in common it is no screen
 RULES = 4  # so many straight rules make a screen of a flat picture; in both directions, as stripes run one way
 
 LETTER_CELLS = 7  # lettering is two or three cells of 4 px high, and at least so many long
@@ -54,8 +55,10 @@ ROOTS = np.rint(np.sqrt(np.arange(256)) * 16).clip(0, 255).astype(np.uint8)
 def calc_scores(view: View) -> dict[str, float]:
     """Scores of one picture, keyed by issue. A frame is left out of what comes after it."""
     frame = frame_of(view.half)
-    photo = _inside(view.half, frame)
-    steps_right, steps_down = _steps(_inside(view.gray, [2 * px for px in frame]))
+    photo, steps_right, steps_down = view.half, view.steps_right, view.steps_down
+    if any(frame):
+        twice = [2 * px for px in frame]
+        photo, steps_right, steps_down = _inside(photo, frame), _inside(steps_right, twice), _inside(steps_down, twice)
     return {
         "blocky": calc_blocky(view.block_steps, view.mean_step),
         "bordered": photo.size / view.half.size,
@@ -99,10 +102,11 @@ def _pair(gray: Pixels) -> tuple[int, int]:
 
 def _frame(gray: Pixels) -> int:
     first = gray[0].tobytes()
-    if max(first) - min(first) > FLAT_SPAN:
+    middle = first[len(first) // 2]
+    if abs(middle - first[0]) > FLAT_SPAN or max(first) - min(first) > FLAT_SPAN:  # the quick look ends most
         return 0
     most = int(LARGEST_FRAME * len(gray))
-    away = np.abs(gray[: most + 2].astype(np.int16) - first[len(first) // 2])
+    away = np.abs(gray[: most + 2].astype(np.int16) - middle)
     is_flat = away.max(axis=1) <= FLAT_SPAN
     lines = int(np.argmin(is_flat))
     if is_flat.all() or lines > most:
@@ -119,19 +123,30 @@ def calc_collage(steps_right: Any, steps_down: Any) -> float:
 
 
 def _fullest_seam(steps: Any, axis: int) -> float:
-    """Largest share of a line's pixels over which there is a step, one that is larger than those beside it."""
+    """Largest share of a line's pixels over which there is a step, one that is larger than those beside it.
+
+    Beside them it is looked only where enough of a line's pixels have a step at all.
+    """
     import cv2
 
-    away = 2 * SEAM_AWAY_PX
-    if axis == 0:
-        middle, one, other = steps[:, SEAM_AWAY_PX:-SEAM_AWAY_PX], steps[:, :-away], steps[:, away:]
-    else:
-        middle, one, other = steps[SEAM_AWAY_PX:-SEAM_AWAY_PX], steps[:-away], steps[away:]
-    steep = cv2.threshold(middle, SEAM_STEP, 255, cv2.THRESH_BINARY)[1]
-    alone = cv2.bitwise_and(steep, cv2.compare(middle, cv2.max(one, other), cv2.CMP_GT))
-    shares = np.maximum(_shares(alone, axis), _shares(steep, axis) - SEAM_LESS)
-    rim = int(SEAM_RIM * len(shares))
-    return float(shares[rim : len(shares) - rim].max())
+    count = steps.shape[1 - axis]
+    rim = SEAM_AWAY_PX + int(SEAM_RIM * (count - 2 * SEAM_AWAY_PX))
+    steep = cv2.threshold(_lines(steps, axis, rim, count - rim), SEAM_STEP, 255, cv2.THRESH_BINARY)[1]
+    marked = _marked(steep, axis)
+    length = 255 * steep.shape[axis]
+    fullest = cv2.minMaxLoc(marked)[1] / length
+    if fullest <= SEAM_LIKELY:
+        return max(0.0, fullest - SEAM_LESS)
+    likely = np.flatnonzero(marked > SEAM_LIKELY * length)
+    start, end = int(likely[0]), int(likely[-1]) + 1
+    middle, one, other = (_lines(steps, axis, rim + start + away, rim + end + away) for away in (0, -SEAM_AWAY_PX, SEAM_AWAY_PX))
+    alone = cv2.bitwise_and(_lines(steep, axis, start, end), cv2.compare(middle, cv2.max(one, other), cv2.CMP_GT))
+    return float(max(fullest - SEAM_LESS, cv2.minMaxLoc(_marked(alone, axis))[1] / length))
+
+
+def _lines(steps: Any, axis: int, start: int, end: int) -> Any:
+    """Some of the lines along an axis."""
+    return steps[:, start:end] if axis == 0 else steps[start:end]
 
 
 def calc_screenshot(half: Pixels, steps_right: Any, steps_down: Any) -> float:
@@ -144,7 +159,9 @@ def calc_screenshot(half: Pixels, steps_right: Any, steps_down: Any) -> float:
 
     if min(half.shape) < SMALLEST_PX:
         return 1.0
-    counts = cv2.calcHist([half], [0], None, [256], [0, 256]).ravel()
+    counts = cv2.calcHist([half], [0], None, [256], [0, 256])
+    if 3 * cv2.minMaxLoc(counts)[1] < COMMON * half.size:
+        return 1.0
     commonest = float((counts[:-2] + counts[1:-1] + counts[2:]).max()) / half.size
     if commonest < COMMON:
         return 1.0
@@ -156,7 +173,7 @@ def _rules(steps: Any, axis: int) -> int:
     """Lines with many more steps over them than their neighbours have."""
     import cv2
 
-    shares = _shares(cv2.threshold(steps, RULE_STEP, 255, cv2.THRESH_BINARY)[1], axis)
+    shares = _marked(cv2.threshold(steps, RULE_STEP, 255, cv2.THRESH_BINARY)[1], axis).ravel() / (255 * steps.shape[axis])
     return int(np.count_nonzero(shares[1:-1] - np.maximum(shares[:-2], shares[2:]) > RULE_SHARE))
 
 
@@ -171,21 +188,12 @@ def calc_overlaid_text(half: Pixels) -> float:
     strokes = cv2.LUT(cv2.resize(steps, (width, height), interpolation=cv2.INTER_AREA), ROOTS)
     inside = cv2.erode(strokes, ALONG)[LETTER_AWAY:-LETTER_AWAY]
     around = cv2.blur(strokes, (LETTER_CELLS, 1))
-    best = int(cv2.subtract(inside, cv2.max(around[: -2 * LETTER_AWAY], around[2 * LETTER_AWAY :])).max())
+    best = cv2.minMaxLoc(cv2.subtract(inside, cv2.max(around[: -2 * LETTER_AWAY], around[2 * LETTER_AWAY :])))[1]
     return max(0.0, 1 - best / LETTER_SURE)
 
 
-def _steps(gray: Pixels) -> tuple[Any, Any]:
-    """Absolute differences of neighbours, to the right and downwards."""
+def _marked(marks: Any, axis: int) -> Any:
+    """255 times the number of marked pixels (255) of each line along an axis."""
     import cv2
 
-    if min(gray.shape) < 2:
-        return gray, gray
-    return cv2.absdiff(gray[:, 1:], gray[:, :-1]), cv2.absdiff(gray[1:], gray[:-1])
-
-
-def _shares(marked: Any, axis: int) -> Any:
-    """Share of the marked pixels (255) of each line along an axis."""
-    import cv2
-
-    return cv2.reduce(marked, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() / (255 * marked.shape[axis])
+    return cv2.reduce(marks, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S)

@@ -93,7 +93,9 @@ def calc_colour_grid(pixels: Pixels) -> bytes:
     import cv2
 
     # Sampled first: averaging areas of uneven size is ten times slower, and cells differ by 2 of 255 at most, seldom more.
-    samples = cv2.resize(pixels, (GRID_SAMPLES_PX, GRID_SAMPLES_PX), interpolation=cv2.INTER_LINEAR)
+    samples: Any = pixels
+    if pixels.shape[:2] != (GRID_SAMPLES_PX, GRID_SAMPLES_PX):
+        samples = cv2.resize(pixels, (GRID_SAMPLES_PX, GRID_SAMPLES_PX), interpolation=cv2.INTER_LINEAR)
     cells = cv2.resize(samples, (GRID, GRID), interpolation=cv2.INTER_AREA)
     return bytes(cv2.cvtColor(cells, cv2.COLOR_RGB2LAB)[..., 1:].tobytes())
 

@@ -30,10 +30,11 @@ SPREAD = 19
 CELLS = 1 << 15  # pairs compared at a time: their differences stay in a core's cache
 MOST_IN_TABLE = 255  # hashes of a group; larger ones are compared by themselves, smaller ones side by side
 TABLE_CELLS = 1 << 22  # 32 MB
-# Seconds to sort a hash, to collect one, to look at a group and to compare a pair: measured, to choose the number of parts.
-SORT_S, COLLECT_S, GROUP_S, COMPARE_S = 30e-9, 5e-9, 60e-9, 1.5e-9
+# Seconds to begin a part, to sort a hash, to collect one, to look at a group and to compare a pair: measured, to choose the number of parts.
+PART_S, SORT_S, COLLECT_S, GROUP_S, COMPARE_S = 200e-6, 30e-9, 5e-9, 60e-9, 1.5e-9
 CLUMPED = 8  # times as many pairs as evenly spread hashes have
 FREE_PAIRS = 4_000_000
+FEW_PAIRS = 10_000_000  # of all hashes: looking at those takes less time than starting threads does
 NONE = np.empty(0, dtype=np.int64)
 
 
@@ -48,7 +49,7 @@ def find_near(left: Hashes, right: Hashes | None, max_bits: int, found: Found, i
         left: Hashes.
         right: Hashes to compare them with; None compares `left` with itself.
         max_bits: Hamming distance that still counts, 0 to 63.
-        found: Called with batches of pairs as positions in left and right; without right, the first is the smaller. It is
+        found: Called with batches of pairs as positions in left and right; without right, the first is the smaller. It may be
             called from several threads, in no order.
         is_bounded: Give up where the hashes clump.
 
@@ -67,6 +68,10 @@ def find_near(left: Hashes, right: Hashes | None, max_bits: int, found: Found, i
         theirs = ours if right is None else _Groups.of(right, part)
         most = CLUMPED * pairs / 2**part.width + FREE_PAIRS if is_bounded else inf
         looks = [_Look(ours, theirs, parts[: place + 1], difference, max_bits, found) for difference in part.differences()]
+        if pairs <= FEW_PAIRS:
+            for look in looks:
+                look.run(most)
+            continue
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             searches = [pool.submit(look.run, most) for look in looks]
             try:
@@ -118,9 +123,9 @@ def _seconds(part: _Part, left: int, right: int | None) -> float:
     groups = float(1 << part.width)
     sort_s = SORT_S if part.width else 0
     if right is None:
-        return left * sort_s + tries * (left * COLLECT_S + groups * GROUP_S + left * left / 2 / groups * COMPARE_S)
+        return PART_S + left * sort_s + tries * (left * COLLECT_S + groups * GROUP_S + left * left / 2 / groups * COMPARE_S)
     collected, touched = left + right * min(1, left / groups), min(groups, left)
-    return (left + right) * sort_s + tries * (collected * COLLECT_S + touched * GROUP_S + left * right / groups * COMPARE_S)
+    return PART_S + (left + right) * sort_s + tries * (collected * COLLECT_S + touched * GROUP_S + left * right / groups * COMPARE_S)
 
 
 def _spread(hashes: Hashes) -> Hashes:

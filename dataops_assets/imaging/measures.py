@@ -8,6 +8,7 @@ how it looks on a screen, whatever the camera. What tells of composition (frames
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, log2
 from typing import Any
 
@@ -65,8 +66,8 @@ def calc_brightness(pixels: Pixels) -> Pixels:
     """Perceived brightness of each pixel, 0 to 255: sqrt(.241 R^2 + .691 G^2 + .068 B^2), HSP of D. R. Finley, 2006."""
     import cv2
 
-    squared = cv2.transform(np.square(pixels, dtype=np.float32), HSP)
-    return np.asarray(np.minimum(np.rint(np.sqrt(squared)), 255), dtype=np.uint8)
+    squared = cv2.transform(cv2.multiply(pixels, pixels, dtype=cv2.CV_32F), HSP)
+    return np.asarray(cv2.convertScaleAbs(cv2.sqrt(squared)), dtype=np.uint8)
 
 
 def calc_dark(brightness: Pixels) -> float:
@@ -103,9 +104,15 @@ def _bends(gray: Pixels, step: int) -> tuple[Any, Any]:
 
 def calc_low_information(brightness: Pixels) -> float:
     """Entropy of the histogram of brightness as a share of its 8 bits."""
-    counts = np.bincount(brightness)
-    held = counts[counts > 0]
-    return max(0.0, (log2(brightness.size) - float(np.dot(held, np.log2(held))) / brightness.size) / 8)
+    counts, pixels = np.bincount(brightness), len(brightness)
+    return max(0.0, (log2(pixels) - float(_weights(pixels)[counts].sum()) / pixels) / 8)
+
+
+@lru_cache(maxsize=4)
+def _weights(most: int) -> Any:
+    """n log2(n) for 0 to `most`."""
+    numbers = np.arange(most + 1, dtype=np.float64)
+    return numbers * np.log2(np.maximum(numbers, 1))
 
 
 def calc_odd_aspect_ratio(width_px: int, height_px: int) -> float:

@@ -21,6 +21,8 @@ class View:
     Attributes:
         gray: Longer side 256 to 320 px, or the picture's own where that is smaller.
         half: The same at half its size.
+        steps_right: Absolute differences of neighbours in `gray`, one column fewer.
+        steps_down: The same downwards, one row fewer.
         samples: 48 x 48 pixels of the picture in colour.
         sides_px: Width and height as delivered, upright.
         block_steps: Mean steps over the upright edges of JPEG blocks, and elsewhere; None where blocks can't be seen.
@@ -29,6 +31,8 @@ class View:
 
     gray: Pixels
     half: Pixels
+    steps_right: Pixels
+    steps_down: Pixels
     samples: Pixels
     sides_px: tuple[int, int]
     block_steps: tuple[float, float] | None = None
@@ -53,7 +57,11 @@ class View:
             method = cv2.INTER_LINEAR if is_slight else cv2.INTER_AREA
             gray = np.asarray(cv2.resize(full, shrunk(width, height, WORKING_SIDE_PX), interpolation=method), dtype=np.uint8)
         samples = np.asarray(cv2.resize(pixels, (SAMPLES_PX, SAMPLES_PX), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
-        return cls(gray, halved(gray), samples, decoded.sides_px, calc_block_steps(full, decoded.block_px), decoded.mean_step)
+        right, down = calc_steps_right(gray), calc_steps_down(gray)
+        blocks = None
+        if decoded.block_px >= 2 and min(full.shape) >= 4 * decoded.block_px:  # smaller ones can't be seen
+            blocks = calc_block_steps(right[::ROW_STEP] if gray is full else calc_steps_right(full[::ROW_STEP]), decoded.block_px)
+        return cls(gray, halved(gray), right, down, samples, decoded.sides_px, blocks, decoded.mean_step)
 
 
 def calc_gray(pixels: Pixels) -> Pixels:
@@ -70,19 +78,30 @@ def halved(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def calc_block_steps(gray: Pixels, block_px: int) -> tuple[float, float] | None:
+def calc_steps_right(gray: Pixels) -> Pixels:
+    """Absolute differences of neighbours in a row; none where rows have one pixel."""
+    import cv2
+
+    return np.asarray(cv2.absdiff(gray[:, 1:], gray[:, :-1]), dtype=np.uint8) if gray.shape[1] > 1 else gray[:, :0]
+
+
+def calc_steps_down(gray: Pixels) -> Pixels:
+    """Absolute differences of neighbours in a column; none where columns have one pixel."""
+    import cv2
+
+    return np.asarray(cv2.absdiff(gray[1:], gray[:-1]), dtype=np.uint8) if gray.shape[0] > 1 else gray[:0]
+
+
+def calc_block_steps(steps_right: Pixels, block_px: int) -> tuple[float, float]:
     """Mean steps over the upright edges of JPEG blocks, and elsewhere.
 
     Args:
-        gray: As decoded, at any DCT scale.
-        block_px: Side of a block in its pixels; below 2 blocks can't be seen.
+        steps_right: Of rows as decoded, at any DCT scale.
+        block_px: Side of a block in its pixels, 2 or more.
     """
     import cv2
 
-    if block_px < 2 or min(gray.shape) < 4 * block_px:
-        return None
-    rows = gray[::ROW_STEP]
-    sums = cv2.reduce(cv2.absdiff(rows[:, 1:], rows[:, :-1]), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
-    over = sums[block_px - 1 :: block_px]
-    edges, total = int(over.sum()), int(sums.sum())
-    return edges / (len(over) * len(rows)), (total - edges) / ((len(sums) - len(over)) * len(rows))
+    sums = cv2.reduce(steps_right, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0].tolist()
+    over, rows = sums[block_px - 1 :: block_px], len(steps_right)
+    edges, total = sum(over), sum(sums)
+    return edges / (len(over) * rows), (total - edges) / ((len(sums) - len(over)) * rows)
