@@ -30,7 +30,8 @@ SPREAD = 19
 CELLS = 1 << 15  # pairs compared at a time: their differences stay in a core's cache
 MOST_IN_TABLE = 255  # hashes of a group; larger ones are compared by themselves, smaller ones side by side
 TABLE_CELLS = 1 << 22  # 32 MB
-# Seconds to begin a part, to sort a hash, to collect one, to look at a group and to compare a pair: measured, to choose the number of parts.
+# Seconds to begin a part, to sort a hash, to collect one, to look at a group and to compare a pair: measured, to choose the number
+# of parts.
 PART_S, SORT_S, COLLECT_S, GROUP_S, COMPARE_S = 200e-6, 30e-9, 5e-9, 60e-9, 1.5e-9
 CLUMPED = 8  # times as many pairs as evenly spread hashes have
 FREE_PAIRS = 4_000_000

@@ -45,8 +45,13 @@ def write(store: Store, spec: ProjectSpec, made: Manifest) -> Path:
 def _tuning(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     """What people decided in this project, on pictures in use."""
     drops, images = store.withdrawn(spec.name)
-    names = store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name) - drops
-    rows, _ = store.load_all("cleaned_set", spec.name, names)
+    gone = store.superseded(spec.name) | drops
+    versions = {name: version for name, version in store.released("cleaned_set", spec.name).items() if name not in gone}
+    # most drops have no decisions: of those one column is read, not all scores
+    by = store.read_all("cleaned_set", spec.name, versions, ["image_id", "drop_id", "decided_by"])
+    decided = set(by.loc[by["decided_by"].notna(), "drop_id"])
+    versions = {name: version for name, version in versions.items() if name in decided}
+    rows = store.read_all("cleaned_set", spec.name, versions, tuning.COLUMNS)
     reviewed = {*spec.cleaning.review, *(kind for kind, action in spec.cleaning.personal_data.actions.items() if action == "review")}
     return tuning.precision_and_recall(rows[~rows["image_id"].isin(images)], reviewed)
 

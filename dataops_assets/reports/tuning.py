@@ -11,6 +11,10 @@ from dataops_assets.contracts import ISSUES
 from dataops_assets.manifest import records
 
 STEPS = 9
+COLUMNS = (
+    "image_id", "status", "reason", "personal_data", "decided_by",
+    *(f"{issue}_score" for issue in ISSUES), *(f"is_{issue}" for issue in ISSUES),
+)  # fmt: skip
 
 
 def precision_and_recall(cleaned: pd.DataFrame, reviewed: Collection[str]) -> pd.DataFrame:
@@ -20,7 +24,8 @@ def precision_and_recall(cleaned: pd.DataFrame, reviewed: Collection[str]) -> pd
     nothing is known yet. A picture that people were asked about for several reasons says nothing of any of them.
 
     Args:
-        cleaned: `cleaned_set` rows of drops in use. Those with `decided_by` count; rejected ones are right to be flagged.
+        cleaned: `cleaned_set` rows of drops in use, of which `COLUMNS` are looked at. Those with `decided_by` count; rejected ones are
+            right to be flagged.
         reviewed: Issues and kinds of personal data about which people are asked.
 
     Returns:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from dataops_assets.contracts import ISSUES
+from dataops_assets.home import Home
+from dataops_assets.manifest import Manifest
+from dataops_assets.reports import screening
 from dataops_assets.reports.tuning import STEPS, precision_and_recall
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+from tests.reports.test_delivery import Desk
 
 REVIEWED = ("blurry", "bordered", "e_mail")
 
@@ -62,3 +70,18 @@ def test_a_picture_with_several_reasons_says_nothing_of_any() -> None:
     tuned = precision_and_recall(frame, REVIEWED)
     assert set(tuned["issue"]) == {"blurry"}
     assert tuned[["flagged", "precision", "recall"]].values.tolist()[-1] == [2, 0.5, 1.0]
+
+
+def test_a_page_counts_the_decisions_of_every_drop_in_use(tmp_path: Path, garments: ProjectSpec) -> None:
+    store = Store(Home.at(tmp_path / "home"))
+    desk = Desk(store, garments)
+    for drop_id, by in (("acme_1", "ann"), ("acme_2", None), ("acme_3", "bob"), ("acme_4", "bob")):
+        frame = decided([0.1, 0.2, 0.3], [True, False, True], issue="bordered").assign(decided_by=by, drop_id=drop_id)
+        frame["image_id"] = [f"{drop_id}{place:060d}" for place in range(3)]
+        desk.release(Manifest("cleaned_set", garments.name, drop_id, frame))
+    desk.withdraw(drop_id="acme_4")
+    desk.withdraw(image_id=f"acme_3{2:060d}")
+    tuned = screening._tuning(store, garments).set_index("threshold")
+    # of acme_1 all three, of acme_3 the first two, of the others none
+    assert tuned[["flagged", "precision", "recall"]].iloc[-1].tolist() == [5, 0.6, 1.0]
+    assert set(tuned["issue"]) == {"bordered"}

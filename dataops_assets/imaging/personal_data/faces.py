@@ -51,11 +51,7 @@ def _candidates(pixels: Pixels) -> list[tuple[float, float, float, float]]:
     height, width = pixels.shape[:2]
     scale = WORKING_SIDE_PX / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    near = pixels
-    while max(near.shape[:2]) >= 2 * WORKING_SIDE_PX:  # averaging whole pixels is three times as fast as averaging uneven areas
-        near = halved(near)
-    small = cv2.resize(near, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    small = cv2.copyMakeBorder(small, 0, -size[1] % STRIDE_PX, 0, -size[0] % STRIDE_PX, cv2.BORDER_CONSTANT)
+    small = cv2.copyMakeBorder(_scaled(pixels, size), 0, -size[1] % STRIDE_PX, 0, -size[0] % STRIDE_PX, cv2.BORDER_CONSTANT)
     rows = _detect(small)
     scale_x, scale_y = width / size[0], height / size[1]
     best = rows[np.argsort(-rows[:, 14], kind="stable")][:MAX_CANDIDATES, :4] * [scale_x, scale_y, scale_x, scale_y]
@@ -84,12 +80,21 @@ def _view(pixels: Pixels, left: float, top: float, shown: float, side_px: int) -
     x, y, right, bottom = max(0, round(left)), max(0, round(top)), min(width, round(left + shown)), min(height, round(top + shown))
     scale = side_px / shown
     size = [min(side_px, max(1, round((end - start) * scale))) for start, end in ((x, right), (y, bottom))]
-    inside = cv2.resize(pixels[y:bottom, x:right], size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    inside = _scaled(pixels[y:bottom, x:right], (size[0], size[1]))
     before, above = (
         min(side_px - now, max(0, round((start - at) * scale))) for now, start, at in zip(size, (x, y), (left, top), strict=True)
     )
     after, below = side_px - before - size[0], side_px - above - size[1]
     return np.asarray(cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_CONSTANT), dtype=np.uint8)
+
+
+def _scaled(pixels: Pixels, size: tuple[int, int]) -> Any:
+    """The picture at a width and height: halved as often as may be, the rest linearly. Averaging uneven areas takes eight times as long."""
+    import cv2
+
+    while pixels.shape[1] >= 2 * size[0] and pixels.shape[0] >= 2 * size[1]:
+        pixels = halved(pixels)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
 
 
 def _detect(pixels: Any) -> Any:
