@@ -358,34 +358,41 @@ def show_growth(home: Path, photos: Drop, most: int) -> list[Row]:
         raise SystemExit(f"{most} pictures need {needed / 1e9:.0f} GB below {home.parent}; free some, set TMPDIR, or lower --large")
     with forked() as pool:
         shas = list(dict.fromkeys(pool.imap(partial(cut, root=str(home), drop=photos), range(most), chunksize=256)))
-    cuts, rows = Drop("cut", Apart(Blobs(str(home)), "bench"), table(sorted(shas)), home), []
+    return grow(Drop("cut", Apart(Blobs(str(home)), "bench"), table(sorted(shas)), home))
+
+
+def grow(cuts: Drop) -> list[Row]:
+    rows = []
     with Watch() as empty:
         start = median([timed(partial(start_only, cuts)) for _ in range(3)])
-    for count in sorted({min(count, len(shas)) for count in (1_000, 10_000, most)}):
-        drop = cuts.part(count)
-        checkpoints = [prepared(drop) for _ in range(1 if count > 10_000 else 3)]
+    for count in sorted({min(count, len(cuts.raw)) for count in (1_000, 10_000, len(cuts.raw))}):
+        drop, times = cuts.part(count), 1 if count > 10_000 else 3
+        checkpoints = [prepared(drop) for _ in range(times)]
+        bare_ones = median([timed(partial(decode_ours, drop)) for _ in range(times)])
         with Watch() as watch:
             every = median([timed(partial(judge, drop, checkpoint)) for checkpoint in checkpoints])
         judged: list[pd.DataFrame] = []
         known = timed(partial(judge, drop, checkpoints[0]), judged.append)
         twins = (judged[0]["reason"] == "near_duplicate").mean()
         wall, cpu = 1000 * CORES * (every.wall - start.wall) / count, [1000 * cost / count for cost in (every.cpu - start.cpu, known.cpu)]
-        rows.append([count, wall, *cpu, watch.peak_mb, empty.peak_mb, f"{100 * twins:.0f} %"])
+        ratios = [bare_ones.wall / every.wall, bare_ones.cpu / every.cpu]
+        rows.append([count, wall, *cpu, watch.peak_mb, empty.peak_mb, watch.parent_mb, *ratios, f"{100 * twins:.0f} %"])
     with Watch() as watch:
         frame = whole(cuts.part(1_000), Cleaning())
     forget(cuts, frame)
-    head = ["pictures", "ms an image a core", "ms of processor", "of it judging", "MB a worker", "of it libraries", "near duplicates"]
-    show("Quality + duplicates of pictures cut from the photos, 400 x 533 px, without the start of the workers", head, rows)
+    head = ["pictures", "ms an image a core", "ms of processor", "of it judging", "MB a worker", "of it libraries", "MB of the run"]
+    head += ["speed, bare decoding = 1", "by processor", "near duplicates"]
+    show("Quality + duplicates of pictures cut from the photos, 400 x 533 px; the ms without the start of the workers", head, rows)
     print(f"  Workers take {start.wall:.1f} s to start, {start.cpu:.1f} s of processor, where there is no fork server.")
     print(f"  The whole stage, by default, takes {watch.peak_mb:.0f} MB a worker at 1,000 of these.")
     return rows
 
 
 class Watch:
-    """Peak resident MB of the largest of the workers that are interpreters of their own."""
+    """Peak resident MB of the largest of the workers that are interpreters of their own, and of this process."""
 
     def __enter__(self) -> Watch:
-        self.peak_mb, self._ended = 0.0, threading.Event()
+        self.peak_mb, self.parent_mb, self._ended = 0.0, 0.0, threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
         return self
@@ -396,11 +403,15 @@ class Watch:
 
     def _look(self) -> None:
         while not self._ended.wait(0.02):
+            self.parent_mb = max(self.parent_mb, _memory_mb(os.getpid(), "VmRSS:"))
             for pid in descendants(os.getpid()):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):  # it has ended
                     if workers.START in Path(f"/proc/{pid}/cmdline").read_text():  # until it starts it shares this process's memory
-                        peak = Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]
-                        self.peak_mb = max(self.peak_mb, int(peak) / 1024)
+                        self.peak_mb = max(self.peak_mb, _memory_mb(pid, "VmHWM:"))
+
+
+def _memory_mb(pid: int, what: str) -> float:
+    return int(Path(f"/proc/{pid}/status").read_text().split(what)[1].split()[0]) / 1024
 
 
 CLAIMS = {"bare decoding": ((0.5, 0.75), (0.8, 0.9)), "CleanVision": ((12, 20), (22, 30)), "imagededup": ((2, 2), (4, 4))}

@@ -7,6 +7,7 @@ they find in spoiled photos, and how often they err on good ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,19 +54,37 @@ ROOTS = np.rint(np.sqrt(np.arange(256)) * 16).clip(0, 255).astype(np.uint8)
 
 
 def calc_scores(view: View) -> dict[str, float]:
-    """Scores of one picture, keyed by issue. A frame is left out of what comes after it."""
-    frame = frame_of(view.half)
-    photo, steps_right, steps_down = view.half, view.steps_right, view.steps_down
-    if any(frame):
-        twice = [2 * px for px in frame]
-        photo, steps_right, steps_down = _inside(photo, frame), _inside(steps_right, twice), _inside(steps_down, twice)
+    """Scores of one picture, keyed by issue."""
+    return {issue: values[0] for issue, values in calc_scores_of([view]).items()}
+
+
+def calc_scores_of(views: Sequence[View]) -> dict[str, list[float]]:
+    """Scores of several pictures, a list for each issue. A frame is left out of what comes after it."""
+    photos = [_Photo.of(view) for view in views]
     return {
-        "blocky": calc_blocky(view.block_steps, view.mean_step),
-        "bordered": photo.size / view.half.size,
-        "collage": calc_collage(steps_right, steps_down),
-        "screenshot": calc_screenshot(photo, steps_right, steps_down),
-        "overlaid_text": calc_overlaid_text(photo),
+        "blocky": [calc_blocky(view.block_steps, view.mean_step) for view in views],
+        "bordered": [photo.half.size / view.half.size for photo, view in zip(photos, views, strict=True)],
+        "collage": [calc_collage(photo.steps_right, photo.steps_down) for photo in photos],
+        "screenshot": [calc_screenshot(photo.half, photo.steps_right, photo.steps_down) for photo in photos],
+        "overlaid_text": [calc_overlaid_text(photo.half) for photo in photos],
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Photo:
+    """What is inside of a picture's frame."""
+
+    half: Pixels
+    steps_right: Pixels
+    steps_down: Pixels
+
+    @staticmethod
+    def of(view: View) -> _Photo:
+        frame = frame_of(view.half)
+        if not any(frame):
+            return _Photo(view.half, view.steps_right, view.steps_down)
+        twice = [2 * px for px in frame]
+        return _Photo(_inside(view.half, frame), _inside(view.steps_right, twice), _inside(view.steps_down, twice))
 
 
 def _inside(gray: Pixels, frame: Sequence[int]) -> Pixels:

@@ -18,7 +18,7 @@ from dataops_assets.imaging.personal_data.findings import CONTACTS, look_for
 from dataops_assets.imaging.personal_data.redact import redact
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 
-VERSION = 4  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 5  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from dataops_assets.imaging.decode import Decoded, Pixels, shrunk
+from dataops_assets.imaging.decode import BLOCK_PX, Decoded, Pixels, shrunk
 
 WORKING_SIDE_PX = 256
 NEAR_ENOUGH_PX = 320  # a longer side of up to so much is left as it is: bringing it to 256 would cost more than measuring
@@ -16,26 +17,22 @@ ROW_STEP = 2  # every second line tells of blocks as much
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A picture as it is measured.
+    """A picture as it is measured. What is computed when it is first asked for is kept.
 
     Attributes:
         gray: Longer side 256 to 320 px, or the picture's own where that is smaller.
-        half: The same at half its size.
-        steps_right: Absolute differences of neighbours in `gray`, one column fewer.
-        steps_down: The same downwards, one row fewer.
         samples: 48 x 48 pixels of the picture in colour.
         sides_px: Width and height as delivered, upright.
-        block_steps: Mean steps over the upright edges of JPEG blocks, and elsewhere; None where blocks can't be seen.
+        decoded: Gray at the size at which it was decoded; often `gray` itself.
+        block_px: Side in `decoded` of what was a block of 8 px in the file.
         mean_step: Of the file's luma quantisation table; None where it is no JPEG.
     """
 
     gray: Pixels
-    half: Pixels
-    steps_right: Pixels
-    steps_down: Pixels
     samples: Pixels
     sides_px: tuple[int, int]
-    block_steps: tuple[float, float] | None = None
+    decoded: Pixels
+    block_px: int = BLOCK_PX
     mean_step: float | None = None
 
     @classmethod
@@ -57,11 +54,38 @@ class View:
             method = cv2.INTER_LINEAR if is_slight else cv2.INTER_AREA
             gray = np.asarray(cv2.resize(full, shrunk(width, height, WORKING_SIDE_PX), interpolation=method), dtype=np.uint8)
         samples = np.asarray(cv2.resize(pixels, (SAMPLES_PX, SAMPLES_PX), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
-        right, down = calc_steps_right(gray), calc_steps_down(gray)
-        blocks = None
-        if decoded.block_px >= 2 and min(full.shape) >= 4 * decoded.block_px:  # smaller ones can't be seen
-            blocks = calc_block_steps(right[::ROW_STEP] if gray is full else calc_steps_right(full[::ROW_STEP]), decoded.block_px)
-        return cls(gray, halved(gray), right, down, samples, decoded.sides_px, blocks, decoded.mean_step)
+        return cls(gray, samples, decoded.sides_px, full, decoded.block_px, decoded.mean_step)
+
+    @cached_property
+    def half(self) -> Pixels:
+        """`gray` at half its size."""
+        return halved(self.gray)
+
+    @cached_property
+    def steps_right(self) -> Pixels:
+        """Absolute differences of neighbours in a row of `gray`: one column fewer, none where rows have one pixel."""
+        return _steps_right(self.gray)
+
+    @cached_property
+    def steps_down(self) -> Pixels:
+        """Absolute differences of neighbours in a column of `gray`."""
+        import cv2
+
+        gray = self.gray
+        return np.asarray(cv2.absdiff(gray[1:], gray[:-1]), dtype=np.uint8) if gray.shape[0] > 1 else gray[:0]
+
+    @property
+    def block_steps(self) -> tuple[float, float] | None:
+        """Mean steps over the upright edges of JPEG blocks, and elsewhere; None where blocks can't be seen."""
+        import cv2
+
+        if self.block_px < 2 or min(self.decoded.shape) < 4 * self.block_px:
+            return None
+        steps = self.steps_right[::ROW_STEP] if self.decoded is self.gray else _steps_right(self.decoded[::ROW_STEP])
+        sums = cv2.reduce(steps, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0].tolist()
+        over, rows = sums[self.block_px - 1 :: self.block_px], len(steps)
+        edges, total = sum(over), sum(sums)
+        return edges / (len(over) * rows), (total - edges) / ((len(sums) - len(over)) * rows)
 
 
 def calc_gray(pixels: Pixels) -> Pixels:
@@ -78,30 +102,7 @@ def halved(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def calc_steps_right(gray: Pixels) -> Pixels:
-    """Absolute differences of neighbours in a row; none where rows have one pixel."""
+def _steps_right(gray: Pixels) -> Pixels:
     import cv2
 
     return np.asarray(cv2.absdiff(gray[:, 1:], gray[:, :-1]), dtype=np.uint8) if gray.shape[1] > 1 else gray[:, :0]
-
-
-def calc_steps_down(gray: Pixels) -> Pixels:
-    """Absolute differences of neighbours in a column; none where columns have one pixel."""
-    import cv2
-
-    return np.asarray(cv2.absdiff(gray[1:], gray[:-1]), dtype=np.uint8) if gray.shape[0] > 1 else gray[:0]
-
-
-def calc_block_steps(steps_right: Pixels, block_px: int) -> tuple[float, float]:
-    """Mean steps over the upright edges of JPEG blocks, and elsewhere.
-
-    Args:
-        steps_right: Of rows as decoded, at any DCT scale.
-        block_px: Side of a block in its pixels, 2 or more.
-    """
-    import cv2
-
-    sums = cv2.reduce(steps_right, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0].tolist()
-    over, rows = sums[block_px - 1 :: block_px], len(steps_right)
-    edges, total = sum(over), sum(sums)
-    return edges / (len(over) * rows), (total - edges) / ((len(sums) - len(over)) * rows)
