@@ -155,7 +155,7 @@ def _fullest_seam(steps: Any, axis: int) -> float:
     length = 255 * steep.shape[axis]
     fullest = cv2.minMaxLoc(marked)[1] / length
     if fullest <= SEAM_LIKELY:
-        return max(0.0, fullest - SEAM_LESS)
+        return float(max(0.0, fullest - SEAM_LESS))
     likely = np.flatnonzero(marked > SEAM_LIKELY * length)
     start, end = int(likely[0]), int(likely[-1]) + 1
     middle, one, other = (_lines(steps, axis, rim + start + away, rim + end + away) for away in (0, -SEAM_AWAY_PX, SEAM_AWAY_PX))

@@ -9,14 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from dataops_assets.apart import Apart, BlobPurged
 from dataops_assets.imaging.decode import MAX_PIXELS, decode, encode, shrink
-from dataops_assets.imaging.duplicates import calc_colour_grid, calc_phash
+from dataops_assets.imaging.duplicates import calc_colour_grids, calc_phash
 from dataops_assets.imaging.likeness import Model, embed
-from dataops_assets.imaging.measures import calc_scores
+from dataops_assets.imaging.measures import calc_scores_of
 from dataops_assets.imaging.personal_data.findings import CONTACTS, look_for
 from dataops_assets.imaging.personal_data.redact import redact
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
+from dataops_assets.imaging.workers import Unfinished
 
 VERSION = 5  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
@@ -78,8 +81,8 @@ class Preparation:
     model: Model | None = None
 
 
-def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Measured:
-    """Decode a blob, by its sha256, as small as will do and take all measures of it.
+def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Measured | Seen:
+    """Decode a blob, by its sha256, as small as will do; measures are taken of all pictures of a message together (`Seen.finish`).
 
     Raises:
         BlobMissing: when the store lacks the blob.
@@ -90,8 +93,23 @@ def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Mea
         return Measured(reason="PURGED")
     if decoded.pixels is None:
         return Measured(reason=decoded.reason)
-    view = View.of(decoded)
-    return Measured(None, view.sides_px, f"{calc_phash(view.half):016x}", calc_colour_grid(view.samples).hex(), calc_scores(view))
+    return Seen(View.of(decoded))
+
+
+@dataclass(frozen=True)
+class Seen(Unfinished):
+    """A decoded picture that is still to be measured."""
+
+    view: View
+
+    @classmethod
+    def finish(cls, begun: Sequence[Seen]) -> list[Measured]:
+        """All measures of pictures."""
+        views = [one.view for one in begun]
+        hashes = [f"{calc_phash(view.half):016x}" for view in views]
+        grids = calc_colour_grids(np.concatenate([view.samples for view in views]))
+        each = zip(views, hashes, grids, calc_scores_of(views), strict=True)
+        return [Measured(None, view.sides_px, phash, grid.hex(), scores) for view, phash, grid, scores in each]
 
 
 def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:

@@ -56,6 +56,15 @@ class Died:
     detail: str
 
 
+class Unfinished:
+    """What a task may return of an item where the rest goes faster for all items of a message together. It stays in the child."""
+
+    @classmethod
+    def finish(cls, begun: Sequence[Any]) -> Sequence[Any]:
+        """The results of what the items of this class began, in their order."""
+        raise NotImplementedError
+
+
 def map_blobs(
     task: Callable[[Blobs, Any], Any],
     items: Sequence[Any],
@@ -75,7 +84,7 @@ def map_blobs(
 
     Args:
         task: A function, or `functools.partial` of one, at the top of an importable module; the lighter the module's
-            imports, the faster a child starts. It should catch what is wrong with a picture itself.
+            imports, the faster a child starts. It should catch what is wrong with a picture itself. It may return an `Unfinished`.
         items: Anything that pickles; mostly sha256s.
         blobs: Handed to the task, in the child.
         workers: Child processes; None: the machine's cores. Few items start fewer. A function is asked again and again: where it says less
@@ -259,19 +268,36 @@ def serve(descriptor: int) -> None:
         while True:
             answers = []
             for item in connection.recv():
-                signal.setitimer(signal.ITIMER_PROF, seconds)
-                signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
-                answers.append(_answer(task, blobs, item))
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+                _allow(seconds)
+                answers.append(_tried(task, blobs, item))
+            _allow(seconds)
+            answers = _finished(answers)
+            _allow(0)
             connection.send(answers)
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return
 
 
-def _answer(task: Callable[[Blobs, Any], Any], blobs: Blobs, item: Any) -> tuple[bool, Any]:
+def _allow(seconds: float) -> None:
+    """So much time from now on, of the processor, and by the clock ten times as much; 0: any."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
+
+
+def _finished(answers: list[tuple[bool, Any]]) -> list[tuple[bool, Any]]:
+    """The answers, with what was only begun finished; what goes wrong then goes wrong for each of them."""
+    begun = {place: value for place, (_, value) in enumerate(answers) if isinstance(value, Unfinished)}
+    if not begun:
+        return answers
+    ok, results = _tried(type(next(iter(begun.values()))).finish, list(begun.values()))
+    every = [(ok, results)] * len(begun) if not ok or isinstance(results, Died) else [(ok, result) for result in results]
+    found = dict(zip(begun, every, strict=True))
+    return [found.get(place, answer) for place, answer in enumerate(answers)]
+
+
+def _tried(call: Callable[..., Any], *inputs: Any) -> tuple[bool, Any]:
     try:
-        return True, task(blobs, item)
+        return True, call(*inputs)
     except MemoryError:
         return True, Died("TOO_LARGE", "the picture needs more memory than a worker may take")
     except Exception as error:
