@@ -6,7 +6,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from dataops_assets.contracts import QUALITY_ISSUES
 from dataops_assets.imaging.decode import Decoded, decode, encode
-from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_aspect_ratio, calc_odd_size
+from dataops_assets.imaging.duplicates import calc_colour_grids
+from dataops_assets.imaging.measures import THRESHOLDS, calc_odd_aspect_ratio, calc_odd_size, calc_scores_of
 from dataops_assets.imaging.measures import calc_scores as scores_of
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 
@@ -124,3 +125,14 @@ def test_size_is_seen_against_the_set() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (2, 2), (3, 3)])
 def test_tiny_pictures_have_scores(shape: tuple[int, int]) -> None:
     assert all(0 <= score <= 1 for score in calc_scores(np.zeros((*shape, 3), dtype=np.uint8)).values())
+
+
+def test_a_picture_has_the_scores_it_has_whatever_it_is_measured_with() -> None:
+    """A run that goes on where another was killed measures pictures in other company."""
+    made = [np.asarray(garment().filter(ImageFilter.GaussianBlur(radius)).resize((300 - 7 * radius, 400))) for radius in range(5)]
+    made += [even(200, 180, 90), even(0, 0, 0)]
+    views = [View.of(Decoded(pixels, sides_px=(pixels.shape[1], pixels.shape[0]))) for pixels in made]
+    alone = [scores_of(view) for view in views]
+    assert calc_scores_of(views) == alone and calc_scores_of(views[::-1]) == alone[::-1]
+    grids = calc_colour_grids(np.concatenate([view.samples for view in views]))
+    assert grids == [calc_colour_grids(view.samples)[0] for view in views]

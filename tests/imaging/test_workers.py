@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 
 from dataops_assets.blobs import BlobMissing, Blobs
 from dataops_assets.imaging import nursery
-from dataops_assets.imaging.workers import Died, map_blobs, serve
+from dataops_assets.imaging.workers import Died, Unfinished, map_blobs, serve
 
 REPO = Path(__file__).parents[2]
 HOW = "TEST_WORKERS_START"
@@ -191,3 +191,41 @@ def test_so_many_children_as_one_may_have_at_the_moment(blobs: Blobs) -> None:
         if index == 300:
             break
     assert len(set(left[200:])) == 1
+
+
+class Begun(Unfinished):
+    """An item that does what it says when it is finished, with how many others it was."""
+
+    def __init__(self, item: object) -> None:
+        self.item = item
+
+    @classmethod
+    def finish(cls, begun: Sequence["Begun"]) -> list[object]:
+        return [(act(None, one.item), len(begun)) for one in begun]  # type: ignore[arg-type]
+
+
+def begin(blobs: Blobs, item: object) -> object:
+    return Begun(item) if item != "none" else "nothing to finish"
+
+
+def test_what_was_begun_is_finished_together(blobs: Blobs) -> None:
+    items = ["none" if number % 5 == 3 else number for number in range(64)]
+    results = [result for _, result in map_blobs(begin, items, blobs, workers=2, items_per_message=8)]
+    assert [result if result == "nothing to finish" else result[0] for result in results] == [
+        "nothing to finish" if item == "none" else item for item in items
+    ]
+    assert max(result[1] for result in results if type(result) is tuple) > 5
+
+
+def test_what_dies_when_it_is_finished_dies_alone(blobs: Blobs) -> None:
+    items = [1, signal.SIGSEGV, 3, "eat", "spin", *range(6, 40)]
+    options = {"workers": 2, "memory_bytes": 2**30, "seconds": 1.0, "items_per_message": 8}
+    results = [result for _, result in map_blobs(begin, items, blobs, **options)]
+    died = {index: result.reason for index, result in enumerate(results) if isinstance(result, Died)}
+    assert died == {1: "CORRUPT", 3: "TOO_LARGE", 4: "TOO_LARGE"}
+    assert [result[0] for result in results if type(result) is tuple] == [item for item in items if type(item) is int]
+
+
+def test_what_finishing_raises_is_raised_here(blobs: Blobs) -> None:
+    with pytest.raises(ValueError, match="broken"):
+        list(map_blobs(begin, [1, "raise", 3], blobs, workers=1, items_per_message=3))
