@@ -119,7 +119,7 @@ def _chroma(pixels: Pixels) -> Bytes:
     """a* and b* of CIELAB, D65, of sRGB pixels as OpenCV gives them, 128 for none; its tables take each process 50 ms to make."""
     xyz = LINEAR[pixels] @ TO_XYZ
     x, y, z = np.moveaxis(np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29), -1, 0)
-    return np.rint(np.stack([500 * (x - y), 200 * (y - z)], axis=-1) + 128).astype(np.uint8)
+    return np.asarray(np.rint(np.stack([500 * (x - y), 200 * (y - z)], axis=-1) + 128), dtype=np.uint8)
 
 
 def same_colours(pairs: Pairs, grids: Sequence[bytes | None]) -> Pairs:
