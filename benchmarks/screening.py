@@ -32,6 +32,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import simplejpeg
+from bare import decode_bare
 from drops import CUT_BYTES, ENLARGED, PHOTOS, Drop, cut, drop_of, enlarge, read_photos, spread, table
 from PIL import Image, ImageCms, ImageOps  # noqa: F401  # what workers import is there before they are forked
 
@@ -41,7 +42,7 @@ from dataops_assets.blobs import Blobs
 from dataops_assets.checkpoint import Checkpoint
 from dataops_assets.imaging import composition, measures, nursery, workers
 from dataops_assets.imaging.decode import MAX_PIXELS, decode, encode, shrink
-from dataops_assets.imaging.duplicates import calc_colour_grid, calc_phash, find_leaders
+from dataops_assets.imaging.duplicates import calc_colour_grids, calc_phash, find_leaders
 from dataops_assets.imaging.likeness import Compared, Model, compare_with, embed
 from dataops_assets.imaging.personal_data import text
 from dataops_assets.imaging.personal_data.faces import faces
@@ -138,29 +139,17 @@ def refer(folder: Path, files: Sequence[bytes], home: Path) -> Compared:
 # Contenders
 
 
-def bare(sha256: str, blobs: Blobs) -> None:
-    """Decode at the scale at which pictures are measured, and do nothing with it."""
-    data = blobs.read(sha256)
-    height, width, *_ = simplejpeg.decode_jpeg_header(data)
-    part = next(part for part in (8, 4, 2, 1) if max(height, width) >= part * WORKING_SIDE_PX or part == 1)
-    simplejpeg.decode_jpeg(data, min_height=-(-height // part), min_width=-(-width // part))
-
-
-def bare_task(blobs: Blobs, sha256: str) -> None:
-    bare(sha256, blobs)
-
-
 def forked() -> Any:
     return multiprocessing.get_context("fork").Pool(CORES, cv2.setNumThreads, (1,))
 
 
 def decode_pooled(drop: Drop) -> None:
     with forked() as pool:
-        pool.map(partial(bare, blobs=drop.apart.common), list(drop.raw["sha256"]), chunksize=16)
+        pool.map(partial(decode_bare, drop.apart.common), list(drop.raw["sha256"]), chunksize=16)
 
 
 def decode_ours(drop: Drop) -> None:
-    for _ in workers.map_blobs(bare_task, list(drop.raw["sha256"]), drop.apart, items_per_message=workers.ITEMS_PER_MESSAGE):
+    for _ in workers.map_blobs(decode_bare, list(drop.raw["sha256"]), drop.apart, items_per_message=workers.ITEMS_PER_MESSAGE):
         pass
 
 
@@ -290,10 +279,11 @@ def take_steps(reads: Sequence[Callable[[], bytes]], model: Model) -> dict[str, 
     files = take("read from the store", lambda read: read(), reads)
     decoded = take("decode small", partial(decode, enough_px=WORKING_SIDE_PX), files)
     views = take("working view", View.of, decoded)
-    take("all scores", measures.calc_scores, views)
-    take("  of these, composition", composition.calc_scores, views)
+    take("halves and steps", lambda view: (view.half, view.steps_right, view.steps_down), views)
+    take("all scores", measures.calc_scores_of, [views])
+    take("  of these, composition", composition.calc_scores_of, [views])
     take("hash", lambda view: calc_phash(view.half), views)
-    take("colour grid", lambda view: calc_colour_grid(view.samples), views)
+    take("colour grids", calc_colour_grids, [np.concatenate([view.samples for view in views])])
     pixels = take("decode in full", lambda data: decode(data).pixels, files)
     pixels = take("scale to 1600 px", partial(shrink, max_side_px=Cleaning().max_side_px), pixels)
     take("encode the cleaned file", encode, pixels)

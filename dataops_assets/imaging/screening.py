@@ -81,8 +81,11 @@ class Preparation:
     model: Model | None = None
 
 
-def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Measured | Seen:
+def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Any:
     """Decode a blob, by its sha256, as small as will do; measures are taken of all pictures of a message together (`Seen.finish`).
+
+    Returns:
+        A Measured, or a Seen, which a worker makes into one.
 
     Raises:
         BlobMissing: when the store lacks the blob.
