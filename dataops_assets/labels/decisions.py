@@ -84,6 +84,8 @@ def tail(errors: Floats, most: int) -> float:
 def accepted(posteriors: Floats, target: float, confidence: float, least: float, before: Floats | None = None) -> tuple[Bools, float]:
     """Which answers to believe: the largest set, surest first, whose share of right ones reaches the target with the confidence.
 
+    That is: on average over the posteriors, and with that chance no more labels are wrong than the target allows (rounded up).
+
     Args:
         posteriors: Of the winning answers.
         target: Share that must be right.
@@ -92,8 +94,7 @@ def accepted(posteriors: Floats, target: float, confidence: float, least: float,
         before: Posteriors of answers accepted earlier that count in the same share, e.g. those that weren't asked again.
 
     Returns:
-        Which are accepted, and the posterior that was needed: that of the least sure one accepted; where none is, of the surest refused
-        or the target, whichever is higher.
+        Which are accepted, and the posterior that was needed: that of the least sure one accepted; where none is, the target.
     """
     held = 1 - (np.asarray(before, dtype=np.float64) if before is not None else np.empty(0))
     order = np.argsort(-posteriors, kind="stable")
@@ -106,35 +107,34 @@ def accepted(posteriors: Floats, target: float, confidence: float, least: float,
         if best < len(order) and posteriors[order[best]] >= cut - 1e-12:
             best = int((posteriors[order] > cut + 1e-12).sum())
     if not best:
-        surest = float(posteriors[order[0]]) if len(order) else 0.0
-        return np.zeros(len(posteriors), dtype=bool), max(target, least, min(1.0, surest))
+        return np.zeros(len(posteriors), dtype=bool), max(target, least)
     needed = float(posteriors[order[best - 1]])
     return posteriors >= needed - 1e-12, needed
 
 
 def _largest(held: Floats, errors: Floats, target: float, confidence: float) -> int:
-    """How many of `errors` (smallest first) may join `held`.
+    """How many of `errors` (smallest first) may join `held`: as many as are right often enough on average, and with the confidence.
 
-    Small sets are tried one by one: where few errors are allowed, one label more may allow one error more, so a set can do though a
-    smaller one doesn't. Large ones are halved.
+    Errors allowed are rounded up to whole ones: that nothing at all is wrong can't be asked of a few labels. Small sets are tried one by
+    one, for this makes sets that do come and go; large ones are halved.
     """
-
-    def most(n: int) -> int:
-        return int(np.floor((1 - target) * n + 1e-9))
-
     n = len(held) + len(errors)
+    counts = len(held) + np.arange(1, len(errors) + 1)
+    most = np.ceil((1 - target) * counts - 1e-9).astype(np.int64)
+    on_average = np.flatnonzero(held.sum() + np.cumsum(errors) <= (1 - target) * counts + 1e-9)
+    highest = int(on_average[-1]) + 1 if len(on_average) else 0
     if n > _EXACT:
-        low, high = 0, len(errors)
+        low, high = 0, highest
         while low < high:
             middle = (low + high + 1) // 2
-            chance = tail(np.concatenate([held, errors[:middle]]), most(len(held) + middle))
+            chance = tail(np.concatenate([held, errors[:middle]]), int(most[middle - 1]))
             low, high = (middle, high) if chance <= 1 - confidence + 1e-12 else (low, middle - 1)
         return low
     chances, best = _distribution(held, n), 0
-    for k, error in enumerate(errors, start=1):
+    for k, error in enumerate(errors[:highest], start=1):
         chances[1:] = chances[1:] * (1 - error) + chances[:-1] * error
         chances[0] *= 1 - error
-        if 1 - chances[: most(len(held) + k) + 1].sum() <= 1 - confidence + 1e-12:
+        if 1 - chances[: most[k - 1] + 1].sum() <= 1 - confidence + 1e-12:
             best = k
     return best
 
