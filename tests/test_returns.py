@@ -76,7 +76,7 @@ def test_a_correction_voids_the_approval(store: Store, spec: ProjectSpec, tasks:
         return quality
 
     def approve(quality: Manifest) -> None:
-        made = labels.approved_labels(store, spec, quality, store.load("labeled_batches", "demo", BATCH), tasks, "ann")
+        made = labels.approved_labels(store, spec, quality, store.load("labeled_batches", "demo", BATCH), tasks, "eve@example.org")
         store.write(made)
         gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
 

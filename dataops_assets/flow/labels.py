@@ -151,7 +151,7 @@ def earlier(store: Store, spec: ProjectSpec, tasks: Manifest) -> Earlier:
     held = {asset: dict(zip(of["partition"], of["version"], strict=True)) for asset, of in released.groupby("asset")}
     answered, judged = held.get("labeled_batches", {}), held.get("label_quality", {})
     about = plans(store, spec).drop_duplicates(["batch_id", "parent_batch_id"])
-    parents = _parents(about, tasks.partition) & answered.keys()
+    parents = parents_of(about, tasks.partition) & answered.keys()
     vendor = about[about["vendor"] == str(tasks.frame["vendor"].iloc[0])]
     bought = vendor[vendor["kind"].isin(["production", "rework", "qualification"])]
     seen = dict(zip(rows["partition"], rows["seq"], strict=True))
@@ -178,7 +178,7 @@ def _is_production(tasks: Manifest) -> bool:
     return bool(tasks.frame["kind"].eq("production").all())
 
 
-def _parents(about: pd.DataFrame, batch: str) -> set[str]:
+def parents_of(about: pd.DataFrame, batch: str) -> set[str]:
     """Batches that a batch's questions come from, and those these come from."""
     found: set[str] = set()
     open_ = {batch}
@@ -285,7 +285,7 @@ def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled:
     from dataops_assets.stages import approved_labels as stage
 
     behind = {**quality.inputs.get("earlier_answers", {}), **labeled.input["labeled_batches"]}
-    parents = _parents(plans(store, spec), quality.partition) | {quality.partition}
+    parents = parents_of(plans(store, spec), quality.partition) | {quality.partition}
     answers = store.read_all("labeled_batches", spec.name, {name: version for name, version in behind.items() if name in parents})
     stage.refuse_own(answers, by, [vendor.name for vendor in spec.labeling.vendors], store.home.worker_key())
     settle(store, spec, tasks, int((labeled.frame["status"] == "accepted").sum()))
