@@ -12,7 +12,19 @@ from dataops_assets.labels.questions import SCREENING
 from dataops_assets.ontology import NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import batch_verdict
-from quality_suites.expectations import CRITICAL, WARNING, among, as_many_rows, between, filled, in_ontology, matching, not_empty, suite_of, true
+from quality_suites.expectations import (
+    CRITICAL,
+    WARNING,
+    among,
+    as_many_rows,
+    between,
+    filled,
+    in_ontology,
+    matching,
+    not_empty,
+    suite_of,
+    true,
+)
 
 DECIDED_BY = ("posterior", "majority_vote", "adjudication")
 ANSWER = ["image_id", "attribute", "object_id", "label"]
@@ -51,7 +63,9 @@ def suite(spec: ProjectSpec) -> Any:
         among("decided_by", DECIDED_BY, "decided", "Every label must be decided by its posterior, by our own people, or by adjudication"),
         true("sample_passed", "sample_passed", "No more audited labels may be wrong than the sampling plan allows"),
         true(
-            "sample_answered", "sample_answered", "Our own people must have answered the labels drawn for the audit",
+            "sample_answered",
+            "sample_answered",
+            "Our own people must have answered the labels drawn for the audit",
             severity=CRITICAL if spec.quality.audit == "required" else WARNING,
         ),
         filled("label", "labels_given", "Every approved question must have a label"),

@@ -111,6 +111,7 @@ def believed(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[str
         gold: task -> label.
         values: Labels there are, beside those that were given.
         accuracy: Between .01 and .99.
+        n_iter: At most so many rounds.
     """
     votes = read(answers, gold)
     unseen = sorted(set(values) - set(votes.labels)) or ([] if len(votes.labels) > 1 else [OTHER])
@@ -185,7 +186,9 @@ def by_agreement(answers: pd.DataFrame, is_several: bool) -> Consensus:
     n = answers.groupby("task").size()
     parts = answers.assign(label=answers["label"].str.split("|")).explode("label")
     shares = parts.groupby(["task", "label"]).size().unstack(fill_value=0).div(n, axis=0)
-    label = pd.Series(["|".join(sorted(shares.columns[row > 0.5])) or None for row in shares.to_numpy()], index=shares.index, dtype="object")
+    label = pd.Series(
+        ["|".join(sorted(shares.columns[row > 0.5])) or None for row in shares.to_numpy()], index=shares.index, dtype="object"
+    )
     ordered = answers["label"].str.split("|").map(lambda held: "|".join(sorted(held)))
     same = (ordered == answers["task"].map(label)).groupby(answers["task"]).mean()
     return Consensus(pd.DataFrame({"label": label, "posterior": same, "is_tie": label.isna()}), 1.0, 0.0, "majority vote")

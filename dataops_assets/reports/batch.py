@@ -109,7 +109,9 @@ def _estimates(said: stage.Verdict) -> list[curve.Interval]:
 
 def _audit(said: stage.Verdict, plan: acceptance.Plan | None) -> list[str]:
     told = [f"{plan.sentence}."] if plan is not None else []
-    told.append(f"{said.n_drawn} labels of this batch were drawn at random, with a key that vendors don't have; {said.audit.n} are answered.")
+    told.append(
+        f"{said.n_drawn} labels of this batch were drawn at random, with a key that vendors don't have; {said.audit.n} are answered."
+    )
     told.append(f"This batch: {said.audit.sentence}.")
     told.append(f"All batches of the project: {said.overall.sentence}.")
     return told
@@ -117,8 +119,13 @@ def _audit(said: stage.Verdict, plan: acceptance.Plan | None) -> list[str]:
 
 def _decisions(quality: pd.DataFrame) -> Any:
     work = quality[~quality["is_gold"].astype("boolean").fillna(False).astype(bool)].drop_duplicates(["task_id", "attribute"])
-    counts = work.groupby(["attribute", "decision"]).size().unstack(fill_value=0).reindex(columns=[ACCEPT, REWORK, ADJUDICATE], fill_value=0)
-    lines = [Bar(str(name), [float(value) for value in row], f"{row[0]:,} of {row.sum():,}") for name, row in zip(counts.index, counts.to_numpy(), strict=True)]
+    counts = (
+        work.groupby(["attribute", "decision"]).size().unstack(fill_value=0).reindex(columns=[ACCEPT, REWORK, ADJUDICATE], fill_value=0)
+    )
+    lines = [
+        Bar(str(name), [float(value) for value in row], f"{row[0]:,} of {row.sum():,}")
+        for name, row in zip(counts.index, counts.to_numpy(), strict=True)
+    ]
     return bars("decisions by attribute", lines, ("accepted", "one more label", "our own people"))
 
 

@@ -34,7 +34,9 @@ def characteristic(plan: acceptance.Plan, target: float) -> Picture | None:
         pen.text((4, at(0, height)[1] - 7), f"{height:.0%}", fill=INK, font=font)
     for number in range(5):
         share = most * number / 4
-        pen.text((at(share, 0)[0] - 10, at(0, 0)[1] + 4), f"{share:.1%}", fill=INK, font=font)
+        text = f"{share:.1%}"
+        left = min(at(share, 0)[0] - 10, WIDTH_PX - 2 - font.getlength(text))
+        pen.text((left, at(0, 0)[1] + 4), text, fill=INK, font=font)
     for share, text, colour, top in ((1 - target, "target", COLOURS[2], 0.97), (plan.limit, "limit", MARK, 0.62)):
         pen.line((*at(share, 0), *at(share, 1)), fill=colour, width=2)
         pen.text((at(share, top)[0] + 4, at(share, top)[1]), f"{text} {share:.1%}", fill=colour, font=font)

@@ -73,7 +73,7 @@ def audits(quality: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def was_accepted(row: Mapping[str, object]) -> bool | None:
-    """Whether a batch passed its sampling plan (a row of `audits`); None while answers are missing that could change it, or without a plan."""
+    """Whether a batch passed its sampling plan (a row of `audits`); None without one, and while missing answers could change it."""
     most = row["most_wrong"]
     if most is None or pd.isna(most):  # type: ignore[call-overload]
         return None
@@ -161,8 +161,8 @@ def verdict(
     if unanswered:
         waits.append(f"{unanswered} questions have no answer")
     pay: Pay = "don't pay" if against else "not yet" if waits else "pay"
-    plan = _plan_of(row, spec) if has_plan and row is not None else None
-    told = against or waits or _for(quality[is_gold], counts, audit, error, spec, drawn - answered)
+    plan = _plan_of(row, error or 0.0, spec) if has_plan and row is not None else None
+    told = against or waits or _for(quality[is_gold], counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
     verb = {"pay": "Pay", "don't pay": "Don't pay", "not yet": "Don't pay yet"}[pay]
     return Verdict(
         pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, drawn - answered),
@@ -181,13 +181,19 @@ def _gold_against(gold: pd.DataFrame, spec: ProjectSpec) -> list[str]:
 
 
 def _for(
-    gold: pd.DataFrame, counts: Mapping[str, int], audit: acceptance.Estimate, error: float | None, spec: ProjectSpec, n_open: int
+    gold: pd.DataFrame,
+    counts: Mapping[str, int],
+    audit: acceptance.Estimate,
+    error: float | None,
+    spec: ProjectSpec,
+    n_open: int,
+    kind: str,
 ) -> list[str]:
     total = sum(counts.values())
     told = [f"{counts[ACCEPT]:,} of {total:,} labels are accepted"]
     if audit.share is not None:
         told.append(audit.sentence)
-    elif error is not None:
+    elif error is not None and kind == "production":
         allowed = 1 - spec.brief.accuracy_target
         unchecked = " (nobody has checked that yet)" if n_open else ""
         told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be{unchecked}")
@@ -198,13 +204,12 @@ def _for(
     return told
 
 
-def _plan_of(row: Mapping[str, object], spec: ProjectSpec) -> acceptance.Plan:
+def _plan_of(row: Mapping[str, object], expected: float, spec: ProjectSpec) -> acceptance.Plan:
     """The plan as it was drawn, with the risks it has."""
     severity = str(row["inspection"])
     limit = acceptance.LIMITS[severity] * (1 - spec.brief.accuracy_target)  # type: ignore[index]
     size, n, most = (int(str(row[name])) for name in ("size", "drawn", "most_wrong"))
-    bad, good = int(np.ceil(limit * size - _EPSILON)), round((1 - spec.brief.accuracy_target) / 2 * size)
-    risks = acceptance.passes(size, n, most, [bad, good])
+    risks = acceptance.passes(size, n, most, [int(np.ceil(limit * size - _EPSILON)), round(expected * size)])
     return acceptance.Plan(size, n, most, limit, float(risks[0]), 1 - float(risks[1]), severity)  # type: ignore[arg-type]
 
 

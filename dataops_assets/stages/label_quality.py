@@ -136,7 +136,9 @@ def _choices(
     if is_ours:
         found = consensus.by_agreement(answers, is_multi)
     else:
-        values = (*attribute.answers, NOT_APPLICABLE) if attribute is not None and attribute.when else attribute.answers if attribute else ()
+        values = (
+            (*attribute.answers, NOT_APPLICABLE) if attribute is not None and attribute.when else attribute.answers if attribute else ()
+        )
         weigh = consensus.of_several if is_multi else consensus.of_choices
         found = weigh(answers, known, values, _beliefs(spec))
     rows = asked.join(found.found, on="image_id")

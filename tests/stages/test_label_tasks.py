@@ -122,7 +122,11 @@ def test_rework_and_adjudication_follow_the_decisions_once():
     second = label_tasks.build(again, sources, spec)
     quality = pd.concat([quality, label_quality.assess(empty("labeled_batches"), second, gold, spec)])
     (decide,) = label_tasks.plan("adjudication", spec, sources, planned, quality=quality).batches
-    assert (set(decide["vendor"]), set(decide["overlap"]), set(decide["parent_batch_id"])) == ({"us"}, {1}, {"production-001", "rework-001"})
+    assert (set(decide["vendor"]), set(decide["overlap"]), set(decide["parent_batch_id"])) == (
+        {"us"},
+        {1},
+        {"production-001", "rework-001"},
+    )
     assert sorted(decide["attributes"]) == ["colour", "colour|size", "size"]
     assert label_tasks.plan("adjudication", spec, sources, pd.concat([planned, decide]), quality=quality).batches == []
     withdrawn = sources[sources["image_id"] != first.image_id]
