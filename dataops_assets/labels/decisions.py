@@ -201,7 +201,8 @@ def _saved(start: Floats, n: Floats, horizon: int, needed: float, step: float, a
         agrees = np.clip(np.divide(now - low, high - low, out=np.full_like(now, 0.5), where=high > low), 0, 1)
         paid = (1 - agrees) * after[:, :-1] + agrees * after[:, 1:]
         if labels == 0:
-            return settle - paid[:, 0]
+            saved: Floats = settle - paid[:, 0]
+            return saved
         after = np.where(sure(labels) >= needed, 0.0, np.minimum(settle, price + paid))
     return np.zeros(len(start))
 

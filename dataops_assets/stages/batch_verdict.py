@@ -128,7 +128,8 @@ def verdict(
 ) -> Verdict:
     """Pay for a batch or not.
 
-    - `don't pay`: its gate refused it, gold accuracy is too low, or more audited labels are wrong than the sampling plan allows.
+    - `don't pay`: its gate refused it, gold accuracy or the share that is accepted is too low, or more audited labels are wrong than
+      the sampling plan allows.
     - `not yet`: the audit isn't answered, and the project requires it; or answers are missing.
     - `pay`: otherwise.
 
@@ -150,6 +151,9 @@ def verdict(
     row = mine.to_dict("records")[0] if len(mine) else None
     passed = was_accepted(row) if row is not None else None  # type: ignore[arg-type]
     against = [*refused, *_gold_against(quality[is_gold], spec)]
+    share = counts[ACCEPT] / len(work) if len(work) else 1.0
+    if work["kind"].eq("production").all() and share < spec.gates.min_accept_share - _EPSILON:
+        against.append(f"only {share:.0%} of its labels are accepted and {spec.gates.min_accept_share:.0%} are wanted")
     drawn, answered = (int(row["drawn"]), int(row["n"])) if row is not None else (0, 0)
     has_plan = row is not None and pd.notna(row["most_wrong"])
     if passed is False and row is not None:
