@@ -53,7 +53,9 @@ def made(spec: ProjectSpec, n_answers: int, gold_share: float) -> tuple[pd.DataF
         is_right = rng.random(len(of)) < skill[who]
         given = np.where(is_right, truth[of], (truth[of] + rng.integers(1, VALUES, size=len(of))) % VALUES)
         frames.append(
-            pd.DataFrame({"task_id": task_ids[of], "image_id": ids[of], "worker_id": people[who], "label": labels[given]}).assign(attribute=name)
+            pd.DataFrame({"task_id": task_ids[of], "image_id": ids[of], "worker_id": people[who], "label": labels[given]}).assign(
+                attribute=name
+            )
         )
         gold.append(pd.DataFrame({"image_id": ids[is_gold], "label": labels[truth[is_gold]]}).assign(attribute=name))
     answers = pd.concat(frames, ignore_index=True).assign(status="accepted", vendor="acme", leaves_out=None, ontology_version="1")

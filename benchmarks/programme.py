@@ -48,7 +48,9 @@ def main() -> None:
     spec = project(given.method)
     target = spec.brief.accuracy_target
     print(f"target {target:.0%} at {spec.brief.confidence:.0%}; {given.batches} batches of {given.size} pictures; method {given.method}")
-    print(f"{'programme':32s}{'accepted':>9s}{'right':>7s}{'all':>7s}{'answers':>9s}{'settled':>9s}{'audited':>9s}{'paid':>6s}  audit says wrong")
+    print(
+        f"{'programme':32s}{'accepted':>9s}{'right':>7s}{'all':>7s}{'answers':>9s}{'settled':>9s}{'audited':>9s}{'paid':>6s}  audit says wrong"
+    )
     for name, (crew, shows) in PROGRAMMES.items():
         for seed in range(given.seeds):
             found = programme.run(spec, crew, given.batches, given.size, seed, max(20, given.size // 7), shows)

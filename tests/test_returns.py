@@ -134,3 +134,14 @@ def test_files_in_a_vendors_folder_are_told_as_they_always_were(tmp_path: Path) 
     (tmp_path / "acme/a.csv").write_bytes(b"x")
     files = labels.return_files(tmp_path)
     assert shared.listing(files, tmp_path) == shared.listing(files)
+
+
+def test_nobody_approves_answers_of_his_own(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    labeled = returned(store, spec, tasks)
+    quality = labels.label_quality(store, spec, labeled, tasks)
+    for made in (labeled, quality):
+        store.write(made)
+    with pytest.raises(ValueError, match="somebody else has to approve"):
+        labels.approved_labels(store, spec, quality, labeled, tasks, " Ann ")
+    assert len(labels.approved_labels(store, spec, quality, labeled, tasks, "eve").frame)

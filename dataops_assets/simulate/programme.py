@@ -77,9 +77,7 @@ def misled(crew: Sequence[Person], believes: Mapping[str, str]) -> tuple[Person,
     return tuple(replace(person, believes=believes) for person in crew)
 
 
-def run(
-    spec: ProjectSpec, crew: Sequence[Person], batches: int, size: int, seed: int, n_gold: int, clever_gold: bool = True
-) -> Outcome:
+def run(spec: ProjectSpec, crew: Sequence[Person], batches: int, size: int, seed: int, n_gold: int, clever_gold: bool = True) -> Outcome:
     """Run production batches of one attribute, with rework, adjudication and audit.
 
     Args:
