@@ -1,9 +1,9 @@
 """Whether posteriors can be acted on, on real crowd labels: python benchmarks/crowd_calibration.py [FOLDER]
 
 FOLDER (default ../shared/data/crowd) holds the sets of benchmarks/crowd_accuracy.py. For each, with 3 and 5 answers a task and with all:
-how alike errors are by the truth (`decisions.likeness` without a prior to speak of); the expected calibration error (ten bins) of posteriors
-as they come, discounted by what the other sets say, and discounted by what 30 gold tasks say; and of tasks that are 95 % sure or more,
-how many there are and how many are right.
+how alike errors are by the truth (`decisions.likeness`); the expected calibration error (ten bins) of posteriors as they come, discounted
+by what the other sets say, and discounted by what 30 gold tasks say; and of tasks that are 95 % sure or more, how many there are and how many
+are right.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ def cases(folder: Path) -> Iterable[tuple[tuple[str, int], Case]]:
 def show(found: dict[tuple[str, int], Case]) -> None:
     alike = {key: decisions.likeness(*case) for key, case in found.items()}
     print(f"likeness over all: median {np.median(list(alike.values())):.2f}, {min(alike.values()):.2f} to {max(alike.values()):.2f}")
-    print(
-        f"{'set':16s}{'answers':>8s}{'alike':>7s} | calibration error: raw, others' likeness, {GOLD} gold | {SURE:.0%} sure: raw, then with {GOLD} gold"
-    )
+    print(f"{'set':16s}{'answers':>8s}{'alike':>7s} | ", end="")
+    print(f"calibration error: raw, others' likeness, {GOLD} gold | {SURE:.0%} sure: raw, then with {GOLD} gold")
     for (name, overlap), (posteriors, n, truth) in found.items():
         others = float(np.median([value for (other, _), value in alike.items() if other != name]))
         gold = np.random.default_rng(2).permutation(len(truth))[:GOLD]

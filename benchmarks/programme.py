@@ -48,16 +48,16 @@ def main() -> None:
     spec = project(given.method)
     target = spec.brief.accuracy_target
     print(f"target {target:.0%} at {spec.brief.confidence:.0%}; {given.batches} batches of {given.size} pictures; method {given.method}")
-    print(
-        f"{'programme':32s}{'accepted':>9s}{'right':>7s}{'all':>7s}{'answers':>9s}{'settled':>9s}{'audited':>9s}{'paid':>6s}  audit says wrong"
-    )
+    print(f"{'programme':32s}", end="")
+    print(f"{'accepted':>9s}{'right':>7s}{'all':>7s}{'answers':>9s}{'settled':>9s}{'audited':>9s}{'paid':>6s}  audit says wrong")
     for name, (crew, shows) in PROGRAMMES.items():
         for seed in range(given.seeds):
             found = programme.run(spec, crew, given.batches, given.size, seed, max(20, given.size // 7), shows)
             paid = sum(verdict.pay == "pay" for verdict in found.verdicts)
             share, lower, upper = found.estimate
             print(
-                f"{name:32s}{found.delivered - found.settled:9,}{found.automatic_accuracy:7.1%}{found.accuracy:7.1%}{found.answers_each:9.2f}"
+                f"{name:32s}{found.delivered - found.settled:9,}"
+                f"{found.automatic_accuracy:7.1%}{found.accuracy:7.1%}{found.answers_each:9.2f}"
                 f"{found.settled:9,}{found.audited:9,}{paid:4d}/{given.batches}  {share:.1%} ({lower:.1%} to {upper:.1%})",
                 flush=True,
             )

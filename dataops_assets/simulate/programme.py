@@ -15,6 +15,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.labels import acceptance, inference
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import batch_verdict, label_quality
 
@@ -108,13 +109,13 @@ def run(spec: ProjectSpec, crew: Sequence[Person], batches: int, size: int, seed
         gold = tasks.loc[tasks["is_gold"], ["image_id"]].assign(attribute=spec.ontology.attributes[0].name)
         gold["label"] = gold["image_id"].map(truth)
         truths.append(truth)
-        severity = label_quality.acceptance.switch(history).severity
+        severity = acceptance.switch(history).severity
         rounds, held = [], None
         asked, before = tasks, list(past)
         for round_ in range(spec.labeling.rework_rounds + 1):
             labeled = _answers(asked, truth, crew, values, before, rng, spec)
             answers += int((~labeled["image_id"].isin(gold["image_id"])).sum())
-            known = pd.concat([*[held_gold for held_gold in [gold]], *_gold_of(past)]) if past else gold
+            known = pd.concat([gold, *_gold_of(past)]) if past else gold
             quality = label_quality.assess(
                 labeled, asked, known, spec, before=pd.concat(before) if before else None, held=held, severity=severity, key=key
             )
@@ -131,7 +132,7 @@ def run(spec: ProjectSpec, crew: Sequence[Person], batches: int, size: int, seed
         settled.append(_adjudicated(quality, truth))
         rows = batch_verdict.audits(quality, batch_verdict.audited(quality, settled[-1]))
         verdicts.append(batch_verdict.verdict(batch, rounds[0], rows, spec))
-        passed = [batch_verdict.was_accepted(row) for row in rows[rows["batch_id"] == batch].to_dict("records")]  # type: ignore[arg-type]
+        passed = [batch_verdict.was_accepted(row) for row in rows[rows["batch_id"] == batch].to_dict("records")]
         history.append(verdicts[-1].pay == "pay" and False not in passed)
     return _outcome(pd.concat(judged), pd.concat(settled), pd.concat(truths), answers, verdicts)
 
@@ -144,7 +145,7 @@ def fixed(spec: ProjectSpec, crew: Sequence[Person], images: int, seed: int, ove
     truth = pd.Series(rng.choice(values, len(tasks)), index=tasks["image_id"])
     labeled = _answers(tasks, truth, crew, values, [], rng, spec)
     answers = labeled[["image_id", "worker_id", "label"]].set_axis(["task", "worker", "label"], axis=1)
-    return float((label_quality.consensus.inference.majority_vote(answers).labels == truth.sort_index()).mean())
+    return float((inference.majority_vote(answers).labels == truth.sort_index()).mean())
 
 
 def _tasks(spec: ProjectSpec, batch: str, size: int, n_gold: int) -> pd.DataFrame:
@@ -227,7 +228,7 @@ def _outcome(
     right = labels == truth.reindex(labels.index)
     is_right = automatic.set_index("image_id")["label"] == truth.reindex(automatic["image_id"])
     found = batch_verdict.audits(quality, batch_verdict.audited(quality, settled))
-    pooled = label_quality.acceptance.estimate(found)
+    pooled = acceptance.estimate(found)
     audited = int(quality["is_audit"].astype(bool).sum())
     return Outcome(
         len(labels), float(right.mean()), float(is_right.mean()) if len(is_right) else 1.0, answers, len(settled) - audited, audited,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
         for place, row in rows.iterrows():
             unit = (row["image_id"], row["attribute"])
             if unit in given and unit in known:
-                rows.loc[place, "is_wrong"] = not boxes.is_same(given[unit], known[unit])  # type: ignore[index]
+                rows.loc[place, "is_wrong"] = not boxes.is_same(given[unit], known[unit])
     return rows
 
 
@@ -72,10 +72,10 @@ def audits(quality: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     return rows.reset_index().sort_values("batch_id", ignore_index=True)
 
 
-def was_accepted(row: Mapping[str, object]) -> bool | None:
+def was_accepted(row: Mapping[Any, Any]) -> bool | None:
     """Whether a batch passed its sampling plan (a row of `audits`); None without one, and while missing answers could change it."""
     most = row["most_wrong"]
-    if most is None or pd.isna(most):  # type: ignore[call-overload]
+    if most is None or pd.isna(most):
         return None
     wrong, n, drawn = (int(str(row[name])) for name in ("wrong", "n", "drawn"))
     if wrong > int(str(most)):
@@ -92,7 +92,7 @@ def history(made: pd.DataFrame, refused: Iterable[str], order: Sequence[str]) ->
         order: Its batches, oldest first.
     """
     held = set(refused)
-    by_batch = {str(row["batch_id"]): was_accepted(row) for row in made.to_dict("records")}  # type: ignore[arg-type]
+    by_batch = {str(row["batch_id"]): was_accepted(row) for row in made.to_dict("records")}
     said = [False if batch in held else by_batch.get(batch) for batch in order]
     return [one for one in said if one is not None]
 
@@ -149,7 +149,7 @@ def verdict(
     accepted = quality[auto_accepted(quality)].groupby(["task_id", "attribute"])["posterior"].prod()
     error = float(1 - accepted.astype(float).mean()) if len(accepted) else None
     row = mine.to_dict("records")[0] if len(mine) else None
-    passed = was_accepted(row) if row is not None else None  # type: ignore[arg-type]
+    passed = was_accepted(row) if row is not None else None
     against = [*refused, *_gold_against(quality[is_gold], spec)]
     share = counts[ACCEPT] / len(work) if len(work) else 1.0
     if work["kind"].eq("production").all() and share < spec.gates.min_accept_share - _EPSILON:
@@ -208,7 +208,7 @@ def _for(
     return told
 
 
-def _plan_of(row: Mapping[str, object], expected: float, spec: ProjectSpec) -> acceptance.Plan:
+def _plan_of(row: Mapping[Any, Any], expected: float, spec: ProjectSpec) -> acceptance.Plan:
     """The plan as it was drawn, with the risks it has."""
     severity = str(row["inspection"])
     limit = acceptance.LIMITS[severity] * (1 - spec.brief.accuracy_target)  # type: ignore[index]

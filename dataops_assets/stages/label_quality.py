@@ -216,7 +216,7 @@ def _gold_boxes(head: dict[str, Any], answers: list[boxes.Answer], truth: pd.Dat
         "n_missed": n * len(known[1]) - sum(matched), "n_extra": sum(len(answer[1]) for answer in answers) - sum(matched),
     }  # fmt: skip
     objects = truth[["object_id", "label", *_SIDES]].assign(gold_label=truth["label"])
-    return [head | row for row in objects.to_dict("records")]
+    return [head | {str(name): value for name, value in row.items()} for row in objects.to_dict("records")]
 
 
 def _matches(answer: boxes.Answer, known: boxes.Answer) -> int:
@@ -252,8 +252,8 @@ def _decide(rows: pd.DataFrame, spec: ProjectSpec, held: npt.NDArray[np.float64]
 
 
 def _weighed(
-    rows: pd.DataFrame, spec: ProjectSpec, held: npt.NDArray[np.float64] | None, sure: npt.NDArray[np.float64], n: npt.NDArray[np.int64],
-    left: npt.NDArray[np.int64], missing: npt.NDArray[np.int64],
+    rows: pd.DataFrame, spec: ProjectSpec, held: npt.NDArray[np.float64] | None, sure: npt.NDArray[np.float64], n: npt.NDArray[Any],
+    left: npt.NDArray[Any], missing: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[Any], ...]:  # fmt: skip
     """Accepted, worth another label, posterior needed, what a label saves and costs: by rows, decided by questions."""
     vendor = spec.labeling.vendor(str(rows["vendor"].iloc[0])) or spec.labeling.production
@@ -336,7 +336,7 @@ def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severi
         full = spec.labeling.batch_size * len(spec.ontology.attributes)
         made = sampling_plan(full, float(1 - units["posterior"].astype(float).mean()), spec, severity)
         chosen = units[chance < made.n / full]
-    drawn = pd.MultiIndex.from_frame(chosen[whole])
+    drawn = pd.MultiIndex.from_frame(pd.DataFrame(chosen)[whole])
     return quality.assign(is_audit=pd.MultiIndex.from_frame(quality[whole]).isin(drawn))
 
 
