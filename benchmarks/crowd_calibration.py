@@ -1,9 +1,9 @@
 """Whether posteriors can be acted on, on real crowd labels: python benchmarks/crowd_calibration.py [FOLDER]
 
 FOLDER (default ../shared/data/crowd) holds the sets of benchmarks/crowd_accuracy.py. For each, with 3 and 5 answers a task and with all:
-how alike errors are by the truth (`decisions.likeness`); the expected calibration error (ten bins) of posteriors as they come, discounted
-by what the other sets say, and discounted by what 30 gold tasks say; and of tasks that are 95 % sure or more, how many there are and how many
-are right.
+how alike errors are by the truth (`decisions.likeness`); the expected calibration error (ten bins) of posteriors as they come,
+discounted by what the other sets say, and discounted by what 30 gold tasks say; and of tasks that are 95 % sure or more, how many there
+are and how many are right.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def of_choices(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[s
     raw = result.posteriors.to_numpy()
     if not result.chosen.startswith("majority vote"):  # its posteriors are shares of votes: they are not to be discounted
         if blind is not None and known is not None and len(known):
-            truth = blind.columns.get_indexer(known.reindex(blind.index))
+            truth = blind.columns.get_indexer(pd.Index(known.reindex(blind.index)))
             alike = decisions.likeness(blind.to_numpy(), per_task.reindex(blind.index), truth, beliefs.likeness)
         raw = decisions.discounted(raw, per_task.reindex(result.posteriors.index), alike)
     found = pd.DataFrame({"label": result.labels, "posterior": raw.max(axis=1), "is_tie": result.is_tie})

@@ -81,7 +81,7 @@ def assess(
         is_ours = _is_ours(rows, spec)
         given, past = of_attribute.get(name, answers.head(0)), earlier_of.get(name, earlier.head(0))
         if is_ours:  # what our own people say isn't weighed against what they were asked to settle
-            past = past[past["image_id"].isin(set(rows["image_id"])) & rows["kind"].eq("rework").all()]
+            past = past[past["image_id"].isin(set(rows["image_id"]) if rows["kind"].eq("rework").all() else ())]
         known = truth[truth["attribute"] == name]
         find = _boxes if attribute is not None and attribute.kind == "box" else _choices
         frames.append(_decide(find(rows, given, past, known, attribute, spec, is_ours), spec, _posteriors(held, str(name)), is_ours))
@@ -178,18 +178,19 @@ def _boxes(
     found = consensus.of_boxes(drawn, known, values, None if is_ours else _beliefs(spec))
     objects = {str(image): rows for image, rows in found.objects.groupby("task")}
     rows: list[dict[str, Any]] = []
-    for task in asked.to_dict("records"):
+    about_of = {str(image): about for image, about in zip(found.tasks.index, manifest.records(found.tasks), strict=True)}
+    for task in manifest.records(asked):
         image = str(task["image_id"])
         answers = drawn.get(image, {})
         head = task | {"n_labels": len(answers), "agreement": _same_pairs(list(answers.values())), "attribute": name}
         if task["is_gold"] and image in known:
             rows += _gold_boxes(head, list(mine.get(image, {}).values()), truth[truth["image_id"] == image], known[image])
             continue
-        about = found.tasks.loc[image] if image in found.tasks.index else None
+        about = about_of.get(image)
         head |= {"left_out": 0 if about is None else int(about["left_out"]), "is_tie": about is not None and bool(about["is_tie"])}
         whole = 0.0 if about is None else float(about["posterior"])
         if image in objects:
-            listed = objects[image][["label", "posterior", *_SIDES]].to_dict("records")
+            listed = manifest.records(objects[image][["label", "posterior", *_SIDES]])
             rows += [head | held | {"object_id": f"{number:03d}", "whole": whole} for number, held in enumerate(listed, start=1)]
         else:  # nothing to box is an answer where somebody gave it
             is_empty = any(not answer[1] for answer in answers.values())
