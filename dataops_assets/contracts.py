@@ -231,7 +231,7 @@ _CONTRACTS = (
             "attribute": "string",
             **_BOX,
             "label": "string",
-            "posterior": "float64",  # the winner's share of the answers
+            "posterior": "float64",  # chance that the label is right; of gold, how it was before gold was seen
             "n_labels": "int64",
             "n_wanted": "int64",
             "agreement": "float64",  # share of agreeing pairs of answers
@@ -243,8 +243,20 @@ _CONTRACTS = (
             "gold_upper": "float64",
             "vendor": "string",
             "round": "int64",
-            "decision": "string",  # accept, rework, adjudicate
+            "decision": "string",  # accept, rework (one more label), adjudicate
             "reason": "string",
+            "needed": "float64",  # posterior that accepts
+            "expected_gain": "float64",  # what the next label is expected to save, before its price; in the brief's currency
+            "price": "float64",  # of the next label
+            "n_more": "int64",  # labels to buy next; 0 unless reworked
+            "is_audit": "bool",  # accepted, and drawn for our own people to answer without knowing it
+            "inspection": "string",  # normal, tightened, reduced: the sampling plan of the batch
+            "most_wrong": "int64",  # audited labels that may be wrong for the batch to be accepted
+            "method": "string",  # how answers were weighed
+            "likeness": "float64",  # how alike errors on one question are taken to be
+            "n_missed": "int64",  # of gold boxes: objects that answers lack, all answers together, at IoU 0.5
+            "n_extra": "int64",  # of gold boxes: boxes in answers that are no object, at IoU 0.5
+            "gold_correct_75": "int64",  # of gold boxes: answers equal to gold at IoU 0.75
         },
         ("batch_id", "task_id", "attribute", "object_id"),
     ),
@@ -296,7 +308,7 @@ _CONTRACTS = (
             "batch_id": "string",
             "kind": "string",
             "task_id": "string",
-            "decided_by": "string",  # majority_vote, adjudication
+            "decided_by": "string",  # posterior, majority_vote (our own people), adjudication
             "approved_by": "string",
             "ontology_version": "string",
         },

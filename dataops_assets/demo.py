@@ -115,8 +115,8 @@ def run(work: Operations, print_: Callable[[str], None]) -> Outcome:
             teller.tell(done)
             if not done.steps or not done.is_success:
                 break
-    with teller.step("One round of rework, without the spammer; our own people settle the rest"):
-        for kind in ("rework", "adjudication"):
+    with teller.step("One more label where it is worth its price, without the spammer; our own people settle the rest and audit a sample"):
+        for kind in ("rework",) * spec.labeling.rework_rounds + ("adjudication",):
             teller.tell(work.plan(PROJECT, kind))
             _label(work, truth, teller, kind)
     with teller.step("Approve, and deliver a release"):
@@ -216,6 +216,7 @@ def _outcome(work: Operations, truth: _Truth, seconds: float) -> Outcome:
         "what stands where": f"dataops status{root}",
         "the dataset card": str(store.home.exports(PROJECT) / name / "README.md"),
         "a vendor's work": str(store.home.requests(PROJECT) / "production-001"),
+        "pay for a batch?": str(store.home.reports(PROJECT) / "batches" / "production-001.html"),
         "who may label": str(store.home.reports(PROJECT) / "vendors.html"),
         "the brief": str(store.home.reports(PROJECT) / "brief.html"),
         "report pages": str(store.home.reports(PROJECT)),

@@ -23,7 +23,7 @@ from dataops_assets import unfinished
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
-from dataops_assets.reports import anew, brief, delivery, feedback, pages, panels, pictures, pilot, screened, screening, vendors
+from dataops_assets.reports import anew, batch, brief, delivery, feedback, pages, panels, pictures, pilot, screened, screening, vendors
 from dataops_assets.resources import metadata_of
 from dataops_assets.room import held_while_full
 from dataops_assets.spec import ProjectSpec
@@ -284,6 +284,8 @@ def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verd
         written.append(_tell("feedback", lambda: feedback.write(store, spec, candidate)))
     if candidate.asset == "approved_labels" and verdict.is_released:
         written.append(_tell("feedback", lambda: feedback.rewrite(store, spec, candidate.partition)))
+    if candidate.asset in ("label_quality", "approved_labels"):
+        written.append(_tell("batch", lambda: batch.write(store, spec, candidate)))
     if candidate.asset == "cleaned_set":
         written.append(_tell("screening", lambda: screening.write(store, spec, candidate)))
     return all(written)

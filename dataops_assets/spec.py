@@ -281,8 +281,8 @@ class Labeling(Section):
     )
     gold_sights: int = Field(3, ge=1, description="A person's answers to a gold picture count in the first so many batches that show it.")
     gold_exposures: int = Field(25, ge=1, description="A gold picture that one vendor was shown so often is retired.")
-    accept_agreement: Share = Field(0.66, description="Share of answers behind the winner that accepts a task.")
-    rework_rounds: int = Field(1, ge=0, description="Rework batches a task may go through before adjudication.")
+    accept_agreement: Share = Field(0.66, description="Share of our own people's answers behind the winner that accepts a question.")
+    rework_rounds: int = Field(2, ge=0, description="Rework batches a question may go through before adjudication: labels bought one more.")
 
     @model_validator(mode="after")
     def _vendors(self) -> Labeling:
@@ -307,6 +307,32 @@ class Labeling(Section):
         return next((vendor for vendor in self.vendors if not vendor.internal), self.internal)
 
 
+class Quality(Section):
+    """When labels are believed, and how that is checked; see docs/label_quality.md."""
+
+    method: Literal["auto", "pooled", "dawid_skene", "one_coin", "mace", "glad", "bwa", "ibcc", "majority_vote"] = Field(
+        "auto", description="How answers to one question are weighed; auto chooses by gold, or by what foretells answers best."
+    )
+    least_posterior: Share = Field(0.75, description="No label is accepted below it, however sure the others are.")
+    likeness: float = Field(
+        0.3, ge=0, le=3, description="How alike people's errors on one question are, believed until gold shows it; 0: independent."
+    )
+    adjudication_price: Money | None = Field(
+        None, description="What it costs to have our own people answer a question; default: their price_per_label, or 5 of the vendor's."
+    )
+    audit: Literal["required", "optional", "off"] = Field(
+        "optional",
+        description="Whether a production batch is approved only once its sample is answered by our own people; optional: a warning.",
+    )
+    audit_most: Share = Field(0.2, description="Largest share of a batch that is audited, unless the smallest sensible sample is larger.")
+
+    def price_of_settling(self, vendor: LabelVendor, internal: LabelVendor) -> float:
+        """What a question costs that our own people answer."""
+        if self.adjudication_price is not None:
+            return self.adjudication_price
+        return internal.price_per_label or 5 * vendor.price_per_label
+
+
 Undecodable = Literal["CORRUPT", "MULTI_FRAME", "TOO_LARGE", "TYPE_MISMATCH", "ZERO_BYTE", "PURGED", "NOTHING_TO_REDACT"]
 LeftOut = Literal[Issue, PersonalKind, "exact_duplicate", "near_duplicate", Undecodable]  # reasons of `cleaned_set`
 
@@ -325,7 +351,7 @@ class Gates(Section):
     min_gold_accuracy: Share = Field(0.7, description="label_quality: lower Wilson bound of a batch's gold accuracy.")
     min_worker_gold_accuracy: Share = Field(0.6, description="label_quality: per worker, a warning.")
     min_accept_share: Share = Field(0.5, description="label_quality: tasks accepted without rework.")
-    min_posterior: Share = Field(0.5, description="approved_labels: winner's share of the answers.")
+    min_posterior: Share = Field(0.5, description="approved_labels: chance that a label is right.")
     min_images_per_value: int = Field(1, ge=0, description="training_export: source images per value (a warning).")
 
 
@@ -355,6 +381,7 @@ class ProjectSpec(Section):
     augmentation: Augmentation = Augmentation()
     ontology: Ontology
     labeling: Labeling
+    quality: Quality = Quality()
     gates: Gates = Gates()
     export: Export = Export()
 

@@ -11,17 +11,42 @@ from dataops_assets.labels import changes
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.ontology import NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
-from quality_suites.expectations import among, as_many_rows, between, filled, in_ontology, matching, not_empty, suite_of, true
+from dataops_assets.stages import batch_verdict
+from quality_suites.expectations import (
+    CRITICAL,
+    WARNING,
+    among,
+    as_many_rows,
+    between,
+    filled,
+    in_ontology,
+    matching,
+    not_empty,
+    suite_of,
+    true,
+)
 
+DECIDED_BY = ("posterior", "majority_vote", "adjudication")
 ANSWER = ["image_id", "attribute", "object_id", "label"]
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `was_accepted`: the batch's quality accepted this very label, and not as gold."""
+    """Adds `was_accepted`: the batch's quality accepted this very label, and not as gold; and what its sampling plan says.
+
+    `sample_passed` is whether no more audited labels are wrong than may be, `sample_answered` whether our own people have answered enough
+    of them to say so; both are true where nothing was drawn.
+    """
     quality = inputs["label_quality"]
     free = quality[(quality["decision"] == "accept") & ~quality["is_gold"].fillna(False).astype(bool)]
     accepted = set(free[ANSWER].itertuples(index=False, name=None))
-    return frame.assign(was_accepted=[answer in accepted for answer in frame[ANSWER].itertuples(index=False, name=None)])
+    answers = inputs.get("audits", quality.head(0))
+    rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answers)).to_dict("records") if "is_audit" in quality else []
+    planned = [batch_verdict.was_accepted(row) for row in rows if pd.notna(row["most_wrong"]) and row["drawn"]]
+    return frame.assign(
+        was_accepted=[answer in accepted for answer in frame[ANSWER].itertuples(index=False, name=None)],
+        sample_passed=False not in planned,
+        sample_answered=None not in planned,
+    )
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -35,7 +60,14 @@ def suite(spec: ProjectSpec) -> Any:
         as_many_rows("Every accepted label must be approved, and nothing else"),
         true("was_accepted", "only_accepted", "Only labels that were accepted may be approved"),
         matching("approved_by", r"\S", "approved_by_someone", "Somebody must answer for the labels"),
-        among("decided_by", ("majority_vote", "adjudication"), "decided", "Every label must be decided by majority vote or adjudication"),
+        among("decided_by", DECIDED_BY, "decided", "Every label must be decided by its posterior, by our own people, or by adjudication"),
+        true("sample_passed", "sample_passed", "No more audited labels may be wrong than the sampling plan allows"),
+        true(
+            "sample_answered",
+            "sample_answered",
+            "Our own people must have answered the labels drawn for the audit",
+            severity=CRITICAL if spec.quality.audit == "required" else WARNING,
+        ),
         filled("label", "labels_given", "Every approved question must have a label"),
         between("posterior", "posterior", "Every label must have enough answers behind it", low=spec.gates.min_posterior),
         *(

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from dataops_assets import gates, waiting
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import labels, shared
-from dataops_assets.manifest import Manifest
+from dataops_assets.manifest import Manifest, conform
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 from tests.labels.world import COLOUR, PARTS, answer_all, make_spec, make_tasks
 
 BATCH = "production-001"
+PLAN = CONTRACTS["batch_plans"]
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_a_correction_voids_the_approval(store: Store, spec: ProjectSpec, tasks:
         return quality
 
     def approve(quality: Manifest) -> None:
-        made = labels.approved_labels(store, spec, quality, store.load("labeled_batches", "demo", BATCH), tasks, "ann")
+        made = labels.approved_labels(store, spec, quality, store.load("labeled_batches", "demo", BATCH), tasks, "eve@example.org")
         store.write(made)
         gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
 
@@ -134,3 +136,44 @@ def test_files_in_a_vendors_folder_are_told_as_they_always_were(tmp_path: Path) 
     (tmp_path / "acme/a.csv").write_bytes(b"x")
     files = labels.return_files(tmp_path)
     assert shared.listing(files, tmp_path) == shared.listing(files)
+
+
+def test_nobody_approves_answers_of_his_own(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    labeled = returned(store, spec, tasks)
+    quality = labels.label_quality(store, spec, labeled, tasks)
+    for made in (labeled, quality):
+        store.write(made)
+    with pytest.raises(ValueError, match="somebody else has to approve"):
+        labels.approved_labels(store, spec, quality, labeled, tasks, " Ann ")
+    assert len(labels.approved_labels(store, spec, quality, labeled, tasks, "eve").frame)
+
+
+def test_a_batch_is_judged_by_what_was_released_before_it_and_again_so(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    def judge(of: Manifest) -> Manifest:
+        labeled = returned(store, spec, of)
+        quality = labels.label_quality(store, spec, labeled, of)
+        for made in (labeled, quality):
+            store.write(made)
+            gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
+        return quality
+
+    def plan(of: Manifest) -> None:
+        rows = of.frame.assign(amount=0.0, currency="EUR")
+        store.write(Manifest("batch_plans", "demo", of.partition, conform(rows[list(PLAN.columns)], PLAN)))
+
+    plan(tasks)
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    first = judge(tasks)
+    frame = tasks.frame.assign(batch_id="production-002", task_id="u" + tasks.frame["task_id"], image_id="u" + tasks.frame["image_id"])
+    later = Manifest("label_tasks", spec.name, "production-002", frame)
+    pass_gate(store, later)
+    plan(later)
+    target = store.home.returns("demo") / "production-002" / "acme" / "labels.csv"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(answer_all(later.frame, spec))
+    second = judge(later)
+    answered = store.released("labeled_batches", "demo")
+    assert second.inputs["earlier_answers"] == {BATCH: answered[BATCH]} and "earlier_answers" not in first.inputs
+    assert second.inputs["earlier_quality"] == {BATCH: first.version}
+    assert judge(tasks).version == first.version and judge(later).version == second.version

@@ -52,7 +52,8 @@ def build(frame: pd.DataFrame, left_out: pd.DataFrame, spec: ProjectSpec, releas
         f"## Classes\n\nSource pictures, ontology version {spec.ontology.version}.\n\n" + _classes(sources, spec, names),
         "## How it was labelled\n\n"
         f"{spec.labeling.overlap} independent answers to each question of each source picture, hidden control pictures among them "
-        f"({spec.labeling.gold_share:.0%}); a label is accepted when at least {spec.labeling.accept_agreement:.0%} of the answers agree, "
+        f"({spec.labeling.gold_share:.0%}); labels are accepted, surest first, "
+        f"while {spec.brief.accuracy_target:.0%} of them are right by their posteriors, "
         "otherwise it is asked again or decided by our own people. A variant has the labels of its source.\n\n"
         f"Accuracy target: {brief.accuracy_target:.1%} of the labels right.",
         "## Measured\n\n" + _list(measured),

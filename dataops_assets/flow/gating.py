@@ -21,6 +21,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
 
     - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes.
     - Guidelines: those `in_use`, and the `stated` changes of the ontology.
+    - Approved labels: the `audits` that were known when they were approved.
     - A batch of tasks: the pictures that may be `shown`, and whether vendors are `qualified`. Like a licence that is a question of the
       day, so a batch may be judged again once its vendor has passed.
     """
@@ -34,6 +35,8 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
         frames["in_use"] = store.read_all("guidelines", candidate.project, store.released("guidelines", candidate.project))
         stated = [change.model_dump_json(by_alias=True) for change in spec.ontology.changes]
         frames["stated"] = pd.DataFrame({"change": stated}, dtype="object")
+    if candidate.asset == "approved_labels":
+        frames["audits"] = store.read_all("label_quality", candidate.project, candidate.inputs.get("audits", {}))
     if candidate.asset == "label_tasks":
         frames["qualified"] = standing(store, spec)
         frames["shown"] = may_show(store, spec, candidate.frame)[["image_id"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,14 @@ from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.flow.images import showable
 from dataops_assets.flow.shared import listing, plain_files, rows_of
-from dataops_assets.labels import returned
+from dataops_assets.labels import acceptance, returned
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.store import NotReleased, Store
+from dataops_assets.store import RELEASING, NotReleased, Store
 
+AUDITED = ("production-", "rework-")  # batches whose labels are accepted by themselves
+MOST_EARLIER = 200_000  # answers of earlier batches that tell what workers are worth, the newest first
 RETURN_LEVELS = 16  # of folders below a vendor's that returned files may lie in
 
 
@@ -98,15 +101,117 @@ def return_files(folder: Path) -> list[Path]:
 
 
 def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Manifest) -> Manifest:
-    """Consensus, agreement and gold accuracy of one batch, with a decision a task."""
+    """An answer a question of one batch, how sure it is, and what happens next."""
     from dataops_assets.stages import gold as gold_stage
     from dataops_assets.stages import label_quality as stage
 
     gold, used = gold_labels(store, spec)
-    seen, before = seen_before(store, spec, tasks)
+    seen, sights = seen_before(store, spec, tasks)
     worn = gold_stage.worn(labeled.frame, gold_stage.hidden(tasks.frame), seen, spec)  # what somebody knows by heart measures nobody
-    frame = stage.assess(labeled.frame[~worn] if worn.any() else labeled.frame, tasks.frame, gold, spec)
-    return Manifest("label_quality", spec.name, labeled.partition, frame, {**labeled.input, **tasks.input, **used, **before})
+    past = earlier(store, spec, tasks)
+    frame = stage.assess(
+        labeled.frame[~worn] if worn.any() else labeled.frame, tasks.frame, gold, spec,
+        before=store.read_all("labeled_batches", spec.name, past.answers),
+        held=store.read_all("label_quality", spec.name, past.parents),
+        severity=inspection(store, spec, past).severity if past.history else "normal",
+        key=store.home.worker_key(),
+    )  # fmt: skip
+    inputs = {**labeled.input, **tasks.input, **used, **sights, **past.inputs}
+    return Manifest("label_quality", spec.name, labeled.partition, frame, inputs)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was released before a batch was first judged: it is judged by that whenever it is judged again. batch -> version, each.
+
+    Attributes:
+        answers: `labeled_batches` of its vendor, and of the batches that its questions come from.
+        parents: `label_quality` of the latter.
+        history: `label_quality` of the vendor's production batches, oldest first, and of adjudication.
+        refused: The vendor's production batches that their gate refused last.
+    """
+
+    answers: dict[str, str]
+    parents: dict[str, str]
+    history: dict[str, str]
+    refused: tuple[str, ...]
+
+    @property
+    def inputs(self) -> dict[str, Mapping[str, str]]:
+        """By which names a manifest tells them: not those of the tables, which hold what the batch itself is made from."""
+        named = {"earlier_answers": self.answers, "earlier_quality": {**self.parents, **self.history}}
+        return {name: versions for name, versions in named.items() if versions}
+
+
+def earlier(store: Store, spec: ProjectSpec, tasks: Manifest) -> Earlier:
+    """What tells of a batch's vendor and questions beside the batch itself."""
+    if tasks.frame.empty:
+        return Earlier({}, {}, {}, ())
+    rows = rows_of(store.gates.rows(), spec.name)
+    first = rows.loc[(rows["asset"] == "label_quality") & (rows["partition"] == tasks.partition), "seq"]
+    rows = rows[rows["seq"] < first.min()] if len(first) else rows
+    rows = rows[(rows["partition"] != tasks.partition) & (rows["outcome"] != "error")]
+    last = rows.drop_duplicates(["asset", "partition"], keep="last")
+    released = rows[rows["outcome"].isin(RELEASING)].drop_duplicates(["asset", "partition"], keep="last")
+    held = {asset: dict(zip(of["partition"], of["version"], strict=True)) for asset, of in released.groupby("asset")}
+    answered, judged = held.get("labeled_batches", {}), held.get("label_quality", {})
+    about = plans(store, spec).drop_duplicates(["batch_id", "parent_batch_id"])
+    parents = parents_of(about, tasks.partition) & answered.keys()
+    vendor = about[about["vendor"] == str(tasks.frame["vendor"].iloc[0])]
+    bought = vendor[vendor["kind"].isin(["production", "rework", "qualification"])]
+    seen = dict(zip(rows["partition"], rows["seq"], strict=True))
+    names = sorted((set(bought["batch_id"]) & judged.keys() & answered.keys()) - parents, key=lambda name: -seen[name])
+    chosen, n = dict.fromkeys(sorted(parents)), 0
+    for name in names:
+        n += store.row_count("labeled_batches", spec.name, name, answered[name])
+        if n > MOST_EARLIER:
+            break
+        chosen[name] = None
+    production = set(vendor.loc[vendor["kind"] == "production", "batch_id"])
+    settled = set(about.loc[about["kind"] == "adjudication", "batch_id"])
+    wanted = [name for name in seen if name in (production | settled) and name in judged]
+    of_gate = last[(last["asset"] == "label_quality") & last["partition"].isin(production)]
+    return Earlier(
+        {name: answered[name] for name in chosen},
+        {name: judged[name] for name in sorted(parents & judged.keys())},
+        {name: judged[name] for name in sorted(wanted, key=lambda name: seen[name])} if _is_production(tasks) else {},
+        tuple(of_gate.loc[of_gate["outcome"] != "pass", "partition"]),
+    )
+
+
+def _is_production(tasks: Manifest) -> bool:
+    return bool(tasks.frame["kind"].eq("production").all())
+
+
+def parents_of(about: pd.DataFrame, batch: str) -> set[str]:
+    """Batches that a batch's questions come from, and those these come from."""
+    found: set[str] = set()
+    open_ = {batch}
+    while open_:
+        open_ = set(about.loc[about["batch_id"].isin(open_), "parent_batch_id"].dropna()) - found
+        found |= open_
+    return found
+
+
+def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Switch:
+    """How hard to look at a vendor's next batch, by what became of those before."""
+    from dataops_assets.stages import batch_verdict
+
+    quality = store.read_all("label_quality", spec.name, past.history)
+    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality))
+    order = [name for name in (*past.refused, *past.history) if name.startswith("production-")]
+    return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
+
+
+def audit_rows(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str, str]]:
+    """`batch_verdict.audits` of all released batches, and the versions of the adjudications that they come from."""
+    from dataops_assets.stages import batch_verdict
+
+    judged = store.released("label_quality", spec.name)
+    quality = store.read_all("label_quality", spec.name, {name: version for name, version in judged.items() if name.startswith(AUDITED)})
+    settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
+    answers = store.read_all("label_quality", spec.name, settled)
+    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
 
 
 def planned_order(store: Store, spec: ProjectSpec) -> dict[str, int]:
@@ -238,13 +343,22 @@ def prelabels_of(store: Store, spec: ProjectSpec, batch: str) -> tuple[pd.DataFr
 
 
 def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled: Manifest, tasks: Manifest, by: str) -> Manifest:
-    """The batch's accepted labels, on a person's word."""
+    """The batch's accepted labels, on a person's word.
+
+    Raises:
+        ValueError: when that person gave some of the answers.
+    """
     from dataops_assets.stages import approved_labels as stage
 
-    answers = int((labeled.frame["status"] == "accepted").sum())
-    settle(store, spec, tasks, answers)
+    behind = {**quality.inputs.get("earlier_answers", {}), **labeled.input["labeled_batches"]}
+    parents = parents_of(plans(store, spec), quality.partition) | {quality.partition}
+    answers = store.read_all("labeled_batches", spec.name, {name: version for name, version in behind.items() if name in parents})
+    stage.refuse_own(answers, by, [vendor.name for vendor in spec.labeling.vendors], store.home.worker_key())
+    settle(store, spec, tasks, int((labeled.frame["status"] == "accepted").sum()))
     frame = stage.approve(quality.frame, tasks.frame, spec, by)
-    return Manifest("approved_labels", spec.name, quality.partition, frame, quality.input)
+    _, settled = audit_rows(store, spec)
+    audits = {"audits": settled} if settled and quality.partition.startswith(AUDITED) else {}
+    return Manifest("approved_labels", spec.name, quality.partition, frame, {**quality.input, **audits})
 
 
 def settle(store: Store, spec: ProjectSpec, tasks: Manifest, answers: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import brief, feedback_panels, pictures, pilot, scorecard, screened, status, vendors
+from dataops_assets.reports import batch, brief, feedback_panels, pictures, pilot, scorecard, screened, status, vendors
 from dataops_assets.reports.panels import Page, Points, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import qualification
@@ -128,6 +128,7 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
     open_ = work[work["decision"] != "accept"]
     seen = pictures.in_use(store, spec.name, open_.drop_duplicates("image_id"))
     return {
+        **_of_kind(store, spec, made),
         "accept": tally["accept"],
         "rework": tally["rework"],
         "adjudicate": tally["adjudicate"],
@@ -138,12 +139,13 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
         "by attribute": table_of(by_attribute.round(4).reset_index()) if len(frame) else None,
         "not accepted": counts(open_, "attribute", "decision", "reason"),
         "pictures not accepted": sheet(store.blobs, pictures.as_sent(store, spec.name, seen.head(PICTURES)), caption="attribute"),
-        **_of_kind(store, spec, made),
     }
 
 
 def _of_kind(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     """What a batch of some kinds is labelled for."""
+    if batch.is_told(made.partition):
+        return {**batch.parts(store, spec, made.partition, made.frame), "batch page": Page(batch.path(spec, made.partition))}
     if made.partition.startswith("qualification-"):
         found = qualification.verdicts(made.frame, spec)
         told = [f"{qualification.sentence(name, found, spec)}." for name in sorted(found["vendor"].unique())]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.home import pseudonym
 from dataops_assets.labels.changes import restate
 from dataops_assets.ontology import Ontology
 from dataops_assets.spec import ProjectSpec
@@ -29,12 +33,38 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
     rows = quality[(quality["decision"] == "accept") & ~is_gold & quality["label"].notna()]
     versions = tasks.set_index("task_id")["ontology_version"]
     rows = rows.assign(
-        decided_by=rows["kind"].map(lambda kind: "adjudication" if kind == "adjudication" else "majority_vote").astype("object"),
+        decided_by=np.select(
+            [rows["kind"] == "adjudication", rows["method"].isna() | (rows["method"] == "majority vote")],
+            ["adjudication", "majority_vote"],
+            "posterior",
+        ).astype("object"),
         approved_by=by,
         ontology_version=rows["task_id"].map(versions).fillna(spec.ontology.version),
     )
     contract = CONTRACTS["approved_labels"]
     return manifest.conform(rows[[column for column in contract.columns if column in rows.columns]], contract)
+
+
+def refuse_own(labeled: pd.DataFrame, by: str, vendors: Iterable[str], key: bytes) -> None:
+    """Nobody approves labels that they gave themselves.
+
+    Workers are known by pseudonyms (HMACs), so the approver's name goes the same way: as given, or in small letters. Somebody who labels
+    under another name isn't found.
+
+    Args:
+        labeled: `labeled_batches` rows behind the labels.
+        by: Who approves.
+        vendors: Whose people may have answered: pseudonyms differ by vendor.
+        key: Of the pseudonyms.
+
+    Raises:
+        ValueError: when the approver answered some of these questions.
+    """
+    names = {by, by.strip(), by.strip().casefold()}
+    own = {pseudonym(key, vendor, name) for vendor in vendors for name in names}
+    count = int((labeled["worker_id"].isin(own) & (labeled["status"] == "accepted")).sum())
+    if count:
+        raise ValueError(f"{by} gave {count} of the answers behind these labels: somebody else has to approve them")
 
 
 def current(approved: pd.DataFrame) -> pd.DataFrame:

@@ -1,165 +1,228 @@
-"""What the answers to a batch are worth: for every question the winner, how sure it is, and what happens next."""
+"""What the answers to a batch are worth: for every question an answer, how sure it is, and what happens next."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.labels import agreement, boxes, dependent, inference
-from dataops_assets.labels.questions import NO_OBJECT, question
+from dataops_assets.labels import acceptance, agreement, boxes, consensus, decisions, dependent
+from dataops_assets.labels.questions import NO_OBJECT, SCREENING, question
+from dataops_assets.ontology import CANT_TELL, NOT_APPLICABLE, Attribute
 from dataops_assets.spec import ProjectSpec
 
-_SIDES = ["x", "y", "w", "h"]
-_ASKED = ["task_id", "attribute"]
+OURS = ("pilot", "adjudication", "screening", "preservation")  # kinds that settle what is right, so nobody's odds are weighed
+BOUGHT = ("production", "rework")
+ACCEPT, REWORK, ADJUDICATE = "accept", "rework", "adjudicate"
+_SIDES = list(consensus.SIDES)
 _EPSILON = 1e-9  # 2 of 3 must pass a threshold of 2/3
+_AT_75 = 0.75  # the stricter overlap at which boxes are judged too (COCO)
+_KEPT = ["batch_id", "kind", "task_id", "image_id", "attribute", "vendor", "round", "overlap", "is_gold"]
 
 
-def assess(labeled: pd.DataFrame, tasks: pd.DataFrame, gold: pd.DataFrame | None, spec: ProjectSpec) -> pd.DataFrame:
+def assess(
+    labeled: pd.DataFrame,
+    tasks: pd.DataFrame,
+    gold: pd.DataFrame | None,
+    spec: ProjectSpec,
+    before: pd.DataFrame | None = None,
+    held: pd.DataFrame | None = None,
+    severity: acceptance.Severity = "normal",
+    key: bytes | None = None,
+) -> pd.DataFrame:
     """A row for each task and attribute asked (and object, for boxes), answered or not.
 
-    - `accept`: all answers wanted are there, and the winner has `accept_agreement` of them without an equal.
-    - `rework`: otherwise, while the batch's round is below `rework_rounds`.
-    - `adjudicate`: otherwise, and where those who labelled a pilot differ: our own people decide.
+    What vendors answered is weighed by `labels.consensus`, with `quality.method`, and decided by `labels.decisions`:
+
+    - `accept`: the answer belongs to the largest set, surest first, whose accuracy reaches the brief's target with its confidence.
+    - `rework`: one more label is expected to save more than it costs, and `rework_rounds` aren't used up.
+    - `adjudicate`: otherwise, our own people decide.
+
+    What our own people answer (pilots, screening, adjudication) is accepted when `accept_agreement` of the answers are equal; where those
+    who labelled a pilot differ, a third one adjudicates.
 
     Hidden gold is always `accept` with the gold label: it measures, and is never exported from this batch.
 
     `cant_tell` is an answer like any other. So is leaving out a question that doesn't apply or may be left open: the label is then
     `not_applicable`, or `none` for boxes. Neither becomes a training label.
 
-    Single choice: majority vote. Multi choice: each value by its own majority; the posterior is that of the least certain
-    value. Boxes: workers' boxes are matched at IoU 0.5; an object needs more than half of the workers and gets the
-    median box; one whose support is lower is left out and said. Nothing to box is the label `none` without a box.
-
     Args:
         labeled: `labeled_batches` rows of the batch; only accepted ones count.
         tasks: `label_tasks` rows of the batch.
         gold: `approved_labels.gold_of` rows, or None.
         spec: The project.
+        before: `labeled_batches` rows of earlier batches. They show what their workers are worth, and what was answered before to
+            questions that are asked once more counts with the new answers. Those of another ontology version are left out.
+        held: `label_quality` rows of earlier batches that questions of this one come from: what was accepted there counts in the share
+            that must be right.
+        severity: How hard to look at the batch (`acceptance.switch`).
+        key: Draws the audit; None: nothing is audited.
 
     Returns:
         `label_quality` rows. Gold columns hold for the attribute in this batch, over answers, with Wilson 95 % bounds; null
         where it has no gold.
     """
     asked = tasks.assign(attribute=tasks["attributes"].str.split("|")).explode("attribute", ignore_index=True)
-    asked = asked[["batch_id", "kind", "task_id", "image_id", "attribute", "vendor", "round", "overlap", "is_gold"]]
-    asked = asked.rename(columns={"overlap": "n_wanted"})
+    asked = asked[_KEPT].rename(columns={"overlap": "n_wanted"})
     asked["is_gold"] = asked["is_gold"].astype("boolean").fillna(False).astype(bool)
-    answers = labeled[labeled["status"] == "accepted"]
     boxed = [attribute.name for attribute in spec.ontology.attributes if attribute.kind == "box"]
-    answers = dependent.with_implied(answers, boxed)
-    truth = _truth(gold, asked)
+    answers = dependent.with_implied(labeled[labeled["status"] == "accepted"], boxed)
+    earlier = dependent.with_implied(_of_version(before, tasks), boxed)
+    of_attribute, earlier_of = (dict(list(frame.groupby("attribute", sort=False))) for frame in (answers, earlier))
+    truth = _truth(gold)
     frames = []
     for name, rows in asked.groupby("attribute", sort=True):
         attribute = question(spec, str(name))
-        given = answers[answers["attribute"] == name]
+        is_ours = _is_ours(rows, spec)
+        given, past = of_attribute.get(name, answers.head(0)), earlier_of.get(name, earlier.head(0))
+        if is_ours:  # what our own people say isn't weighed against what they were asked to settle
+            past = past[past["image_id"].isin(set(rows["image_id"]) if rows["kind"].eq("rework").all() else ())]
         known = truth[truth["attribute"] == name]
-        if attribute is not None and attribute.kind == "box":
-            frames.append(_boxes(rows, given, known, spec))
-        else:
-            frames.append(_choices(rows, given, known, spec, is_multi=attribute is not None and attribute.kind == "multi"))
+        find = _boxes if attribute is not None and attribute.kind == "box" else _choices
+        frames.append(_decide(find(rows, given, past, known, attribute, spec, is_ours), spec, _posteriors(held, str(name)), is_ours))
     if not frames:
         return manifest.empty("label_quality")
     quality = pd.concat([frame.astype("object") for frame in frames], ignore_index=True)
-    return manifest.conform(quality, CONTRACTS["label_quality"])
+    return manifest.conform(_audit(quality, spec, severity, key), CONTRACTS["label_quality"])
 
 
-def _truth(gold: pd.DataFrame | None, asked: pd.DataFrame) -> pd.DataFrame:
-    """Gold rows of the batch's gold tasks, by task."""
+def _is_ours(rows: pd.DataFrame, spec: ProjectSpec) -> bool:
+    """Whether a batch's answers settle what is right; those of vendors, and of our own people where they do the production, are weighed."""
+    vendor = spec.labeling.vendor(str(rows["vendor"].iloc[0]))
+    is_internal = vendor is not None and vendor.internal and not spec.labeling.production.internal
+    return bool(
+        rows["kind"].isin(OURS).all() or (rows["kind"].eq("rework").all() and is_internal) or rows["attribute"].eq(SCREENING.name).all()
+    )
+
+
+def _of_version(before: pd.DataFrame | None, tasks: pd.DataFrame) -> pd.DataFrame:
+    if before is None or before.empty or tasks.empty:
+        return manifest.empty("labeled_batches")
+    return before[(before["status"] == "accepted") & before["ontology_version"].isin(set(tasks["ontology_version"]))]
+
+
+def _truth(gold: pd.DataFrame | None) -> pd.DataFrame:
     columns = ["image_id", "attribute", "label", "object_id", *_SIDES]
-    if gold is None or gold.empty:
-        return pd.DataFrame(columns=["task_id", *columns])
-    tasks = asked.loc[asked["is_gold"], ["task_id", "image_id"]].drop_duplicates()
-    return gold.reindex(columns=columns).merge(tasks, on="image_id")
+    return pd.DataFrame(columns=columns) if gold is None else gold.reindex(columns=columns)
 
 
-def _choices(asked: pd.DataFrame, given: pd.DataFrame, truth: pd.DataFrame, spec: ProjectSpec, is_multi: bool) -> pd.DataFrame:
-    answers = given[["task_id", "worker_id", "label"]].rename(columns={"task_id": "task", "worker_id": "worker"})
-    won = _by_value(answers) if is_multi else _by_majority(answers)
-    rows = asked.join(won, on="task_id")
-    rows["n_labels"] = rows["task_id"].map(answers.groupby("task").size()).fillna(0).astype("int64")
-    rows["agreement"] = rows["task_id"].map(agreement.pairwise(answers, ["task"]))
-    rows["posterior"] = rows["posterior"].fillna(0.0)
-    rows["is_tie"] = rows["is_tie"].eq(True)
+def _posteriors(held: pd.DataFrame | None, name: str) -> npt.NDArray[np.float64] | None:
+    """Of the questions of an attribute that were accepted before: pictures as a whole for boxes."""
+    if held is None or held.empty:
+        return None
+    is_gold = held["is_gold"].astype("boolean").fillna(False).astype(bool)
+    rows = held[(held["decision"] == ACCEPT) & ~is_gold & (held["attribute"] == name)]
+    return rows.groupby(["batch_id", "task_id"])["posterior"].prod().to_numpy(dtype=np.float64)
+
+
+def _beliefs(spec: ProjectSpec) -> consensus.Beliefs:
+    return consensus.Beliefs(spec.quality.method, spec.labeling.worker_accuracy, spec.quality.likeness)
+
+
+def _choices(
+    asked: pd.DataFrame, given: pd.DataFrame, past: pd.DataFrame, truth: pd.DataFrame, attribute: Attribute | None, spec: ProjectSpec,
+    is_ours: bool,
+) -> pd.DataFrame:  # fmt: skip
+    """A row a question with its answer; pictures are the tasks, so what was asked before of one counts."""
+    answers = pd.concat([frame[["image_id", "worker_id", "label"]] for frame in (past, given)], ignore_index=True)
+    answers = answers.rename(columns={"image_id": "task", "worker_id": "worker"})
+    is_multi = attribute is not None and attribute.kind == "multi"
+    known = truth.drop_duplicates("image_id").set_index("image_id")["label"]
+    if is_ours:
+        found = consensus.by_agreement(answers, is_multi)
+    else:
+        values = (
+            (*attribute.answers, NOT_APPLICABLE) if attribute is not None and attribute.when else attribute.answers if attribute else ()
+        )
+        weigh = consensus.of_several if is_multi else consensus.of_choices
+        found = weigh(answers, known, values, _beliefs(spec))
+    rows = asked.join(found.found, on="image_id")
+    rows["posterior"], rows["is_tie"] = rows["posterior"].fillna(0.0), rows["is_tie"].eq(True)
+    here = answers[answers["task"].isin(set(asked["image_id"]))]
+    rows["n_labels"] = _map(rows, here.groupby("task")["worker"].nunique(dropna=False))
+    rows["agreement"] = rows["image_id"].map(agreement.pairwise(here, ["task"]))
     rows["object_id"] = ""
-    rows["gold_label"] = rows["task_id"].map(truth.drop_duplicates("task_id").set_index("task_id")["label"])
-    right = answers[answers["label"] == answers["task"].map(rows.set_index("task_id")["gold_label"])].groupby("task").size()
-    has_gold = rows["is_gold"] & rows["gold_label"].notna()
-    rows["gold_correct"] = rows["task_id"].map(right).fillna(0).where(has_gold)
-    rows = _decide(rows, spec)
+    rows["gold_label"] = rows["image_id"].map(known).where(rows["is_gold"])
+    has_gold = rows["gold_label"].notna()
+    mine = given[given["image_id"].isin(set(rows.loc[has_gold, "image_id"]))]
+    right = mine[mine["label"] == mine["image_id"].map(known)].groupby("image_id").size()
+    rows["gold_correct"] = _map(rows, right).where(has_gold)
+    rows["n_labels"] = rows["n_labels"].where(~rows["is_gold"], _map(rows, given.groupby("image_id")["worker_id"].nunique(dropna=False)))
     share = (rows["gold_correct"] / rows["n_labels"].where(rows["n_labels"] > 0)).fillna(0.0)
     rows["posterior"] = np.where(has_gold, share, rows["posterior"])
     rows["label"] = rows["gold_label"].where(has_gold, rows["label"])
     once = rows[has_gold]
-    return _with_gold(rows, int(once["gold_correct"].sum()), int(once["n_labels"].sum())).drop(columns="is_tie")
+    rows = rows.assign(skill=found.skill, likeness=found.likeness, method=found.chosen, whole=rows["posterior"], left_out=0)
+    return _with_gold(rows, int(once["gold_correct"].sum()), int(once["n_labels"].sum()))
 
 
-def _by_majority(answers: pd.DataFrame) -> pd.DataFrame:
-    result = inference.majority_vote(answers)
-    posterior = result.posteriors.max(axis=1) if len(answers) else pd.Series(dtype="float64")
-    return pd.DataFrame({"label": result.labels, "posterior": posterior, "is_tie": result.is_tie})
+def _map(rows: pd.DataFrame, counts: pd.Series) -> pd.Series:
+    return rows["image_id"].map(counts).fillna(0).astype("int64")
 
 
-def _by_value(answers: pd.DataFrame) -> pd.DataFrame:
-    """Multi choice: a value is in when more than half of the answers hold it."""
-    n = answers.groupby("task").size()
-    parts = answers.assign(label=answers["label"].str.split("|")).explode("label")
-    shares = parts.groupby(["task", "label"]).size().unstack(fill_value=0).div(n, axis=0)
-    chosen = [("|".join(sorted(shares.columns[row > 0.5])) or None) for row in shares.to_numpy()]
-    sure = pd.Series(np.maximum(shares, 1 - shares).min(axis=1), index=shares.index, dtype="float64")
-    return pd.DataFrame({"label": chosen, "posterior": sure, "is_tie": [label is None for label in chosen]}, index=shares.index)
+def _boxes(
+    asked: pd.DataFrame, given: pd.DataFrame, past: pd.DataFrame, truth: pd.DataFrame, attribute: Attribute | None, spec: ProjectSpec,
+    is_ours: bool,
+) -> pd.DataFrame:  # fmt: skip
+    """A row an object; without one, a row that says so. A picture is decided as a whole."""
+    name = str(asked["attribute"].iloc[0])
+    drawn = {task: held for (task, _), held in boxes.answers(_by_picture(pd.concat([past, given], ignore_index=True))).items()}
+    mine = {task: held for (task, _), held in boxes.answers(_by_picture(given)).items()}
+    known = {str(image): boxes.answer(rows) for image, rows in truth.groupby("image_id")}
+    values = tuple(attribute.values) if attribute is not None else ()
+    found = consensus.of_boxes(drawn, known, values, None if is_ours else _beliefs(spec))
+    objects = {str(image): rows for image, rows in found.objects.groupby("task")}
+    rows: list[dict[str, Any]] = []
+    about_of = {str(image): about for image, about in zip(found.tasks.index, manifest.records(found.tasks), strict=True)}
+    for task in manifest.records(asked):
+        image = str(task["image_id"])
+        answers = drawn.get(image, {})
+        head = task | {"n_labels": len(answers), "agreement": _same_pairs(list(answers.values())), "attribute": name}
+        if task["is_gold"] and image in known:
+            rows += _gold_boxes(head, list(mine.get(image, {}).values()), truth[truth["image_id"] == image], known[image])
+            continue
+        about = about_of.get(image)
+        head |= {"left_out": 0 if about is None else int(about["left_out"]), "is_tie": about is not None and bool(about["is_tie"])}
+        whole = 0.0 if about is None else float(about["posterior"])
+        if image in objects:
+            listed = manifest.records(objects[image][["label", "posterior", *_SIDES]])
+            rows += [head | held | {"object_id": f"{number:03d}", "whole": whole} for number, held in enumerate(listed, start=1)]
+        else:  # nothing to box is an answer where somebody gave it
+            is_empty = any(not answer[1] for answer in answers.values())
+            sure = whole if is_empty else 0.0
+            rows.append(head | {"object_id": "", "label": NO_OBJECT if is_empty else None, "posterior": sure, "whole": sure})
+    columns = ("gold_label", "gold_correct", "gold_correct_75", "n_missed", "n_extra", *_SIDES)
+    frame = pd.DataFrame(rows).reindex(columns=[*dict.fromkeys([*rows[0], "object_id", "label", "posterior", "whole", *columns])])
+    frame = frame.assign(skill=found.skill, likeness=found.likeness, method=found.chosen)
+    once = frame[frame["gold_correct"].notna()].drop_duplicates("task_id")
+    return _with_gold(frame, int(once["gold_correct"].sum()), int(once["n_labels"].sum()))
 
 
-def _boxes(asked: pd.DataFrame, given: pd.DataFrame, truth: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
-    answers = boxes.answers(given)
-    references = dict(list(truth.groupby("task_id")))
-    correct = total = 0
-    rows = []
-    for task in asked.to_dict("records"):
-        drawn = answers.get((task["task_id"], task["attribute"]), {})
-        head = task | {"n_labels": len(drawn), "agreement": _same_pairs(list(drawn.values()))}
-        known = references.get(task["task_id"])
-        if task["is_gold"] and known is not None:
-            right = sum(boxes.is_same(answer, boxes.answer(known)) for answer in drawn.values())
-            correct, total = correct + right, total + len(drawn)
-            head |= {"gold_correct": right, "posterior": right / len(drawn) if drawn else 0.0, "is_tie": False}
-            objects = known[["object_id", "label", *_SIDES]].assign(gold_label=known["label"])
-            rows += [head | row for row in objects.to_dict("records")]
-        else:
-            rows += [head | row for row in _objects(list(drawn.values()))]
-    frame = pd.DataFrame(rows)
-    for column in ("gold_label", "gold_correct", "left_out", *_SIDES):
-        if column not in frame.columns:
-            frame[column] = None
-    weakest = frame.groupby("task_id")["posterior"].transform("min")  # a picture is accepted whole or not at all
-    tied = frame.groupby("task_id")["is_tie"].transform("any")
-    frame = _decide(frame.assign(posterior=weakest, is_tie=tied), spec).assign(posterior=frame["posterior"])
-    some = pd.to_numeric(frame["left_out"]) > 0
-    frame.loc[some, "reason"] += "; " + frame.loc[some, "left_out"].astype(str) + " boxes that less than half drew are left out"
-    return _with_gold(frame, correct, total).drop(columns=["is_tie", "left_out"])
+def _by_picture(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(task_id=rows["image_id"])
 
 
-def _objects(drawn: list[boxes.Answer]) -> list[dict[str, object]]:
-    """Objects that more than half of the workers drew; without one, a row that says so."""
-    n = len(drawn)
-    found = boxes.cluster([answer[0] for answer in drawn])
-    kept = [members for members in found if 2 * len(members) > n]
-    left_out = len(found) - len(kept)
-    rows: list[dict[str, object]] = []
-    for members in kept:
-        counts = Counter(drawn[worker][1][box] for worker, box in members)
-        label = min(counts, key=lambda value: (-counts[value], value))
-        corner = dict(zip(_SIDES, (float(edge) for edge in boxes.median([answer[0] for answer in drawn], members)), strict=True))
-        is_tie = list(counts.values()).count(counts[label]) > 1
-        rows.append({"label": label, "posterior": counts[label] / n, "is_tie": is_tie, "left_out": left_out} | corner)
-    rows.sort(key=lambda row: [float(str(row[side])) for side in _SIDES])
-    rows = [row | {"object_id": f"{number:03d}"} for number, row in enumerate(rows, start=1)]
-    empty = sum(not answer[1] for answer in drawn)
-    nothing: dict[str, object] = {"object_id": "", "label": NO_OBJECT if empty else None, "posterior": empty / n if n else 0.0}
-    return rows or [nothing | {"is_tie": False, "left_out": left_out}]
+def _gold_boxes(head: dict[str, Any], answers: list[boxes.Answer], truth: pd.DataFrame, known: boxes.Answer) -> list[dict[str, Any]]:
+    """Rows of a gold picture: its own objects, and how the answers fare against them."""
+    n, matched = len(answers), [_matches(answer, known) for answer in answers]
+    right = sum(boxes.is_same(answer, known) for answer in answers)
+    head |= {
+        "n_labels": n, "gold_correct": right, "posterior": right / n if n else 0.0, "whole": 0.0, "is_tie": False, "left_out": 0,
+        "gold_correct_75": sum(boxes.is_same(answer, known, _AT_75) for answer in answers),
+        "n_missed": n * len(known[1]) - sum(matched), "n_extra": sum(len(answer[1]) for answer in answers) - sum(matched),
+    }  # fmt: skip
+    objects = truth[["object_id", "label", *_SIDES]].assign(gold_label=truth["label"])
+    return [head | {str(name): value for name, value in row.items()} for row in objects.to_dict("records")]
+
+
+def _matches(answer: boxes.Answer, known: boxes.Answer) -> int:
+    """Boxes of an answer that are an object of gold, with its label."""
+    return sum(answer[1][i] == known[1][j] for i, j in boxes.match(answer[0], known[0]))
 
 
 def _same_pairs(drawn: list[boxes.Answer]) -> float | None:
@@ -167,27 +230,129 @@ def _same_pairs(drawn: list[boxes.Answer]) -> float | None:
     return sum(pairs) / len(pairs) if pairs else None
 
 
-def _decide(rows: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
-    posterior, n, wanted = rows["posterior"].astype(float), rows["n_labels"].astype(int), rows["n_wanted"].astype(int)
-    is_tie = rows["is_tie"].astype(bool)
-    enough = n >= wanted
-    agreed = (posterior >= spec.labeling.accept_agreement - _EPSILON) & ~is_tie & rows["label"].notna()
-    is_split = rows["kind"].eq("pilot") & enough  # experts who differ aren't asked again: a third one decides
-    may_rework = (rows["round"].astype(int) < spec.labeling.rework_rounds) & ~is_split
-    decision = np.select([rows["is_gold"].astype(bool) | (enough & agreed), may_rework], ["accept", "rework"], "adjudicate")
-    columns = zip(rows["is_gold"], n, wanted, posterior, is_tie, agreed, strict=True)
-    why = [_why(gold, given, asked, share, tie, fine, spec.labeling.accept_agreement) for gold, given, asked, share, tie, fine in columns]
-    return rows.assign(decision=decision, reason=why)
+def _decide(rows: pd.DataFrame, spec: ProjectSpec, held: npt.NDArray[np.float64] | None, is_ours: bool) -> pd.DataFrame:
+    rows = rows.assign(needed=np.nan, expected_gain=np.nan, price=np.nan, n_more=0)
+    wanted, n = rows["n_wanted"].astype(int).to_numpy(), rows["n_labels"].astype(int).to_numpy()
+    missing = np.maximum(wanted - n, 1)
+    is_gold, has_label = rows["is_gold"].to_numpy(dtype=bool), rows["label"].notna().to_numpy()
+    sure = rows["whole"].to_numpy(dtype=np.float64)
+    left = np.maximum(spec.labeling.rework_rounds - rows["round"].astype(int).to_numpy(), 0)
+    if is_ours:
+        accepted = (sure >= spec.labeling.accept_agreement - _EPSILON) & ~rows["is_tie"].to_numpy(dtype=bool) & has_label & (n >= wanted)
+        is_split = rows["kind"].eq("pilot").to_numpy() & (n >= wanted)  # experts who differ aren't asked again: a third one decides
+        again = (left > 0) & ~is_split
+        needed = np.full(len(rows), spec.labeling.accept_agreement)
+        gain = price = np.full(len(rows), np.nan)
+    else:
+        accepted, again, needed, gain, price = _weighed(rows, spec, held, sure, n, left, missing)
+    decision = np.select([is_gold | accepted, again], [ACCEPT, REWORK], ADJUDICATE)
+    rows["decision"], rows["needed"], rows["expected_gain"], rows["price"] = decision, needed, gain, price
+    rows["n_more"] = np.where(decision == REWORK, missing if is_ours else np.where(n < wanted, missing, 1), 0)
+    rows["reason"] = _reasons(rows, spec, left > 0, is_ours)
+    return rows.drop(columns=["is_tie", "whole", "skill", "left_out"])
 
 
-def _why(is_gold: bool, n: int, wanted: int, posterior: float, is_tie: bool, agreed: bool, threshold: float) -> str:
-    if is_gold:
+def _weighed(
+    rows: pd.DataFrame, spec: ProjectSpec, held: npt.NDArray[np.float64] | None, sure: npt.NDArray[np.float64], n: npt.NDArray[Any],
+    left: npt.NDArray[Any], missing: npt.NDArray[Any],
+) -> tuple[npt.NDArray[Any], ...]:  # fmt: skip
+    """Accepted, worth another label, posterior needed, what a label saves and costs: by rows, decided by questions."""
+    vendor = spec.labeling.vendor(str(rows["vendor"].iloc[0])) or spec.labeling.production
+    price, settle = vendor.price_per_label, spec.quality.price_of_settling(vendor, spec.labeling.internal)
+    of, tasks = pd.factorize(rows["task_id"])
+    first = np.searchsorted(of, np.arange(len(tasks))) if (np.diff(of) >= 0).all() else np.unique(of, return_index=True)[1]
+    is_open = ~rows["is_gold"].to_numpy(dtype=bool)[first]
+    has_label = rows["label"].notna().to_numpy()[first]
+    posterior = np.where(has_label, sure[first], 0.0)
+    believed = np.zeros(len(first), dtype=bool)
+    target, confidence = spec.brief.accuracy_target, spec.brief.confidence
+    believed[is_open], needed = decisions.accepted(posterior[is_open], target, confidence, spec.quality.least_posterior, held)
+    gain = np.zeros(len(first))
+    doubtful = is_open & ~believed
+    most = np.where(left[first] > 0, left[first] + missing[first] - 1, 0)
+    gain[doubtful] = decisions.next_label(
+        np.where(has_label, posterior, 0.5)[doubtful], n[first][doubtful], needed, skill=float(rows["skill"].iloc[0]),
+        likeness=float(rows["likeness"].iloc[0]), price=price, settle=settle, most=most[doubtful],
+    )  # fmt: skip
+    again = doubtful & (most > 0) & (gain > price + _EPSILON)
+    saved = np.where(doubtful, np.maximum(gain, 0), np.nan)
+    return believed[of], again[of], np.full(len(rows), needed), saved[of], np.full(len(rows), price)
+
+
+def _reasons(rows: pd.DataFrame, spec: ProjectSpec, has_round: npt.NDArray[np.bool_], is_ours: bool) -> npt.NDArray[np.object_]:
+    """A sentence a row. Made once for all rows that read alike: a large batch has few of them."""
+    facts = pd.DataFrame({
+        "is_gold": rows["is_gold"].astype(bool), "decision": rows["decision"], "n": rows["n_labels"].astype(int),
+        "wanted": rows["n_wanted"].astype(int), "sure": rows["whole"].astype(float).round(3), "needed": rows["needed"].round(3),
+        "gain": rows["expected_gain"].astype(float).round(4).fillna(-1), "is_tie": rows["is_tie"].astype(bool), "round": has_round,
+        "left_out": rows["left_out"].fillna(0).astype(int),
+    })  # fmt: skip
+    codes = facts.groupby(list(facts.columns), sort=False, dropna=False).ngroup().to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    price = rows["price"].iloc[0]
+    told = [_reason(row, float(price), spec.brief.currency, is_ours) for row in facts.iloc[first].to_dict("records")]
+    return np.array(told, dtype=object)[codes]
+
+
+def _reason(row: Mapping[Any, Any], price: float, currency: str, is_ours: bool) -> str:
+    n, wanted, sure, needed = row["n"], row["wanted"], row["sure"], row["needed"]
+    if row["is_gold"]:
         return f"gold: {n} of {wanted} answers measured"
-    if n < wanted:
-        return f"{n} of {wanted} answers"
-    if is_tie:
-        return f"a tie among {n} answers"
-    return f"{posterior:.0%} of {n} answers agree" + ("" if agreed else f", {threshold:.0%} wanted")
+    left_out = f"; {row['left_out']} boxes that less than half drew are left out" if row["left_out"] else ""
+    if is_ours:
+        if n < wanted:
+            return f"{n} of {wanted} answers"
+        if row["is_tie"]:
+            return f"a tie among {n} answers"
+        return f"{sure:.0%} of {n} answers agree" + ("" if row["decision"] == ACCEPT else f", {needed:.0%} wanted") + left_out
+    said = f"{n} of {wanted} answers, " if n < wanted else ""
+    if row["decision"] == ACCEPT:
+        return f"{said}{sure:.1%} sure after {n}, accepted from {needed:.1%} on{left_out}"
+    said += f"{sure:.1%} sure after {n}, {needed:.1%} needed" if n else "nothing to go by"
+    if not row["round"]:
+        return f"{said}: no round of labels is left{left_out}"
+    saves = f"another label saves {row['gain']:.3f} {currency} and costs {price:.3f}"
+    return f"{said}: {saves}{'' if row['decision'] == REWORK else ', so our own people decide'}{left_out}"
+
+
+def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severity, key: bytes | None) -> pd.DataFrame:
+    """Draw the questions that our own people answer without knowing it, from those that were accepted by themselves.
+
+    A production batch has a sampling plan of its own. Batches that ask once more are small: the same share of them is drawn.
+    """
+    quality = quality.assign(is_audit=False, inspection=None, most_wrong=None)
+    is_bought = bool(len(quality)) and quality["kind"].isin(BOUGHT).all()
+    if key is None or spec.quality.audit == "off" or not is_bought:
+        return quality
+    whole = ["task_id", "attribute"]
+    units = quality[auto_accepted(quality)].groupby(whole, as_index=False, sort=True)["posterior"].prod()
+    if units.empty:
+        return quality
+    chance = acceptance.drawn((f"{task}|{name}" for task, name in units[whole].itertuples(index=False)), key)
+    if quality["kind"].iloc[0] == "production":
+        made = sampling_plan(len(units), float(1 - units["posterior"].astype(float).mean()), spec, severity)
+        chosen = units.iloc[np.argsort(chance, kind="stable")[: made.n]]
+        quality = quality.assign(inspection=severity, most_wrong=made.most_wrong)
+    else:
+        full = spec.labeling.batch_size * len(spec.ontology.attributes)
+        made = sampling_plan(full, float(1 - units["posterior"].astype(float).mean()), spec, severity)
+        chosen = units[chance < made.n / full]
+    drawn = pd.MultiIndex.from_frame(pd.DataFrame(chosen)[whole])
+    return quality.assign(is_audit=pd.MultiIndex.from_frame(quality[whole]).isin(drawn))
+
+
+def auto_accepted(quality: pd.DataFrame) -> pd.Series:
+    """Rows that were accepted by themselves and can become training labels."""
+    is_gold = quality["is_gold"].astype("boolean").fillna(False).astype(bool)
+    is_label = quality["label"].notna() & ~quality["label"].isin([CANT_TELL, NOT_APPLICABLE])
+    return (quality["decision"] == ACCEPT) & quality["kind"].isin(BOUGHT) & ~is_gold & is_label & (quality["attribute"] != SCREENING.name)
+
+
+def sampling_plan(size: int, expected: float, spec: ProjectSpec, severity: acceptance.Severity) -> acceptance.Plan:
+    """The plan for a batch with so many accepted labels."""
+    limit = acceptance.LIMITS[severity] * (1 - spec.brief.accuracy_target)
+    most = int(spec.quality.audit_most * size)
+    return acceptance.plan(size, limit, 1 - spec.brief.confidence, expected, severity, most)
 
 
 def _with_gold(rows: pd.DataFrame, correct: int, total: int) -> pd.DataFrame:

@@ -60,9 +60,10 @@ def plan(
       own people define what is right, and where two of them differ a third one adjudicates.
     - `production`: source images in no pilot or production plan, plus `gold_share` of hidden gold (at least one
       picture where there is gold), the least used with this vendor first.
-    - `rework`: what `quality` sends back and no later batch has planned; to the same vendor, one round later. With it what the
+    - `rework`: what `quality` sends back and no later batch has planned, as many answers as it wants more; to the same vendor, one round
+      later. With it what the
       ontology's changes made `outdated`. Questions that depend on one of these are asked again with it.
-    - `adjudication`: what `quality` can't decide; internal, one answer.
+    - `adjudication`: what `quality` can't decide and, among it, what it drew for the audit; internal, one answer.
     - `screening`: `sources` are `cleaned_set` rows; those in `review`. Only people who may see personal data.
     - `qualification`: gold alone, to test `vendor`.
     - `preservation`: variants, drawn evenly over recipes, asked what they should have inherited; internal.
@@ -260,8 +261,11 @@ def _sent_back_by(kind: str, quality: pd.DataFrame | None, outdated: pd.DataFram
     """batch_id, image_id, attribute of what is to be asked again by a batch of this kind."""
     quality = quality if quality is not None else manifest.empty("label_quality")
     decision = "adjudicate" if kind == "adjudication" else "rework"
-    rows = quality[(quality["decision"] == decision) & ~quality["is_gold"].astype("boolean").fillna(False).astype(bool)]
-    rows = rows[["batch_id", "image_id", "attribute"]]
+    is_wanted = quality["decision"] == decision
+    if kind == "adjudication" and "is_audit" in quality:
+        is_wanted |= quality["is_audit"].astype("boolean").fillna(False).astype(bool)
+    rows = quality[is_wanted & ~quality["is_gold"].astype("boolean").fillna(False).astype(bool)]
+    rows = rows.reindex(columns=["batch_id", "image_id", "attribute", "n_more"])
     return pd.concat([rows, outdated]) if kind == "rework" and outdated is not None else rows
 
 
@@ -271,21 +275,24 @@ def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.
     rows = pd.concat([rows, *also])
     usable = sources[sources["status"].isna()] if "status" in sources else sources  # the others are doubtful: for people who screen
     may = rows["image_id"].isin(usable["image_id"]) | ((rows["attribute"] == SCREENING.name) & rows["image_id"].isin(sources["image_id"]))
-    rows = rows[may].drop_duplicates(ignore_index=True)
+    rows = rows.assign(n_more=pd.to_numeric(rows["n_more"]) if "n_more" in rows else np.nan)
+    rows = rows[may].drop_duplicates(["batch_id", "image_id", "attribute"], ignore_index=True)
     later = planned[planned["parent_batch_id"].notna()][["parent_batch_id", "image_id", "attributes"]]
     later = later.assign(attribute=later["attributes"].str.split("|")).explode("attribute")
     taken = pd.MultiIndex.from_frame(later[["parent_batch_id", "image_id", "attribute"]])
-    rows = rows[~pd.MultiIndex.from_frame(rows).isin(taken)]
+    rows = rows[~pd.MultiIndex.from_frame(rows[["batch_id", "image_id", "attribute"]]).isin(taken)]
     order = {name: place for place, name in enumerate([SCREENING.name, *(attribute.name for attribute in spec.ontology.attributes)])}
     rows = rows[rows["attribute"].isin(order.keys())].sort_values("attribute", key=lambda names: names.map(order))
-    joined = rows.groupby(["batch_id", "image_id"], as_index=False).agg(attributes=("attribute", "|".join))
+    joined = rows.groupby(["batch_id", "image_id"], as_index=False).agg(attributes=("attribute", "|".join), more=("n_more", "max"))
     joined = joined.merge(planned[["batch_id", "image_id", "sha256", "vendor", "overlap", "round"]], on=["batch_id", "image_id"])
     joined = joined.assign(parent_batch_id=joined["batch_id"], group=joined["batch_id"], is_gold=False)
     if kind == "rework":
         joined["round"] += 1
+        more = joined["more"].where(joined["more"] > 0, joined["overlap"])  # what an ontology's change voids is asked anew
+        joined["overlap"] = more.astype("float64").astype("int64")
     else:
         joined["overlap"] = 1
-    return joined.drop(columns="batch_id").sort_values(["group", "image_id"], ignore_index=True)
+    return joined.drop(columns=["batch_id", "more"]).sort_values(["group", "image_id"], ignore_index=True)
 
 
 def _whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:

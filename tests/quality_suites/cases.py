@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -22,11 +22,12 @@ def sha(number: int) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A table that passes with its inputs, and what makes each expectation fail."""
+    """A table that passes with its inputs, and what makes each expectation fail: a change, or other inputs `instead`."""
 
     good: Frame
     inputs: dict[str, Frame]
     breaks: dict[str, Change]
+    instead: dict[str, dict[str, Frame]] = field(default_factory=dict)
 
 
 def put(column: str, value: object, where: Callable[[Frame], pd.Series] | None = None) -> Change:
@@ -340,14 +341,24 @@ def approved_labels(spec: ProjectSpec) -> Case:
     ] + [
         {"image_id": sha(2), "attribute": spec.ontology.attributes[0].name, "label": next(iter(spec.ontology.attributes[0].values))}
     ]).assign(object_id="", posterior=1.0, batch_id="b", kind="production", decided_by="majority_vote", approved_by="ann")  # fmt: skip
-    quality = good[["image_id", "attribute", "object_id", "label"]].assign(decision="accept", is_gold=False)
+    quality = good[["image_id", "attribute", "object_id", "label"]].assign(
+        decision="accept", is_gold=False, batch_id="b", task_id="t" + good["image_id"].str[:4], kind="production", x=None,
+        is_audit=True, inspection="normal", most_wrong=0,
+    )  # fmt: skip
+    answers = quality.assign(batch_id="adjudication-001", kind="adjudication", is_audit=False)
+    instead = {
+        "sample_passed": {"audits": answers.assign(label=["other", *answers["label"][1:]])},
+        "sample_answered": {"audits": answers.iloc[1:]},
+    }
     in_ontology = {
         f"{attribute.name}_in_ontology": put("label", "martian", lambda frame, name=attribute.name: frame["attribute"] == name)
         for attribute in spec.ontology.attributes
     }
-    return Case(good, {"label_quality": quality}, {
+    return Case(good, {"label_quality": quality, "audits": answers}, {
         "not_empty": none_left,
         "every_input_accounted_for": one_less,
+        "sample_passed": lambda frame: frame,
+        "sample_answered": lambda frame: frame,
         "only_accepted": first("image_id", sha(9)),
         "approved_by_someone": put("approved_by", " "),
         "decided": first("decided_by", "a coin"),
@@ -355,7 +366,7 @@ def approved_labels(spec: ProjectSpec) -> Case:
         "posterior": first("posterior", 0.1),
         "screening_in_ontology": first("attribute", "screening"),
         **in_ontology,
-    })  # fmt: skip
+    }, instead)  # fmt: skip
 
 
 def training_export(spec: ProjectSpec) -> Case:

@@ -26,7 +26,7 @@ def test_accepted_labels_without_gold():
     labeled = accept([("acme", "a.csv", answer_all(tasks.iloc[:2], SPEC))], tasks, SPEC, KEY)
     gold = pd.DataFrame([{"image_id": tasks["image_id"][0], "attribute": "colour", "label": "red"}])
     (row,) = approve(assess(labeled, tasks, gold, SPEC), tasks, SPEC, "eve").to_dict("records")
-    assert (row["task_id"], row["label"], row["decided_by"], row["approved_by"]) == (tasks["task_id"][1], "red", "majority_vote", "eve")
+    assert (row["task_id"], row["label"], row["decided_by"], row["approved_by"]) == (tasks["task_id"][1], "red", "posterior", "eve")
     assert (row["ontology_version"], row["kind"], row["n_labels"]) == ("7", "production", 3)
 
 

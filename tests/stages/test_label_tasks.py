@@ -15,6 +15,7 @@ from dataops_assets.contracts import CONTRACTS
 from dataops_assets.manifest import conform, empty
 from dataops_assets.stages import approved_labels, label_quality, label_tasks
 from dataops_assets.stages.labeled_batches import accept
+from tests.conftest import changed
 from tests.labels.world import COLOUR, KEY, MARKS, PARTS, answer_all, make_csv, make_sources, make_spec
 
 NONE = empty("batch_plans")
@@ -105,28 +106,36 @@ def test_rework_and_adjudication_follow_the_decisions_once():
     spec, sources, pilot, gold = after_pilot(6, batch_size=2)
     (batch,) = label_tasks.plan("production", spec, sources, pilot, gold=gold).batches
     tasks = label_tasks.build(batch, sources, spec)
-    first = tasks[~tasks["is_gold"].astype(bool)].iloc[0]
-    rows = [f"{first.task_id},size,{label},,,,,{who},," for who, label in (("a", "s"), ("b", "l"), ("c", "s"))]
-    rows += [f"{first.task_id},colour,{label},,,,,{who},," for who, label in (("a", "red"), ("b", "blue"), ("c", "NA"))]
+    first, second_ = (task for _, task in tasks[~tasks["is_gold"].astype(bool)].iterrows())
+    rows = [f"{first.task_id},size,s,,,,,{who},," for who in "abc"]
+    rows += [f"{first.task_id},colour,red,,,,,a,,"]
+    rows += [f"{second_.task_id},size,s,,,,,{who},," for who in "abc"]
+    rows += [f"{second_.task_id},colour,{label},,,,,{who},," for who, label in (("a", "red"), ("b", "blue"), ("c", "NA"))]
     labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, spec, KEY)
-    quality = label_quality.assess(labeled, tasks, gold, spec)
+    quality = label_quality.assess(labeled, tasks, None, changed(spec, quality={"adjudication_price": 2.0}))
     planned = pd.concat([pilot, batch])
     (again,) = label_tasks.plan("rework", spec, sources, planned, quality=quality).batches
     sent = again.set_index("image_id")
-    assert len(again) == 2 and not again["is_gold"].any()
+    assert len(again) == 1 and not again["is_gold"].any()  # a tie of three isn't worth another label
     assert sent.loc[first.image_id, ["attributes", "vendor", "overlap", "round", "parent_batch_id"]].tolist() == [
-        "colour", "acme", 3, 1, "production-001"
+        "colour", "acme", 2, 1, "production-001"
     ]  # fmt: skip
     planned = pd.concat([planned, again])
     assert label_tasks.plan("rework", spec, sources, planned, quality=quality).batches == []
     second = label_tasks.build(again, sources, spec)
-    quality = pd.concat([quality, label_quality.assess(empty("labeled_batches"), second, gold, spec)])
-    (decide,) = label_tasks.plan("adjudication", spec, sources, planned, quality=quality).batches
-    assert (set(decide["vendor"]), set(decide["overlap"]), set(decide["parent_batch_id"])) == ({"us"}, {1}, {"rework-001"})
-    assert set(decide["attributes"]) == {"colour", "colour|size"}
+    late = label_quality.assess(empty("labeled_batches"), second.assign(round=2), None, spec)
+    quality = pd.concat([quality, late])
+    decide = pd.concat(label_tasks.plan("adjudication", spec, sources, planned, quality=quality).batches)
+    assert (set(decide["vendor"]), set(decide["overlap"]), set(decide["attributes"])) == ({"us"}, {1}, {"colour"})
+    assert set(zip(decide["parent_batch_id"], decide["image_id"], strict=True)) == {
+        ("production-001", second_.image_id), ("rework-001", first.image_id)
+    }  # fmt: skip
     assert label_tasks.plan("adjudication", spec, sources, pd.concat([planned, decide]), quality=quality).batches == []
+    drawn = quality.assign(is_audit=(quality["image_id"] == first.image_id) & (quality["attribute"] == "size"))
+    audit = pd.concat(label_tasks.plan("adjudication", spec, sources, planned, quality=drawn).batches)
+    assert ("production-001", "size") in set(zip(audit["parent_batch_id"], audit["attributes"], strict=True))  # among the others, unmarked
     withdrawn = sources[sources["image_id"] != first.image_id]
-    (left,) = label_tasks.plan("adjudication", spec, withdrawn, planned, quality=quality).batches
+    left = pd.concat(label_tasks.plan("adjudication", spec, withdrawn, planned, quality=quality).batches)
     assert first.image_id not in set(left["image_id"])
 
 

@@ -60,11 +60,11 @@ def test_boxes_count_by_picture():
     spec = make_spec(PARTS)
     tasks = make_tasks(spec, 1)
     item = tasks["task_id"][0]
-    rows = [f"{item},parts,bag,0,0,10,10,{who},,4" for who in "abc"] + [f"{item},parts,hat,20,15,9,9,c,,4"]
+    rows = [f"{item},parts,bag,0,0,10,10,{who},,4" for who in "abcde"] + [f"{item},parts,hat,20,15,9,9,c,,4"]
     labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, spec, KEY)
     frame = feedback(labeled, assess(labeled, tasks, None, spec), tasks, spec).set_index("worker_id")
-    assert frame["n_labels"].tolist() == [1, 1, 1]
-    assert frame.loc[pseudonym(KEY, "acme", "c"), "agreement"] == 0 and frame["agreement"].sum() == 2
+    assert frame["n_labels"].tolist() == [1] * 5
+    assert frame.loc[pseudonym(KEY, "acme", "c"), "agreement"] == 0 and frame["agreement"].sum() == 4
 
 
 def test_questions_of_every_kind_together():

@@ -46,6 +46,7 @@ class Result:
         chosen: The method, with what it settled on.
         notes: What was met in the answers that somebody should know of: a sentence each.
         evidence: What `auto` decided by, a row a candidate; None elsewhere.
+        blind: Posteriors of the gold tasks as the chosen method had them before it saw the gold; None where `auto` had no gold.
     """
 
     labels: pd.Series
@@ -56,6 +57,7 @@ class Result:
     chosen: str = ""
     notes: tuple[str, ...] = ()
     evidence: pd.DataFrame | None = None
+    blind: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,14 @@ def pooled(
     """
     votes = read(answers, gold)
     near = nearness(votes, ordered)
+    return settled(votes, near, None if votes.is_settled else settle(foretell(votes, near, strengths)))
+
+
+def settled(votes: Answers, near: Floats, evidence: pd.DataFrame | None) -> Result:
+    """The pooled model as `evidence` (of `settle`) says; majority vote where there is none, or nothing foretells."""
     majority = report(votes, shares_of_votes(votes), "majority vote: nothing else foretells")
-    if votes.is_settled:
+    if votes.is_settled or evidence is None:
         return majority
-    evidence = settle(foretell(votes, near, strengths))
     used = evidence.loc[evidence["is_used"], "strength"].tolist()
     shares = evidence.loc[evidence["is_used"], "class_shares"].iloc[0]
     n_fits, posteriors, given = 0, np.zeros(votes.shape), np.zeros((len(votes.pair_worker), votes.shape[1]))

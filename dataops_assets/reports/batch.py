@@ -1,0 +1,139 @@
+"""Whether to pay for a batch, in one look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from dataops_assets.flow import labels
+from dataops_assets.flow.shared import rows_of
+from dataops_assets.labels import acceptance
+from dataops_assets.manifest import Manifest, records
+from dataops_assets.reports import curve
+from dataops_assets.reports.bars import Bar, bars
+from dataops_assets.reports.panels import Points, table_of
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import batch_verdict as stage
+from dataops_assets.stages.label_quality import ACCEPT, ADJUDICATE, REWORK, auto_accepted
+from dataops_assets.store import Store
+
+TITLES = {"pay": "pay", "don't pay": "don't pay", "not yet": "don't pay yet"}
+
+
+def path(spec: ProjectSpec, batch: str) -> str:
+    """Address of a batch's page below `reports/`."""
+    return f"{spec.name}/batches/{batch}.html"
+
+
+def is_told(batch: str) -> bool:
+    """Whether a batch has such a page: those that are bought from vendors."""
+    return batch.startswith(labels.AUDITED)
+
+
+def verdict(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) -> stage.Verdict:
+    """What speaks for paying a batch, and what against, as things are now."""
+    judged = store.released("label_quality", spec.name)
+    others = {name: version for name, version in judged.items() if name.startswith(labels.AUDITED) and name != batch}
+    settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
+    every = pd.concat([store.read_all("label_quality", spec.name, others), quality], ignore_index=True)
+    found = stage.audited(every, store.read_all("label_quality", spec.name, settled))
+    costs = rows_of(store.costs.rows(), spec.name)
+    spent = float(costs.loc[costs["ref"].isin({batch, *_children(labels.plans(store, spec), batch)}), "amount"].sum())
+    return stage.verdict(batch, quality, stage.audits(every, found), spec, spent, _refused(store, spec, batch))
+
+
+def parts(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) -> dict[str, Any]:
+    """What is shown of a batch (`label_quality` rows): the verdict first."""
+    said = verdict(store, spec, batch, quality)
+    target = 1 - spec.brief.accuracy_target
+    plan = said.plan
+    return {
+        "pay?": said.sentence,
+        "accepted": said.counts[ACCEPT],
+        "one more label": said.counts[REWORK],
+        "our own people decide": said.counts[ADJUDICATE],
+        **({"expected error": round(said.expected_error, 4)} if said.expected_error is not None else {}),
+        **{f"{name}, {spec.brief.currency}": value for name, value in said.money.items()},
+        "wrong among accepted labels": curve.intervals("wrong among accepted labels", _estimates(said), target),
+        "decisions by attribute": _decisions(quality),
+        "audit": Points(_audit(said, plan)),
+        "operating characteristic": curve.characteristic(plan, spec.brief.accuracy_target) if plan is not None else None,
+        "how it was decided": table_of(_methods(quality)) if len(quality) else None,
+    }
+
+
+def write(store: Store, spec: ProjectSpec, judged: Manifest) -> None:
+    """Write the pages of all batches that a judged one has a bearing on: itself, and those that its questions come from."""
+    from dataops_assets.reports import pages
+
+    about = {judged.partition} | labels.parents_of(labels.plans(store, spec), judged.partition)
+    for batch in sorted(filter(is_told, about)):
+        if batch == judged.partition and judged.asset == "label_quality":
+            frame = judged.frame
+        elif batch in store.released("label_quality", spec.name):
+            frame = store.load("label_quality", spec.name, batch).frame
+        else:
+            continue
+        shown = parts(store, spec, batch, frame)
+        title = f"{batch}: {TITLES[verdict(store, spec, batch, frame).pay]}"
+        pages.write_parts(store, path(spec, batch), title, str(shown.pop("pay?")), shown)
+
+
+def _children(plans: pd.DataFrame, batch: str) -> set[str]:
+    found: set[str] = set()
+    open_ = {batch}
+    while open_:
+        open_ = set(plans.loc[plans["parent_batch_id"].isin(open_), "batch_id"]) - found
+        found |= open_
+    return found
+
+
+def _refused(store: Store, spec: ProjectSpec, batch: str) -> list[str]:
+    """Gates that said no to the batch last."""
+    rows = rows_of(store.gates.rows(), spec.name)
+    rows = rows[(rows["partition"] == batch) & rows["asset"].isin(["labeled_batches", "label_quality"])]
+    last = rows.drop_duplicates("asset", keep="last")
+    return [f"the gate of {row['asset']} refused it ({row['failed']})" for row in records(last) if row["outcome"] == "fail"]
+
+
+def _estimates(said: stage.Verdict) -> list[curve.Interval]:
+    lines = []
+    if said.expected_error is not None:
+        lines.append(curve.Interval("by posteriors", said.expected_error))
+    for name, found in (("audit, this batch", said.audit), ("audit, project", said.overall)):
+        if found.share is not None:
+            lines.append(curve.Interval(name, found.share, found.lower, found.upper))
+    return lines
+
+
+def _audit(said: stage.Verdict, plan: acceptance.Plan | None) -> list[str]:
+    told = [f"{plan.sentence}."] if plan is not None else []
+    told.append(
+        f"{said.n_drawn} labels of this batch were drawn at random, with a key that vendors don't have; {said.audit.n} are answered."
+    )
+    told.append(f"This batch: {said.audit.sentence}.")
+    told.append(f"All batches of the project: {said.overall.sentence}.")
+    return told
+
+
+def _decisions(quality: pd.DataFrame) -> Any:
+    work = quality[~quality["is_gold"].astype("boolean").fillna(False).astype(bool)].drop_duplicates(["task_id", "attribute"])
+    counts = (
+        work.groupby(["attribute", "decision"]).size().unstack(fill_value=0).reindex(columns=[ACCEPT, REWORK, ADJUDICATE], fill_value=0)
+    )
+    lines = [
+        Bar(str(name), [float(value) for value in row], f"{row[0]:,} of {row.sum():,}")
+        for name, row in zip(counts.index, counts.to_numpy(), strict=True)
+    ]
+    return bars("decisions by attribute", lines, ("accepted", "one more label", "our own people"))
+
+
+def _methods(quality: pd.DataFrame) -> pd.DataFrame:
+    """A row an attribute: from which posterior on labels were accepted, and what the gold says."""
+    accepted = quality[auto_accepted(quality)].groupby("attribute")["posterior"].mean()
+    first = quality.drop_duplicates("attribute").set_index("attribute")
+    made = first[["needed", "likeness", "gold_accuracy", "gold_lower", "gold_upper", "method"]].copy()
+    made.insert(1, "expected_error", 1 - accepted.reindex(made.index).astype("float64"))
+    numbers = made.select_dtypes("number").columns
+    return made.assign(**{name: made[name].astype("float64").round(4) for name in numbers}).reset_index()
