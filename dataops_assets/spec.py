@@ -281,6 +281,9 @@ class Labeling(Section):
     )
     gold_sights: int = Field(3, ge=1, description="A person's answers to a gold picture count in the first so many batches that show it.")
     gold_exposures: int = Field(25, ge=1, description="A gold picture that one vendor was shown so often is retired.")
+    shown_gold: Share = Field(
+        0.25, description="Share of the gold pictures that guidelines may show with their answers; those are hidden in no batch any more."
+    )
     accept_agreement: Share = Field(0.66, description="Share of answers behind the winner that accepts a task.")
     rework_rounds: int = Field(1, ge=0, description="Rework batches a task may go through before adjudication.")
 

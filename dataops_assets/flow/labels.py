@@ -28,17 +28,21 @@ def brief(store: Store, spec: ProjectSpec) -> Manifest:
     return Manifest("brief", spec.name, UNPARTITIONED, stage.check(spec))
 
 
-def guidelines(store: Store, spec: ProjectSpec, agreed: Manifest) -> Manifest:
-    """The annotators' handbook."""
-    from dataops_assets.stages import guidelines as stage
-
-    return Manifest("guidelines", spec.name, UNPARTITIONED, stage.build(spec, store.blobs), agreed.input)
-
-
 def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manifest) -> Manifest:
-    """The questions of one batch, as its plan says."""
+    """The questions of one batch, as its plan says.
+
+    Raises:
+        NotReleased: when the guidelines in use tell otherwise than the YAML what is asked.
+    """
+    from dataops_assets.labels import changes
+    from dataops_assets.stages import guidelines
     from dataops_assets.stages import label_tasks as stage
 
+    if changes.is_otherwise(handbook.frame, guidelines.rows(spec)):
+        raise NotReleased(
+            f"the guidelines of {spec.name} in use ask otherwise than its YAML: make them anew (dataops guidelines {spec.name}) "
+            "and see what their gate says"
+        )
     plan = store.only("batch_plans", spec.name, batch_id)
     shown = may_show(store, spec, plan.frame)
     planned = plan.frame[plan.frame["image_id"].isin(shown["image_id"])]  # what was withdrawn or screened out since stays here
@@ -155,8 +159,9 @@ def gold(store: Store, spec: ProjectSpec, with_workers: bool = False) -> tuple[p
     used: dict[str, Mapping[str, str]] = {}
     if batches:
         used["approved_labels"] = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in batches}
-    if len(entries):
-        used["gold"] = {"entries": str(entries["seq"].max())}
+    said = entries[entries["action"].isin(stage.MEASURING)]
+    if len(said):
+        used["gold"] = {"entries": str(said["seq"].max())}
     return found, used
 
 
