@@ -322,6 +322,7 @@ _CONTRACTS = (
             "vendor": "string",
             "batch_ids": "string",
             "ontology_version": "string",
+            "unlabelled": "string",  # JSON: attribute -> cant_tell or not_applicable, the answers that are no labels
         },
         ("release", "image_id"),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from dataops_assets.labels import returned
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.store import NotReleased, Store
+from dataops_assets.store import NotReleased, Store, now
 
 RETURN_LEVELS = 16  # of folders below a vendor's that returned files may lie in
 
@@ -253,12 +254,21 @@ def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled:
 
 
 def settle(store: Store, spec: ProjectSpec, tasks: Manifest, answers: int) -> None:
-    """Correct a batch's committed cost to the answers that were delivered and accepted."""
+    """Correct a batch's committed cost to the answers that were delivered and accepted; approved anew, by what differs from before."""
     vendor = spec.labeling.vendor(str(tasks.frame["vendor"].iloc[0])) if len(tasks.frame) else None
     if vendor is None:
         return
-    rows = rows_of(store.costs.rows(), spec.name)
-    committed = rows[(rows["kind"] == "labels") & (rows["ref"] == tasks.partition)]
-    difference = answers * vendor.price_per_label - float(committed["amount"].sum())
-    quantity = answers - float(committed["quantity"].sum())
-    store.charge(spec.name, "labels_settled", vendor.name, tasks.partition, quantity, difference, spec.brief.currency)
+    name, price = vendor.name, vendor.price_per_label
+
+    def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
+        mine = rows[(rows["project"] == spec.name) & rows["kind"].isin(["labels", "labels_settled"]) & (rows["ref"] == tasks.partition)]
+        quantity = answers - float(mine["quantity"].sum())
+        amount = round(answers * price - float(mine["amount"].sum()), 6)
+        if not quantity and not amount and (mine["kind"] == "labels_settled").any():
+            return []
+        return [{
+            "project": spec.name, "kind": "labels_settled", "vendor": name, "ref": tasks.partition, "quantity": quantity,
+            "amount": amount, "currency": spec.brief.currency, "at": now(),
+        }]  # fmt: skip
+
+    store.costs.append(build)

@@ -118,8 +118,7 @@ def choose(ontology: Ontology, stock: Stock, stated: Sequence[Example], share: f
             spare -= 1
             picked.append(one.image_id)
         examples.append(one)
-    before = {one.image_id for one in shown if not one.given}
-    known = sorted((set(picked) | free) & holds.keys(), key=lambda image: (image not in before, image))
+    known = (set(picked) | free) & holds.keys()
     covered = {key for image in known for key in holds[image]} | {(one.attribute, one.value) for one in stated if not one.given}
     rest = fresh - set(picked)
     while spare > 0 and rest:
@@ -127,15 +126,17 @@ def choose(ontology: Ontology, stock: Stock, stated: Sequence[Example], share: f
         if not holds[best] - covered:
             break
         covered |= holds[best]
-        known.append(best)
+        known.add(best)
         rest.remove(best)
         spare -= 1
+    before = {one.image_id for one in shown if not one.given}
+    ordered = sorted(known, key=lambda image: (image not in before, image))
     others = _holds(stock.settled[stock.settled["image_id"].isin(may - golden)], names)
     boxes = _boxes(pd.concat([stock.gold, stock.settled], ignore_index=True))
     found: dict[Key, list[Example]] = {}
     for one in stated:
         found.setdefault((one.attribute, one.value), []).append(one)
-    for image, keys in (*((image, holds[image]) for image in known), *sorted(others.items())):
+    for image, keys in (*((image, holds[image]) for image in ordered), *sorted(others.items())):
         for key in sorted(keys):
             if sum(not one.given for one in found.get(key, ())) < A_VALUE:
                 found.setdefault(key, []).append(Example(*key, image, boxes=boxes.get((image, key[0]), ())))

@@ -154,7 +154,7 @@ def doubts(asked: Sequence[Attribute]) -> list[str]:
     lines = []
     if offered:
         lines.append(
-            f"{_names(offered)}: answer {CANT_TELL}. It is an answer like any other; a guess counts as a mistake, leaving it out as missing."
+            f"{_names(offered)}: answer {CANT_TELL}. It is an answer like any other; a guess counts as a mistake, no answer as missing."
         )
     if others:
         lines.append(SKIP if not offered else f"{_names(others)}: {SKIP[0].lower()}{SKIP[1:]}")
@@ -200,8 +200,8 @@ def _more(attribute: Attribute, value: str) -> list[str]:
 
 
 def _mixed_up(one: Example) -> str:
-    said = "1 answer said" if one.answers == 1 else f"{one.answers} answers said"
-    return f'<span class="yes">{escape(_set(one.value))}</span>; {said} <span class="no">{escape(_set(one.given))}</span> of such pictures'
+    many = "1 answer to such a picture" if one.answers == 1 else f"{one.answers} answers to such pictures"
+    return f'<span class="yes">{escape(_set(one.value))}</span>. {many} said <span class="no">{escape(_set(one.given))}</span>'
 
 
 def _set(label: str) -> str:

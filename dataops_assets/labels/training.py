@@ -146,7 +146,7 @@ def _instead(mixed: pd.DataFrame | None) -> str:
 
 def _page(rows: pd.DataFrame, title: str, where: str, pictures: Mapping[str, bytes]) -> str:
     parts = [handbook.head(title), f'<p class="where">{escape(where[0].upper() + where[1:])}. Answer the tasks before you read on.</p>']
-    for (item, file), mine in rows.groupby(["item_id", "file"], sort=True):
+    for number, ((item, file), mine) in enumerate(rows.groupby(["item_id", "file"], sort=True), start=1):
         shown = mine[["attribute", "label", "why"]].astype(str).drop_duplicates()
         cells = "".join(
             f"<tr><td>{escape(name)}</td><td>{escape(' and '.join(label.split('|')) or 'no answer')}</td><td>{escape(why)}</td></tr>"
@@ -154,5 +154,5 @@ def _page(rows: pd.DataFrame, title: str, where: str, pictures: Mapping[str, byt
         )
         jpeg = pictures.get(str(item))
         picture = handbook.figure(jpeg, escape(str(file))) if jpeg else f"<p>{escape(str(file))}</p>"
-        parts.append(f"<h2>{escape(str(item))}</h2>{picture}<table><tr><th>question</th><th>answer</th><th>why</th></tr>{cells}</table>")
+        parts.append(f"<h2>Task {number}</h2>{picture}<table><tr><th>question</th><th>answer</th><th>why</th></tr>{cells}</table>")
     return "\n".join([*parts, "</body></html>\n"])
