@@ -94,6 +94,19 @@ def test_a_requester_reads_how_much_is_too_much(dresses: ProjectSpec) -> None:
     assert brief.unmet(dresses) == []
 
 
+def test_work_rests_on_days_off_and_on_the_vendors_own(dresses: ProjectSpec) -> None:
+    thursday = date(2026, 12, 24)
+    assert brief.finish(thursday, 2, 5, (date(2026, 12, 25), date(2026, 12, 28))) == date(2026, 12, 29)
+    done = figures(dresses)["days_needed"]["value"]
+    off = ["2026-11-03"]  # the second day of three
+    assert figures(changed(dresses, brief={"days_off": off}))["days_needed"]["value"] == done + 1
+    vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
+    other = [{**vendor, "days_off": off if vendor["name"] == "pixelcrew" else []} for vendor in vendors]
+    own = [{**vendor, "days_off": off if vendor["name"] == "labelworks" else []} for vendor in vendors]
+    assert figures(changed(dresses, labeling={"vendors": other}))["days_needed"]["value"] == done
+    assert figures(changed(dresses, labeling={"vendors": own}))["days_needed"]["value"] == done + 1
+
+
 @pytest.mark.parametrize(
     ("start", "workdays", "days_a_week", "end"),
     [
