@@ -54,8 +54,8 @@ def test_agreement_is_told_by_attribute() -> None:
 def test_agreement_is_told_beyond_chance_too() -> None:
     usual = [(n, "colour", who, "red", 1) for n in range(9) for who in ("a", "b")]
     rows = answers(
-        *usual, (9, "colour", "a", "red", 1), (9, "colour", "b", "blue", 1), (0, "marks", "a", "logo|text", 1), (0, "marks", "b", "logo", 1),
-        (1, "marks", "a", "dots", 1), (1, "marks", "b", "dots", 1), (0, "size", "a", "s", 1),
+        *usual, (9, "colour", "a", "red", 1), (9, "colour", "b", "blue", 1), (0, "marks", "a", "logo|text", 1),
+        (0, "marks", "b", "logo", 1), (1, "marks", "a", "dots", 1), (1, "marks", "b", "dots", 1), (0, "size", "a", "s", 1),
     )  # fmt: skip
     spec = make_spec(COLOUR, MARKS, SIZE)
     seen = pilot.beyond_chance(rows, spec).set_index("attribute")
