@@ -108,19 +108,12 @@ def choose(ontology: Ontology, stock: Stock, stated: Sequence[Example], share: f
     free = {image for image in holds if image in stock.known}
     fresh = {image for image in holds if image not in stock.known and image not in stock.busy}
 
-    wrong = list(_mixed(stock.mixed, ontology, may, golden - free - fresh, {one.image_id for one in shown if one.is_mixed_up}))
-    picked: list[str] = []
-    examples: list[Example] = []
-    for one in wrong:
-        if one.image_id in fresh and one.image_id not in picked:
-            if spare <= 0:
-                continue
-            spare -= 1
-            picked.append(one.image_id)
-        examples.append(one)
-    known = (set(picked) | free) & holds.keys()
+    examples = list(_mixed(stock.mixed, ontology, may - (golden - free - fresh), fresh, spare, shown))
+    picked = {one.image_id for one in examples} & fresh
+    spare -= len(picked)
+    known = picked | free
     covered = {key for image in known for key in holds[image]} | {(one.attribute, one.value) for one in stated if not one.given}
-    rest = fresh - set(picked)
+    rest = fresh - picked
     while spare > 0 and rest:
         best = max(sorted(rest), key=lambda image: len(holds[image] - covered))
         if not holds[best] - covered:
@@ -143,10 +136,17 @@ def choose(ontology: Ontology, stock: Stock, stated: Sequence[Example], share: f
     return [*_in_turn(found), *examples]
 
 
-def _mixed(mixed: pd.DataFrame, ontology: Ontology, may: set[str], hidden: set[str], before: set[str]) -> Iterator[Example]:
-    """The most frequent confusions of each question, each with one picture that may be shown, one that was shown before if it can be."""
+def _mixed(
+    mixed: pd.DataFrame, ontology: Ontology, may: set[str], dear: set[str], spare: int, shown: Sequence[Example]
+) -> Iterator[Example]:
+    """The most frequent confusions of each question, each with one picture: the one it has already, else one that gives no gold away.
+
+    Only then gold that is hidden still (`dear`), as much of it as may be given away (`spare`).
+    """
+    before = {(one.attribute, one.value, one.given): one.image_id for one in shown if one.is_mixed_up}
+    used: set[str] = set()
     for attribute in ontology.attributes:
-        rows = mixed[(mixed["attribute"] == attribute.name) & mixed["image_id"].isin(may - hidden)]
+        rows = mixed[(mixed["attribute"] == attribute.name) & mixed["image_id"].isin(may)]
         is_known = [
             set(right.split("|")) <= set(attribute.values) and set(given.split("|")) <= set(attribute.answers)
             for right, given in zip(rows["right"], rows["given"], strict=True)
@@ -154,9 +154,13 @@ def _mixed(mixed: pd.DataFrame, ontology: Ontology, may: set[str], hidden: set[s
         rows = rows[pd.Series(is_known, index=rows.index, dtype=bool)]
         total = rows.groupby(["right", "given"])["n"].sum().sort_index().sort_values(ascending=False, kind="stable")
         for right, given, n in total.head(MIXED).reset_index().itertuples(index=False, name=None):
-            images = rows[(rows["right"] == right) & (rows["given"] == given)].sort_values(["n", "image_id"], ascending=[False, True])
-            image = next((name for name in images["image_id"] if name in before), images["image_id"].iloc[0])
-            yield Example(attribute.name, str(right), image, given=str(given), answers=int(n))
+            images = rows[(rows["right"] == right) & (rows["given"] == given)].set_index("image_id")["n"].to_dict()
+            kept = before.get((attribute.name, right, given))
+            image = kept if kept in images else min(images, key=lambda one: (one in dear - used, one in used, -images[one], one))
+            if image in dear - used and len(used & dear) >= spare:
+                continue
+            used.add(image)
+            yield Example(attribute.name, right, image, given=given, answers=int(n))
 
 
 def _in_turn(found: Mapping[Key, list[Example]]) -> Iterator[Example]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -72,6 +73,41 @@ def test_what_people_differed_on_is_shown_before_what_is_plain() -> None:
     assert Example("colour", "red", "g06") in found
     hidden = choose(SPEC.ontology, stock(twelve(), mixed=mixed, busy={"g05", "g06"}), (), share=0.5)
     assert images(hidden) == {"g04", "g00"}
+
+
+def test_a_mistake_is_shown_with_a_picture_that_gives_no_gold_away_where_there_is_one() -> None:
+    mixed = pd.DataFrame(
+        [("colour", "red", "blue", "g05", 9), ("colour", "red", "blue", "p1", 1), ("colour", "blue", "red", "p1", 1)],
+        columns=["attribute", "right", "given", "image_id", "n"],
+    )
+    found = choose(SPEC.ontology, stock(twelve(), answered(("p1", "colour", "red")), mixed), (), share=0.0)
+    assert [(one.value, one.image_id, one.answers) for one in found if one.is_mixed_up] == [("red", "p1", 10), ("blue", "p1", 1)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_there_is_a_second_choice_is_the_same_and_gives_nothing_more_away(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = [f"i{n:02d}" for n in range(20)]
+    asked = {"colour": ["red", "blue", "NA"], "marks": ["logo", "text|dots"]}
+    rows = [(image, name, str(rng.choice(values))) for image in images for name, values in asked.items()]
+    everything, golden = answered(*rows), set(rng.choice(images, 12, replace=False))
+    mixed = pd.DataFrame(
+        sorted({(name, right, given, image) for image, name, right in rows for given in rng.choice(["red", "blue", "NA"], 2)
+         if name == "colour" and given != right and rng.random() < 0.5}),
+        columns=["attribute", "right", "given", "image_id"],
+    ).assign(n=lambda frame: rng.integers(1, 4, len(frame)))  # fmt: skip
+    gold, settled = (everything[everything["image_id"].isin(golden) == yes] for yes in (True, False))
+    busy, known = set(rng.choice(images, 4)), set(rng.choice(sorted(golden), 2))
+    share = rng.choice([0.1, 0.25, 0.5])
+    first = choose(SPEC.ontology, stock(gold, settled, mixed, busy=busy - known, known=known), (), share)
+    given_away = images_of_gold = images_in(first, golden) - known
+    assert len(given_away | known) <= max(int(share * 12), len(known)) and not images_of_gold & (busy - known)
+    again = choose(SPEC.ontology, stock(gold, settled, mixed, busy=busy - known, known=known | given_away), (), share, first)
+    assert again == first
+
+
+def images_in(found: list[Example], among: set[str]) -> set[str]:
+    return {one.image_id for one in found} & among
 
 
 def test_pictures_that_are_no_gold_cost_nothing_and_values_no_longer_there_are_left_out() -> None:
