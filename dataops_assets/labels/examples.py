@@ -154,9 +154,14 @@ def _mixed(
         rows = rows[pd.Series(is_known, index=rows.index, dtype=bool)]
         total = rows.groupby(["right", "given"])["n"].sum().sort_index().sort_values(ascending=False, kind="stable")
         for right, given, n in total.head(MIXED).reset_index().itertuples(index=False, name=None):
-            images = rows[(rows["right"] == right) & (rows["given"] == given)].set_index("image_id")["n"].to_dict()
+            mine = rows[(rows["right"] == right) & (rows["given"] == given)]
+            images: dict[str, int] = dict(zip(mine["image_id"], mine["n"], strict=True))
             kept = before.get((attribute.name, right, given))
-            image = kept if kept in images else min(images, key=lambda one: (one in dear - used, one in used, -images[one], one))
+            image = (
+                kept
+                if kept is not None and kept in images
+                else min(images, key=lambda one: (one in dear - used, one in used, -images[one], one))
+            )
             if image in dear - used and len(used & dear) >= spare:
                 continue
             used.add(image)
