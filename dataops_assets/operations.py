@@ -271,8 +271,8 @@ class Operations:
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
         done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in reports_left]
         done.notes += [STILL_SHOWN.format(path) for path in pages_left]
-        of_drop = self.store.load_all("raw_images", project, {drop} - {None})[0]["image_id"].dropna()
-        done.notes += handbook.sent_with(self.store, spec, {*of_drop, image} - {None})
+        of_drop = self.store.load_all("raw_images", project, [] if drop is None else [drop])[0]["image_id"].dropna()
+        done.notes += handbook.sent_with(self.store, spec, [*of_drop, *([] if image is None else [image])])
         done.notes += [
             f"Batch {name} was sent to {vendor} with {count} of its pictures: have them deleted." for name, vendor, count in sent
         ]

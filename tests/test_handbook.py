@@ -248,9 +248,8 @@ class TestTakenOut:
 
     def withdraw(self, store: Store, image: str) -> list[str]:
         row = {"project": SPEC.name, "drop_id": None, "image_id": image, "reason": "consent", "by": "ann", "at": now()}
-        store.withdrawals.append(lambda rows: [row])
-        assert anew.redraw(store, SPEC, [image]) == []
-        return handbook.take_out(store, SPEC, [image])
+        assert anew.withdraw(store, SPEC, row) == ([], [])
+        return handbook.sent_with(store, SPEC, [image])
 
     def test_a_withdrawn_picture_leaves_the_page_the_requests_and_the_packs(self, sent: tuple[Store, Manifest, Path]) -> None:
         store, made, folder = sent
@@ -263,7 +262,7 @@ class TestTakenOut:
         sums = dict(reversed(line.split("  ")) for line in (folder / "checksums.txt").read_text().splitlines())
         assert sums["guidelines.html"] == hashlib.sha256((folder / "guidelines.html").read_bytes()).hexdigest()
         assert told[0].startswith("The guidelines sent with batch production-001 showed it")
-        assert told[1].startswith("training-002 showed it and is deleted here") and not (folder.parent / "training-002").exists()
+        assert told[1].startswith("training-002 was made with it and is deleted here") and not (folder.parent / "training-002").exists()
         assert image not in examples(make(store))
 
     def test_a_practised_one_takes_its_pack_along_and_nothing_else(self, sent: tuple[Store, Manifest, Path]) -> None:
@@ -272,6 +271,14 @@ class TestTakenOut:
         entries = store.gold.rows()
         told = self.withdraw(store, sorted(entries.loc[entries["action"] == "practise", "image_id"])[0])
         assert [line.split()[0] for line in told] == ["training-002"] and (folder / "guidelines.html").read_bytes() == before
+
+    def test_guidelines_that_cannot_be_drawn_are_taken_away(
+        self, sent: tuple[Store, Manifest, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, made, folder = sent
+        monkeypatch.setattr(handbook, "edition_of", lambda *given: 1 / 0)
+        self.withdraw(store, sorted(examples(made))[0])
+        assert not (folder / "guidelines.html").exists() and (folder / "tasks.csv").exists()
 
     def test_a_picture_nobody_showed_changes_nothing(self, sent: tuple[Store, Manifest, Path]) -> None:
         store, _, folder = sent

@@ -212,7 +212,9 @@ def sent_with(store: Store, spec: ProjectSpec, gone: Collection[str]) -> list[st
         for batch in _batches_with(store, spec, lost)
     ]
     packs = sorted({pack["name"] for pack in _packs_with(store, spec, lost)})
-    return batches + [f"{name} was made with it and is deleted here: have it deleted where it was sent, and make it anew." for name in packs]
+    return batches + [
+        f"{name} was made with it and is deleted here: have it deleted where it was sent, and make it anew." for name in packs
+    ]
 
 
 def take_out(store: Store, spec: ProjectSpec, gone: Collection[str]) -> None:
