@@ -234,6 +234,8 @@ class TestPack:
         folder = handbook.write_pack(world, SPEC, "retraining-x", answers, book, mixed=wrong, title="Your own mistakes")
         rows = {row["attribute"]: row for row in table(folder / "answers.csv")}
         assert rows["colour"]["why"] == "Red | wine. Others answered blue (1). You said blue."
+        with pytest.raises(ValueError, match="may be shown any more"):
+            handbook.write_pack(world, SPEC, "retraining-y", answers.assign(image_id="gone"), book)
         assert "Your own mistakes" in (folder / "answers.html").read_text()
 
 

@@ -174,6 +174,9 @@ def write_pack(
 
     Returns:
         The folder.
+
+    Raises:
+        ValueError: when none of the pictures may be shown.
     """
     from dataops_assets.imaging.illustrations import Wanted, illustrations
     from dataops_assets.labels import training
@@ -181,6 +184,8 @@ def write_pack(
 
     sources = images.showable(store, spec, "pilot")
     answers = answers[answers["image_id"].isin(sources["image_id"])]
+    if answers.empty:
+        raise ValueError(f"none of the pictures of {name} may be shown any more")
     expose(store, spec, set(answers["image_id"]), gold.PRACTISE, name)
     batch = training.batch(answers, sources, spec, name, vendor or spec.labeling.production.name)
     tasks = label_tasks.build(batch, sources, spec, store.blobs)

@@ -132,7 +132,8 @@ def choose(ontology: Ontology, stock: Stock, stated: Sequence[Example], share: f
     for image, keys in (*((image, holds[image]) for image in ordered), *sorted(others.items())):
         for key in sorted(keys):
             if sum(not one.given for one in found.get(key, ())) < A_VALUE:
-                found.setdefault(key, []).append(Example(*key, image, boxes=boxes.get((image, key[0]), ())))
+                drawn = tuple(box for box in boxes.get((image, key[0]), ()) if box[0] == key[1])
+                found.setdefault(key, []).append(Example(*key, image, boxes=drawn))
     return [*_in_turn(found), *examples]
 
 

@@ -118,7 +118,9 @@ def test_pictures_that_are_no_gold_cost_nothing_and_values_no_longer_there_are_l
 
 def test_boxes_come_with_the_picture_they_are_drawn_in() -> None:
     settled = answered(("p1", "parts", "bag"), boxes={"p1": (1, 2, 10, 8)})
-    (found,) = choose(SPEC.ontology, stock(twelve().head(0), settled), (), share=0.0)
+    both = pd.concat([settled, settled.assign(label="hat", x=20.0)], ignore_index=True)
+    found, other = choose(SPEC.ontology, stock(twelve().head(0), both), (), share=0.0)
+    assert other == Example("parts", "hat", "p1", boxes=(("hat", 20.0, 2.0, 10.0, 8.0),))  # each with its own
     assert found == Example("parts", "bag", "p1", boxes=(("bag", 1.0, 2.0, 10.0, 8.0),))
     assert loaded([dumped([found]), None]) == [found]
 
