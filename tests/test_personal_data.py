@@ -72,6 +72,7 @@ class World:
         """Plan a batch, make its tasks and its request folder."""
         (batch_id,) = planning.plan_batches(self.store, self.spec, kind).batch_ids
         book = handbook.guidelines(self.store, self.spec, labels.brief(self.store, self.spec))
+        self.store.write(book)
         tasks = labels.label_tasks(self.store, self.spec, batch_id, book)
         self.desk.release(tasks)
         gating.publish(self.store, self.spec, tasks)
