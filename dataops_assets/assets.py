@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataops_assets.flow import delivery, images, labels, shared
+from dataops_assets.flow import delivery, handbook, images, labels, shared
 from dataops_assets.manifest import Manifest
 from dataops_assets.progress import Progress
 from dataops_assets.reports import shown
@@ -85,8 +85,8 @@ def build(spec: ProjectSpec, keys: Keys) -> list[dg.AssetsDefinition]:
 
     @asset({"html"}, "design", ins=["brief"])
     def guidelines(store: StoreParam, brief: Manifest) -> dg.Output[Manifest]:
-        """The annotators' handbook: every question, its allowed answers and how to tell them apart."""
-        return output(store, spec, labels.guidelines(store, spec, brief))
+        """The annotators' handbook: every question, its answers, how to tell them apart, with pictures of right and wrong ones."""
+        return output(store, spec, handbook.guidelines(store, spec, brief))
 
     @asset({"image"}, "source", keys.drops)
     def raw_images(context: dg.AssetExecutionContext, store: StoreParam) -> dg.Output[Manifest]:

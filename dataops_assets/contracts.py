@@ -69,13 +69,15 @@ _CONTRACTS = (
             "question": "string",
             "definition": "string",
             "ontology_version": "string",
-            "document_sha256": "string",
+            "document_sha256": "string",  # the page as the YAML has it, without pictures and without what is new
+            "edition": "int64",  # counted on whenever what is told or shown changes; the same in all rows, as is `changes`
+            "changes": "string",  # JSON: sentences, what is new since the edition before
             "applies_when": "string",  # attribute=a|b, joined by &; null: always asked
             "is_required": "bool",
             "synonyms": "string",  # joined by |
+            "edge_cases": "string",  # JSON: sentences, of the value and of its question
             "sensitive_to": "string",  # joined by |
-            "markdown_sha256": "string",  # the same, short enough for the UI
-            "text_sha256": "string",  # of the page without pictures: it follows the YAML alone
+            "examples": "string",  # JSON: what `labels.examples.Example` holds, a list each; the pictures are drawn when they are shown
         },
         ("attribute", "value"),
     ),
@@ -332,6 +334,7 @@ _CONTRACTS = (
             "vendor": "string",
             "batch_ids": "string",
             "ontology_version": "string",
+            "unlabelled": "string",  # JSON: attribute -> cant_tell or not_applicable, the answers that are no labels
         },
         ("release", "image_id"),
     ),
@@ -528,7 +531,7 @@ _CONTRACTS = (
             "project": "string",
             "image_id": "string",
             "attribute": "string",  # null: all of the picture
-            "action": "string",  # dispute, settle, retire
+            "action": "string",  # dispute, settle, retire; show, practise: people outside see it with its answers
             "label": "string",  # what a dispute was settled to
             "reason": "string",
             "by": "string",

@@ -24,6 +24,7 @@ from dataops_assets.store import RELEASING
 
 PROJECT = "dresses"
 SEED = 7
+PRACTICE = 4  # practice tasks in the training pack
 PERSON = "demo@example.org"
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 DELIVERIES = (
@@ -103,6 +104,10 @@ def run(work: Operations, print_: Callable[[str], None]) -> Outcome:
             teller.tell(work.plan(PROJECT, "pilot"))
         _label(work, truth, teller, "pilot")
         _approve(work, teller, "pilot")
+    with teller.step("Put pictures from the pilot into the guidelines, and make a training pack; what they show is hidden gold no more"):
+        if not list(home.requests(PROJECT).glob("training-*")):
+            teller.tell(work.guidelines(PROJECT))
+            teller.tell(work.training_pack(PROJECT, PRACTICE))
     with teller.step("Two labelling vendors take the same test: production is for those that pass on the hidden gold"):
         candidates = [vendor.name for vendor in spec.labeling.vendors if not vendor.internal]
         for vendor in candidates[len(_batches(work, "qualification")) :]:
@@ -122,6 +127,7 @@ def run(work: Operations, print_: Callable[[str], None]) -> Outcome:
     with teller.step("Approve, and deliver a release"):
         for kind in ("production", "rework", "adjudication"):
             _approve(work, teller, kind)
+        teller.tell(work.guidelines(PROJECT))  # with what was mixed up by then
         if not store.released("training_export", PROJECT):
             teller.tell(work.release(PROJECT))
         runs.run_shared(work.instance, "program_reports")
@@ -217,6 +223,7 @@ def _outcome(work: Operations, truth: _Truth, seconds: float) -> Outcome:
         "the dataset card": str(store.home.exports(PROJECT) / name / "README.md"),
         "a vendor's work": str(store.home.requests(PROJECT) / "production-001"),
         "pay for a batch?": str(store.home.reports(PROJECT) / "batches" / "production-001.html"),
+        "the guidelines": str(store.home.reports(PROJECT) / "guidelines" / "-.html"),
         "who may label": str(store.home.reports(PROJECT) / "vendors.html"),
         "the brief": str(store.home.reports(PROJECT) / "brief.html"),
         "report pages": str(store.home.reports(PROJECT)),

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
-from dataops_assets.flow import gating, images, shared, studio
+from dataops_assets.flow import gating, handbook, images, shared, studio
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.labels import studio_server
@@ -22,9 +22,11 @@ from dataops_assets.labels.studio_client import StudioError
 from dataops_assets.manifest import records
 from dataops_assets.reports import anew
 from dataops_assets.reports import delivery as reports
+from dataops_assets.reports.guidelines import path as page_of
 from dataops_assets.room import Room, unpacked_bytes
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.store import Store, now
+from dataops_assets.stages import guidelines
+from dataops_assets.store import NotReleased, Store, now
 
 STILL_SHOWN = "reports/{} may still show it: the page could not be drawn anew; delete it."
 
@@ -152,6 +154,33 @@ class Operations:
             self._tasks(spec, batch, done)
         return done
 
+    def guidelines(self, project: str) -> Done:
+        """Make the guidelines anew, with pictures of what is approved by now."""
+        done, spec = Done(), self.specs[project]
+        done.add(f"{project}: brief and guidelines", runs.run(self.instance, project, "setup"))
+        held = self.store.released("guidelines", project)
+        if done.is_success and held:
+            told = guidelines.edition(self.store.read_all("guidelines", project, held))
+            done.notes.append(
+                f"Edition {told.number} with {len(told.examples)} examples: {self.store.home.root / 'reports' / page_of(spec)}"
+            )
+            done.notes += [f"New: {line}" for line in told.changes]
+        return done
+
+    def training_pack(self, project: str, tasks: int) -> Done:
+        """Write a labelling vendor's training pack: the guidelines, and so many practice tasks with their answers."""
+        done, spec = Done(), self.specs[project]
+        self._setup(spec, done)
+        if not done.is_success:
+            return done
+        try:
+            folder, made, left = handbook.training_pack(self.store, spec, tasks)
+        except (ValueError, NotReleased) as error:
+            raise Refused(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+        done.notes.append(f"Training pack with {made} practice tasks and their answers: {folder}")
+        done.notes.append(f"They are hidden in batches no more; {left} gold pictures stay hidden.")
+        return done
+
     def import_labels(self, project: str, batch: str, file: Path, vendor: str) -> Done:
         """Put a returned file in place and judge the batch."""
         done, spec = Done(), self.specs[project]
@@ -205,6 +234,8 @@ class Operations:
         result = runs.run(self.instance, project, "approve", batch, config)
         count = self._rows("approved_labels", project, batch) if result.is_success else 0
         done.add(f"{batch} approved by {by}", result, labels=count)
+        if result.is_success and batch.startswith("pilot-"):
+            done.notes.append(f"Pictures of it go into the guidelines by `dataops guidelines {project}`, before a vendor is tried.")
         return done
 
     def release(self, project: str, name: str | None = None) -> Done:
@@ -240,6 +271,8 @@ class Operations:
         done.notes.append(f"Withdrawn: {drop or image}. It is left out of every batch and release made from now on.")
         done.notes += [f"The delivery report of {name} still shows it: it could not be written anew." for name in reports_left]
         done.notes += [STILL_SHOWN.format(path) for path in pages_left]
+        of_drop = self.store.load_all("raw_images", project, [] if drop is None else [drop])[0]["image_id"].dropna()
+        done.notes += handbook.sent_with(self.store, spec, [*of_drop, *([] if image is None else [image])])
         done.notes += [
             f"Batch {name} was sent to {vendor} with {count} of its pictures: have them deleted." for name, vendor, count in sent
         ]
@@ -253,6 +286,7 @@ class Operations:
             (gone, still), days = anew.purge(self.store, spec, time.time()), spec.cleaning.personal_data.retention_days
             done.notes.append(f"{spec.name}: {len(gone)} pictures that lay apart for more than {days} days deleted.")
             done.notes += [STILL_SHOWN.format(path) for path in still]
+            done.notes += handbook.sent_with(self.store, spec, gone)
             for path, count in images.left_in_landing(self.store, spec).items():
                 done.notes.append(f"{path} still holds {count} of the pictures deleted: clear it away, it was taken long ago.")
         return done

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from dataops_assets import gates, unfinished, warehouse
-from dataops_assets.flow import delivery
+from dataops_assets.flow import delivery, handbook
 from dataops_assets.reports import anew, pages, shown
 from dataops_assets.resources import metadata_of
 from dataops_assets.spec import defs_root, load_projects
@@ -55,6 +55,8 @@ def delete_what_is_due(context: dg.OpExecutionContext, store: StoreParam) -> Non
         context.log.info(f"{spec.name}: {len(gone)} pictures that lay apart deleted")
         for path in still:
             context.log.warning(f"reports/{path} may still show one of them: it could not be drawn anew; delete it")
+        for sentence in handbook.sent_with(store, spec, gone):
+            context.log.warning(sentence)
 
 
 @dg.job(

@@ -54,7 +54,8 @@ class Brief(Section):
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
     start: date = Field(description="First day of work.")
     deadline: date = Field(description="Day of delivery.")
-    days_a_week: int = Field(5, ge=1, le=7, description="Days worked, from Monday on; holidays are not known.")
+    days_a_week: int = Field(5, ge=1, le=7, description="Days worked, from Monday on.")
+    days_off: tuple[date, ...] = Field((), description="Holidays on which nobody works.")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="How sure a statement on accuracy must be: audits and qualifications.")
     volume: dict[Word, dict[str, Annotated[int, Field(ge=0)]]] = Field(
         description="Images wanted: attribute -> value -> count. Not every value must be listed."
@@ -242,7 +243,8 @@ class LabelVendor(Section):
 
     name: Slug
     price_per_label: Money = Field(0.0, description="Per worker answer to one attribute of one image.")
-    labels_per_day: int = Field(5000, gt=0)
+    labels_per_day: int = Field(5000, gt=0, description="Pace on a working day.")
+    days_off: tuple[date, ...] = Field((), description="Days this vendor doesn't work, beside the brief's.")
     internal: bool = False
     may_see_personal_data: bool = False
     tool: Literal["files", "label_studio"] = Field("files", description="How they get batches and return labels; see docs/label_studio.md.")
@@ -281,6 +283,9 @@ class Labeling(Section):
     )
     gold_sights: int = Field(3, ge=1, description="A person's answers to a gold picture count in the first so many batches that show it.")
     gold_exposures: int = Field(25, ge=1, description="A gold picture that one vendor was shown so often is retired.")
+    shown_gold: Share = Field(
+        0.25, description="Share of the gold pictures that guidelines may show with their answers; those are hidden in no batch any more."
+    )
     accept_agreement: Share = Field(0.66, description="Share of our own people's answers behind the winner that accepts a question.")
     rework_rounds: int = Field(2, ge=0, description="Rework batches a question may go through before adjudication: labels bought one more.")
 

@@ -281,7 +281,15 @@ class Store:
             try:
                 if DeltaTable.is_deltatable(uri, storage_options=options):
                     retries = CommitProperties(max_commit_retries=20)
-                    write_deltalake(uri, table, mode="overwrite", predicate=predicate, storage_options=options, commit_properties=retries)
+                    write_deltalake(
+                        uri,
+                        table,
+                        mode="overwrite",
+                        schema_mode="merge",
+                        predicate=predicate,
+                        storage_options=options,
+                        commit_properties=retries,
+                    )
                 else:
                     settings = {"delta.checkpointInterval": "50", "delta.logRetentionDuration": "interval 7 days"}
                     write_deltalake(uri, table, mode="error", partition_by=PLACE, storage_options=options, configuration=settings)

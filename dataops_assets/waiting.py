@@ -12,7 +12,7 @@ import pandas as pd
 from dataops_assets import drops as drops_
 from dataops_assets import planning
 from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
-from dataops_assets.flow import images, labels, shared
+from dataops_assets.flow import handbook, images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -43,8 +43,7 @@ def setup(store: Store, spec: ProjectSpec) -> str | None:
     agreed = labels.brief(store, spec)
     if store.released("brief", spec.name).get(agreed.partition) != agreed.version:
         return spec.digest
-    book = labels.guidelines(store, spec, agreed)
-    return None if store.released("guidelines", spec.name).get(book.partition) == book.version else spec.digest
+    return None if handbook.is_current(store, spec, agreed) else spec.digest
 
 
 def batches(store: Store, spec: ProjectSpec) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from dataops_assets import planning, waiting
 from dataops_assets.apart import Apart
-from dataops_assets.flow import delivery, gating, images, labels
+from dataops_assets.flow import delivery, gating, handbook, images, labels
 from dataops_assets.home import Home
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
@@ -71,8 +71,9 @@ class World:
     def batch(self, kind: str) -> Manifest:
         """Plan a batch, make its tasks and its request folder."""
         (batch_id,) = planning.plan_batches(self.store, self.spec, kind).batch_ids
-        handbook = labels.guidelines(self.store, self.spec, labels.brief(self.store, self.spec))
-        tasks = labels.label_tasks(self.store, self.spec, batch_id, handbook)
+        book = handbook.guidelines(self.store, self.spec, labels.brief(self.store, self.spec))
+        self.store.write(book)
+        tasks = labels.label_tasks(self.store, self.spec, batch_id, book)
         self.desk.release(tasks)
         gating.publish(self.store, self.spec, tasks)
         return tasks

@@ -7,7 +7,7 @@ import pytest
 
 from dataops_assets import gates, planning, waiting
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import gating, labels
+from dataops_assets.flow import gating, handbook, labels
 from dataops_assets.home import Home
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.operations import Operations, Refused
@@ -207,7 +207,7 @@ def test_labels_that_a_changed_ontology_voids_are_asked_again(world: Store) -> N
 
 class TestGuidelinesGate:
     def judge(self, store: Store, spec: ProjectSpec) -> gates.Verdict:
-        made = labels.guidelines(store, spec, labels.brief(store, spec))
+        made = handbook.guidelines(store, spec, labels.brief(store, spec))
         store.write(made)
         return gates.pass_through(store, spec, "guidelines", made.partition, made.version)
 

@@ -68,7 +68,7 @@ def test_what_was_read_is_not_read_again_until_a_file_changes(store: Store, spec
     assert [item.partition for item in waiting.returns(store, spec, {}, 0).ready] == [BATCH]
 
 
-def test_a_correction_voids_the_approval(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+def test_a_correction_voids_the_approval_and_approved_anew_it_is_paid_as_it_is(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
     def judge() -> Manifest:
         labeled = returned(store, spec, tasks)
         quality = labels.label_quality(store, spec, labeled, tasks)
@@ -91,7 +91,25 @@ def test_a_correction_voids_the_approval(store: Store, spec: ProjectSpec, tasks:
     corrected = judge()
     assert store.released("approved_labels", "demo") == {} and BATCH not in set(store.load_all("approved_labels", "demo")[0]["batch_id"])
     assert [row["outcome"] for row in status.of(store, spec).held if row["asset"] == "approved_labels"] == ["void"]
+
+    def spent() -> float:
+        rows = store.costs.rows()
+        return float(rows.loc[rows["ref"] == BATCH, "amount"].sum())
+
+    before = spent()
     approve(corrected)
+    assert spent() == pytest.approx(before)  # as many answers as before
+    put(store, "acme/fewer.csv", answer_all(tasks.frame.head(1), spec, value=1).replace(b"2026-01-02", b"2026-01-04"))
+    (store.home.returns("demo") / BATCH / "acme/labels.csv").unlink()
+    (store.home.returns("demo") / BATCH / "acme/correction.csv").unlink()
+    approve(judge())
+    assert spent() == pytest.approx(before / 2)  # one of two pictures was answered after all
+    approve(store.load("label_quality", "demo", BATCH))
+    assert spent() == pytest.approx(before / 2)
+    put(store, "acme/correction.csv", answer_all(tasks.frame, spec, value=1).replace(b"2026-01-02", b"2026-01-05"))
+    (store.home.returns("demo") / BATCH / "acme/fewer.csv").unlink()
+    approve(judge())
+    assert spent() == pytest.approx(before)
     assert set(store.load("approved_labels", "demo", BATCH).frame.query("attribute == 'colour'")["label"]) == {"blue"}
 
 

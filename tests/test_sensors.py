@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import sensor as crowd
 from dataops_assets import arrivals, assets, claims, drops, gates, runs, sensors, waiting
-from dataops_assets.flow import labels
+from dataops_assets.flow import handbook, labels
 from dataops_assets.home import Home
 from dataops_assets.intake import identity, landing
 from dataops_assets.io import manifest_io_manager
@@ -126,7 +126,7 @@ def test_a_planned_batch_gets_its_request_folder_made(home: Home, instance: dg.D
     store.write(Manifest("batch_plans", "dresses", "pilot-001", plan))
     setup = requests(tick(dresses, instance, store, "plan"))
     assert [one.job_name for one in setup] == ["dresses_setup"]  # tasks need guidelines: those first
-    for made in (labels.brief(store, dresses), labels.guidelines(store, dresses, labels.brief(store, dresses))):
+    for made in (labels.brief(store, dresses), handbook.guidelines(store, dresses, labels.brief(store, dresses))):
         store.write(made)
         assert gates.pass_through(store, dresses, made.asset, made.partition, made.version).is_released
     wanted = requests(tick(dresses, instance, store, "plan"))

@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -117,6 +118,18 @@ class TestManifests:
     def test_a_frame_that_breaks_the_contract_is_refused(self, frame: pd.DataFrame, says: str) -> None:
         with pytest.raises(ContractError, match=says):
             conform(frame, CONTRACTS["brief"])
+
+    def test_columns_that_came_and_went_since_a_table_was_made_are_no_harm(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        full = CONTRACTS["brief"]
+        columns = {name: kind for name, kind in full.columns.items() if name != "sentence"}
+        old = replace(full, columns={**columns, "gone": "string"})
+        with monkeypatch.context() as patch:
+            patch.setitem(CONTRACTS, "brief", old)
+            store.write(before := brief())
+        store.write(after := Manifest("brief", "p", "-", before.frame[["check", "value"]].assign(sentence="now")))
+        assert set(store.read("brief", "p", "-", after.version).frame["sentence"]) == {"now"}
+        known = store.read("brief", "p", "-", before.version).frame
+        assert known["value"].tolist() == [1.0, 1.0] and known["sentence"].isna().all()
 
     def test_four_processes_that_write_one_version_leave_one(self, tmp_path: Path) -> None:
         with four_processes() as pool:

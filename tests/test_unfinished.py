@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from dataops_assets import gates, lineage, planning, program, unfinished
+from dataops_assets.flow import handbook as books
 from dataops_assets.flow import labels
 from dataops_assets.home import Home
 from dataops_assets.manifest import Manifest
@@ -62,7 +63,8 @@ def batch(desk: Desk) -> Manifest:
     """The tasks of a pilot, written and not judged."""
     desk.use(desk.take(desk.put({f"{seed}.png": photo(seed) for seed in range(3)})))
     planning.plan_batches(desk.store, desk.spec, "pilot")
-    handbook = labels.guidelines(desk.store, desk.spec, labels.brief(desk.store, desk.spec))
+    handbook = books.guidelines(desk.store, desk.spec, labels.brief(desk.store, desk.spec))
+    desk.store.write(handbook)
     made = labels.label_tasks(desk.store, desk.spec, "pilot-001", handbook)
     desk.store.write(made)
     return made

@@ -131,6 +131,27 @@ def plan(
     finish(done, json)
 
 
+@app.command()
+def guidelines(project: Project, home: Home = None, json: Json = False) -> None:
+    """Make the annotators' guidelines anew, with pictures of what is approved by now."""
+    with operations_of(home, project) as work, bars(json):
+        done = work.guidelines(project)
+    finish(done, json)
+
+
+@app.command("training-pack")
+def training_pack(
+    project: Project,
+    tasks: Annotated[int, typer.Option(min=1, help="Practice tasks in it; the gold they come from is hidden no more.")] = 8,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Write a labelling vendor's training pack: the guidelines, and practice tasks with their answers."""
+    with operations_of(home, project) as work, bars(json):
+        done = work.training_pack(project, tasks)
+    finish(done, json)
+
+
 @app.command("import-labels")
 def import_labels(
     project: Project,

@@ -12,6 +12,7 @@ import yaml
 
 from dataops_assets.exports import image_folder
 from dataops_assets.exports.coco import splits
+from dataops_assets.ontology import CANT_TELL, NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
 
 LIMITS = (
@@ -49,7 +50,9 @@ def build(frame: pd.DataFrame, left_out: pd.DataFrame, spec: ProjectSpec, releas
         + _table(["split", "pictures", "sources", "variants"], [_count(frame[frame["split"] == name], name) for name in names])
         + "\n\n"
         + _files(spec),
-        f"## Classes\n\nSource pictures, ontology version {spec.ontology.version}.\n\n" + _classes(sources, spec, names),
+        f"## Classes\n\nSource pictures, ontology version {spec.ontology.version}.\n\n"
+        + _classes(sources, spec, names)
+        + _unlabelled(sources, spec),
         "## How it was labelled\n\n"
         f"{spec.labeling.overlap} independent answers to each question of each source picture, hidden control pictures among them "
         f"({spec.labeling.gold_share:.0%}); labels are accepted, surest first, "
@@ -116,6 +119,19 @@ def _classes(sources: pd.DataFrame, spec: ProjectSpec, names: Sequence[str]) -> 
         for value in attribute.values:
             rows.append([attribute.name, value, *(counts[(split, attribute.name, value)] for split in names)])
     return _table(["attribute", "value", *names], rows)
+
+
+def _unlabelled(sources: pd.DataFrame, spec: ProjectSpec) -> str:
+    """How many source pictures have an answer that is no label; "" where every one is a label."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for text in sources["unlabelled"].dropna() if "unlabelled" in sources.columns else ():
+        counts.update(json.loads(text).items())
+    words = {CANT_TELL: "can't tell", NOT_APPLICABLE: "doesn't apply, or left open"}
+    rows = [[attribute.name, *(counts[attribute.name, answer] for answer in words)] for attribute in spec.ontology.attributes]
+    rows = [row for row in rows if any(row[1:])]
+    if not rows:
+        return ""
+    return "\n\nPictures with an answer that is no label; they are here without it:\n\n" + _table(["attribute", *words.values()], rows)
 
 
 def _vendors(sources: pd.DataFrame) -> str:

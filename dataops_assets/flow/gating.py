@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS, LEDGERS
+from dataops_assets.flow import handbook
 from dataops_assets.flow.delivery import assemble
-from dataops_assets.flow.labels import blobs_of, may_show, standing
+from dataops_assets.flow.labels import blobs_of, gold, may_show, standing
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages.gold import usable
 from dataops_assets.store import Store
 
 
@@ -20,7 +22,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
     """Frames of the versions a candidate was made from, by asset.
 
     - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes.
-    - Guidelines: those `in_use`, and the `stated` changes of the ontology.
+    - Guidelines: those `in_use`, the `stated` changes of the ontology, and gold that is still `hidden`.
     - Approved labels: the `audits` that were known when they were approved.
     - A batch of tasks: the pictures that may be `shown`, and whether vendors are `qualified`. Like a licence that is a question of the
       day, so a batch may be judged again once its vendor has passed.
@@ -35,6 +37,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
         frames["in_use"] = store.read_all("guidelines", candidate.project, store.released("guidelines", candidate.project))
         stated = [change.model_dump_json(by_alias=True) for change in spec.ontology.changes]
         frames["stated"] = pd.DataFrame({"change": stated}, dtype="object")
+        frames["hidden"] = usable(gold(store, spec)[0])[["image_id"]]
     if candidate.asset == "approved_labels":
         frames["audits"] = store.read_all("label_quality", candidate.project, candidate.inputs.get("audits", {}))
     if candidate.asset == "label_tasks":
@@ -69,7 +72,8 @@ def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
 
     if released.asset == "label_tasks":
         blobs = blobs_of(store, spec, released.frame)
-        label_tasks.write_request(released.frame, spec, store.home.requests(spec.name) / released.partition, blobs)
+        shown = handbook.edition_of(store, spec, released.inputs)
+        label_tasks.write_request(released.frame, spec, store.home.requests(spec.name) / released.partition, blobs, shown)
     elif released.asset == "training_export":
         assembly = assemble(store, spec, released.partition, released.inputs)
         folder = store.home.exports(spec.name) / released.partition

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ from dataops_assets.labels import acceptance, returned
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.store import RELEASING, NotReleased, Store
+from dataops_assets.store import RELEASING, NotReleased, Store, now
 
 AUDITED = ("production-", "rework-")  # batches whose labels are accepted by themselves
 MOST_EARLIER = 200_000  # answers of earlier batches that tell what workers are worth, the newest first
@@ -31,17 +32,21 @@ def brief(store: Store, spec: ProjectSpec) -> Manifest:
     return Manifest("brief", spec.name, UNPARTITIONED, stage.check(spec))
 
 
-def guidelines(store: Store, spec: ProjectSpec, agreed: Manifest) -> Manifest:
-    """The annotators' handbook."""
-    from dataops_assets.stages import guidelines as stage
-
-    return Manifest("guidelines", spec.name, UNPARTITIONED, stage.build(spec, store.blobs), agreed.input)
-
-
 def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manifest) -> Manifest:
-    """The questions of one batch, as its plan says."""
+    """The questions of one batch, as its plan says.
+
+    Raises:
+        NotReleased: when the guidelines in use tell otherwise than the YAML what is asked.
+    """
+    from dataops_assets.labels import changes
+    from dataops_assets.stages import guidelines
     from dataops_assets.stages import label_tasks as stage
 
+    if changes.is_otherwise(handbook.frame, guidelines.rows(spec)):
+        raise NotReleased(
+            f"the guidelines of {spec.name} in use ask otherwise than its YAML: make them anew (dataops guidelines {spec.name}) "
+            "and see what their gate says"
+        )
     plan = store.only("batch_plans", spec.name, batch_id)
     shown = may_show(store, spec, plan.frame)
     planned = plan.frame[plan.frame["image_id"].isin(shown["image_id"])]  # what was withdrawn or screened out since stays here
@@ -260,8 +265,9 @@ def gold(store: Store, spec: ProjectSpec, with_workers: bool = False) -> tuple[p
     used: dict[str, Mapping[str, str]] = {}
     if batches:
         used["approved_labels"] = {name: version for name, version in inputs.get("approved_labels", {}).items() if name in batches}
-    if len(entries):
-        used["gold"] = {"entries": str(entries["seq"].max())}
+    said = entries[entries["action"].isin(stage.MEASURING)]
+    if len(said):
+        used["gold"] = {"entries": str(said["seq"].max())}
     return found, used
 
 
@@ -362,12 +368,21 @@ def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled:
 
 
 def settle(store: Store, spec: ProjectSpec, tasks: Manifest, answers: int) -> None:
-    """Correct a batch's committed cost to the answers that were delivered and accepted."""
+    """Correct a batch's committed cost to the answers that were delivered and accepted; approved anew, by what differs from before."""
     vendor = spec.labeling.vendor(str(tasks.frame["vendor"].iloc[0])) if len(tasks.frame) else None
     if vendor is None:
         return
-    rows = rows_of(store.costs.rows(), spec.name)
-    committed = rows[(rows["kind"] == "labels") & (rows["ref"] == tasks.partition)]
-    difference = answers * vendor.price_per_label - float(committed["amount"].sum())
-    quantity = answers - float(committed["quantity"].sum())
-    store.charge(spec.name, "labels_settled", vendor.name, tasks.partition, quantity, difference, spec.brief.currency)
+    name, price = vendor.name, vendor.price_per_label
+
+    def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
+        mine = rows[(rows["project"] == spec.name) & rows["kind"].isin(["labels", "labels_settled"]) & (rows["ref"] == tasks.partition)]
+        quantity = answers - float(mine["quantity"].sum())
+        amount = round(answers * price - float(mine["amount"].sum()), 6)
+        if not quantity and not amount and (mine["kind"] == "labels_settled").any():
+            return []
+        return [{
+            "project": spec.name, "kind": "labels_settled", "vendor": name, "ref": tasks.partition, "quantity": quantity,
+            "amount": amount, "currency": spec.brief.currency, "at": now(),
+        }]  # fmt: skip
+
+    store.costs.append(build)

@@ -126,6 +126,15 @@ def told(ontology: Ontology) -> list[tuple[str, list[str]]]:
     return [(f"from version {old} to {new}", lines) for (old, new), lines in reversed(steps.items())]
 
 
+def since(ontology: Ontology, version: str) -> tuple[list[str], set[tuple[str | None, str]]]:
+    """Sentences on all that was stated after a version, the oldest first, and the (attribute, value)s they speak of."""
+    path = ontology.path(version) or []
+    steps = [change for step in path for change in ontology.changes if change.to_version == step]
+    return [line for change in steps for line in _sentences(change)], {
+        (change.attribute, value) for change in steps for value in change.old | change.new
+    }
+
+
 def _sentences(change: Change) -> list[str]:
     lines = [f"{old} is called {new} now" for old, new in change.rename.items()]
     lines += [f"{old} counts as {new} now" for old, new in change.merge.items()]
@@ -185,6 +194,11 @@ def unexplained(before: pd.DataFrame, now: pd.DataFrame, ontology: Ontology) -> 
             if key not in meant
         ),
     ]
+
+
+def is_otherwise(before: pd.DataFrame, now: pd.DataFrame) -> bool:
+    """Whether two versions of the guidelines differ in what is asked or what an answer means."""
+    return _by_value(before) != _by_value(now)
 
 
 def _by_value(rows: pd.DataFrame) -> dict[tuple[str, str], Sequence[str]]:

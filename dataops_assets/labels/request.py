@@ -10,35 +10,46 @@ import hashlib
 import io
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
-from dataops_assets.labels import label_studio
+from dataops_assets.labels import handbook, label_studio
 from dataops_assets.labels.questions import questions
 from dataops_assets.labels.tables import FIELDS
 from dataops_assets.spec import Attribute, ProjectSpec
-from dataops_assets.stages import guidelines
 
 CHECKSUMS = "checksums.txt"
 
 
-def write_request(tasks: pd.DataFrame, spec: ProjectSpec, folder: Path, blobs: Blobs) -> None:
+def write_request(
+    tasks: pd.DataFrame,
+    spec: ProjectSpec,
+    folder: Path,
+    blobs: Blobs,
+    edition: handbook.Edition = handbook.PLAIN,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the request folder of one batch; the same tasks give the same bytes, and writing it again changes nothing.
 
-    It appears whole: written beside and renamed. One that says something else (the guidelines changed) is replaced.
+    It appears whole: written beside and renamed. One that says something else (the guidelines changed) is replaced. The guidelines in it
+    show no picture of the batch itself.
 
     Args:
         tasks: `label_tasks` rows of one batch.
         spec: The project.
         folder: Where it shall lie, e.g. `requests/<project>/<batch>`.
         blobs: Where the pictures are.
+        edition: The guidelines' examples, and what is new in them.
+        more: Further documents, by name; they take the place of those of the same name.
 
     Raises:
         BlobMissing: when a picture isn't in the store.
     """
-    documents = _documents(tasks, spec)
+    documents = _documents(tasks, spec, edition.without(set(tasks["image_id"]))) | {name: text.encode() for name, text in more.items()}
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in documents.items()}
     sums |= dict(zip(tasks["file"], tasks["sha256"], strict=True))
     checksums = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
@@ -65,17 +76,34 @@ def write_request(tasks: pd.DataFrame, spec: ProjectSpec, folder: Path, blobs: B
         shutil.rmtree(new, ignore_errors=True)
 
 
+def replace_documents(folder: Path, texts: Mapping[str, str]) -> None:
+    """Put other texts into a request folder that lies there, and their sha256 into its checksums; pictures stay as they are."""
+    path = folder / CHECKSUMS
+    lines = {name: sha256 for sha256, _, name in (line.partition("  ") for line in path.read_text("utf-8").splitlines())}
+    for name, text in texts.items():
+        if name in lines:
+            lines[name] = hashlib.sha256(text.encode()).hexdigest()
+            _replace(folder / name, text.encode())
+    _replace(path, "".join(f"{lines[name]}  {name}\n" for name in sorted(lines)).encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new.write_bytes(data)
+    os.replace(new, path)
+
+
 def _is_there(folder: Path, checksums: bytes, sums: dict[str, str]) -> bool:
     path = folder / CHECKSUMS
     return path.is_file() and path.read_bytes() == checksums and all((folder / name).is_file() for name in sums)
 
 
-def _documents(tasks: pd.DataFrame, spec: ProjectSpec) -> dict[str, bytes]:
+def _documents(tasks: pd.DataFrame, spec: ProjectSpec, edition: handbook.Edition) -> dict[str, bytes]:
     tasks = tasks.sort_values("task_id")
     asked = questions(spec, list(tasks["attributes"]))
     shown = list(zip(tasks["task_id"], tasks["file"], tasks["attributes"], strict=True))
     overlap = [str(int(n)) for n in tasks["overlap"]]
-    words = {attribute.name: guidelines.ask(attribute) for attribute in asked}
+    words = {attribute.name: handbook.ask(attribute) for attribute in asked}
     blank = [[item, name] + [""] * (len(FIELDS) - 2) for item, _, joined in shown for name in joined.split("|")]
     texts = {
         "tasks.csv": _csv(
@@ -84,8 +112,8 @@ def _documents(tasks: pd.DataFrame, spec: ProjectSpec) -> dict[str, bytes]:
         "returns_template.csv": _csv([list(FIELDS), *blank]),
         "label_studio_tasks.json": label_studio.tasks(shown),
         "label_config.xml": label_studio.config(_shown(asked, tasks), words, is_whole=tasks["attributes"].nunique() == 1),
-        "guidelines.html": guidelines.html(spec, asked),
-        "guidelines.md": guidelines.markdown(spec, asked),
+        "guidelines.html": handbook.html(spec, asked, edition),
+        "guidelines.md": handbook.markdown(spec, asked, edition),
         "README.txt": _readme(spec, str(tasks["batch_id"].iloc[0]), str(tasks["vendor"].iloc[0]), asked, len(tasks)),
     }
     return {name: text.encode() for name, text in texts.items()}
@@ -128,6 +156,7 @@ def _other_tools(asked: list[Attribute], has_box: bool) -> list[str]:
 def _readme(spec: ProjectSpec, batch_id: str, vendor: str, asked: list[Attribute], n_tasks: int) -> str:
     has_box = any(attribute.kind == "box" for attribute in asked)
     has_dependent = any(attribute.when for attribute in asked)
+    offers = any(attribute.cant_tell for attribute in asked)
     has_multi = any(attribute.kind == "multi" for attribute in asked)
     lines = [
         f"Labelling request {batch_id} of project {spec.name}, for {vendor}",
@@ -161,7 +190,9 @@ def _readme(spec: ProjectSpec, batch_id: str, vendor: str, asked: list[Attribute
         "  annotator     the same name for the same person everywhere; we keep only a pseudonym",
         "  submitted_at  ISO 8601, e.g. 2026-11-23T09:30:00Z; UTC where it has no offset",
         "  seconds       time spent on the answer (may be empty)",
-        "Leave out rows of pictures you skipped. Correct an answer by a row with a later submitted_at.",
+        "Where a picture doesn't show enough to answer, "
+        + ("the label is cant_tell; leave the row out where the question doesn't offer it." if offers else "leave the row out."),
+        "Correct an answer by a row with a later submitted_at.",
         "",
         f"Put the files into returns/{spec.name}/{batch_id}/{vendor}/, and an empty file _COMPLETE when all is there.",
     ]

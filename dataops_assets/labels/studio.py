@@ -14,6 +14,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ LUMP = 20  # pictures sent at once to a server elsewhere
 TASKS_A_CALL = 500
 PRELABELS = "dataops"
 MARKER = "_COMPLETE"
+_FIGURES = re.compile(r"(?:<h3>[^<]*</h3>)?(?:<br>)?(?:<figure.*?</figure>)+", re.DOTALL)
 KEPT = ("id", "created_at", "updated_at", "lead_time", "was_cancelled", "result", "project")
 
 Prelabels = Mapping[str, Mapping[str, str]]  # item_id -> attribute -> label
@@ -214,12 +216,13 @@ def _description(batch: Batch, slot: int) -> str:
 
 
 def _instruction(batch: Batch) -> str:
-    """The guidelines, without the page around them."""
+    """The guidelines, without the page around them and its pictures: Label Studio shows a picture's markup as text."""
     try:
         page = (batch.folder / "guidelines.html").read_text(encoding="utf-8")
     except OSError:
         return ""
-    return page.partition("<body>")[2].partition("</body>")[0]
+    text, pictures = _FIGURES.subn("", page.partition("<body>")[2].partition("</body>")[0])
+    return text + ("<p>The guidelines that came with this batch show pictures of right and wrong answers.</p>" if pictures else "")
 
 
 def _lumps(items: Sequence[Any], size: int) -> Iterator[Any]:

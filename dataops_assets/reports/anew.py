@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dataops_assets import unfinished
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import images
+from dataops_assets.flow import handbook, images
 from dataops_assets.manifest import Manifest
-from dataops_assets.reports import delivery, feedback, pages, panels, pictures, pilot, screening, shown
+from dataops_assets.reports import delivery, feedback, guidelines, pages, panels, pictures, pilot, screening, shown
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -26,7 +28,9 @@ NAMES = ("image_id", "source_image_id", "duplicate_of", "sha256", "clean_sha256"
 
 
 def redraw(store: Store, spec: ProjectSpec, gone: Collection[str], drop_ids: Collection[str] = ()) -> list[str]:
-    """Draw every page anew that may show one of some pictures; vendors' delivery reports are written anew by their own module.
+    """Draw every page anew that may show one of some pictures, and take them out of guidelines and packs that lie in `requests/`.
+
+    Vendors' delivery reports are written anew by their own module.
 
     Args:
         store: The store, whose withdrawals and deletions are entered already.
@@ -43,8 +47,7 @@ def redraw(store: Store, spec: ProjectSpec, gone: Collection[str], drop_ids: Col
     gates = gates[gates["project"] == spec.name].drop_duplicates(["asset", "partition"], keep="last")
     lost, failed = set(gone), []
     for asset, column in OF_PARTITION.items():
-        judged = gates[gates["asset"] == asset]
-        versions = dict(zip(judged["partition"], judged["version"], strict=True))
+        versions = _judged(gates, asset)
         contract = CONTRACTS[asset]
         rows = store.read_all(asset, spec.name, versions, [name for name in contract.columns if name in (column, *NAMES, *contract.key)])
         if asset == "raw_images":
@@ -52,7 +55,15 @@ def redraw(store: Store, spec: ProjectSpec, gone: Collection[str], drop_ids: Col
         shows = rows[[name for name in NAMES if name in rows]].isin(lost).any(axis=1)
         for partition in sorted(rows.loc[shows, column].unique()):
             failed += _anew(store, spec, store.read(asset, spec.name, partition, versions[partition]))
+    for partition, version in _judged(gates, "guidelines").items():
+        failed += _anew(store, spec, store.read("guidelines", spec.name, partition, version))
+    handbook.take_out(store, spec, lost)
     return failed
+
+
+def _judged(gates: pd.DataFrame, asset: str) -> dict[str, str]:
+    rows = gates[gates["asset"] == asset]
+    return dict(zip(rows["partition"], rows["version"], strict=True))
 
 
 def purged(store: Store, spec: ProjectSpec, gone: Collection[str]) -> list[str]:
@@ -127,6 +138,8 @@ def _pages(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Callabl
     def mended(path: Path) -> None:
         pages.put(path, pages.with_pictures(path.read_text("utf-8"), shown.parts(store, spec, made)), store.home.tmp)
 
+    if made.asset == "guidelines":
+        return {guidelines.path(spec): lambda path: pages.put(path, handbook.page(store, spec, made), store.home.tmp)}
     found: dict[str, Callable[[Path], object]] = {f"{spec.name}/{made.asset}/{made.partition}.html": mended}
     if made.asset == "cleaned_set":
         found[f"{spec.name}/screening/{made.partition}.html"] = lambda path: screening.write(store, spec, made)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataops_assets import atomic
+from dataops_assets.flow import handbook
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports import shown
 from dataops_assets.reports.panels import Page, Picture, Points, Table
@@ -33,7 +34,7 @@ def write(store: Store, spec: ProjectSpec, made: Manifest, said: dict[str, str],
     """Write the page of a manifest: what its gate said, the parts, and how each expectation fared; returns its path."""
     path = store.home.reports(spec.name) / made.asset / f"{made.partition}.html"
     if made.asset == "guidelines" and len(made.frame):
-        text = store.blobs.read(str(made.frame["document_sha256"].iloc[0])).decode()
+        text = handbook.page(store, spec, made)
     else:
         title = f"{made.asset} · {made.partition}" if made.partition != "-" else made.asset
         text = page(title, f"{spec.name}, version {made.version}", {**said, **shown.parts(store, spec, made), "expectations": expectations})

@@ -26,7 +26,7 @@ def path(spec: ProjectSpec, batch: str) -> str:
 
 def parts(store: Store, spec: ProjectSpec, labeled: pd.DataFrame) -> dict[str, Any]:
     """The analysis of a pilot's answers (`labeled_batches` rows)."""
-    clock, pairs = stage.times(labeled), stage.agreed(labeled)
+    clock, pairs = stage.times(labeled), stage.beyond_chance(labeled, spec)
     told = stage.forecast(labeled, spec)
     return {
         "what the pilot says": Points(stage.advice(labeled, spec)),
@@ -40,6 +40,7 @@ def parts(store: Store, spec: ProjectSpec, labeled: pd.DataFrame) -> dict[str, A
             ],
             most=1.0,
         ),
+        "agreement and what chance leaves of it": table_of(pairs.round(3)) if pairs["pairs"].sum() else None,
         "seconds": table_of(clock) if len(clock) else None,
         "confused": Table([_line(found) for found in stage.confused(labeled)[:30]]) if stage.confused(labeled) else None,
         **_sheets(store, spec, stage.confused(labeled)[:PAIRS], labeled),
@@ -84,7 +85,7 @@ def compare(store: Store, spec: ProjectSpec, first: str, second: str) -> dict[st
         told.append("Which of them is right isn't known: no gold comes from anywhere but these two. Adjudicate where they differ.")
     found: dict[str, Any] = {"what follows": Points(told), "side by side": Table(records(table))}
     for batch, labeled in zip((first, second), sides, strict=True):
-        pairs = stage.agreed(labeled)
+        pairs = stage.beyond_chance(labeled, spec)
         found[f"agreement within {batch}"] = table_of(pairs.round(4)) if pairs["pairs"].sum() else None
         found[f"rows of {batch} that could not be read"] = _rejected(labeled)
     found["what export formats lose"] = Table(stage.losses())

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.manifest import Manifest, records
-from dataops_assets.reports import batch, brief, feedback_panels, pictures, pilot, scorecard, screened, status, vendors
+from dataops_assets.reports import batch, brief, feedback_panels, guidelines, pictures, pilot, scorecard, screened, status, vendors
 from dataops_assets.reports.panels import Page, Points, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import qualification
@@ -40,6 +40,10 @@ def _brief(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
         "what it adds up to": table_of(told),
         "brief": Page(brief.path(spec)),
     }
+
+
+def _guidelines(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
+    return guidelines.parts(store, spec, made)
 
 
 def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:

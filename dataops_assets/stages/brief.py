@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from datetime import date, timedelta
 
 import pandas as pd
@@ -41,7 +42,12 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
     own_cost, audit_cost = own * internal.price_per_label, audit * internal.price_per_label
     total = image_cost + label_cost + rework_cost + own_cost + tried_cost + audit_cost
     paces = ((own + audit, internal), (tried, vendor), (answers + rework, vendor))
-    days = finish(agreed.start, sum(math.ceil(n / who.labels_per_day) for n, who in paces), agreed.days_a_week)
+    days = finish(agreed.start, 1, agreed.days_a_week, agreed.days_off)
+    first = agreed.start
+    for n, who in paces:
+        if n:
+            days = finish(first, math.ceil(n / who.labels_per_day), agreed.days_a_week, {*agreed.days_off, *who.days_off})
+            first = days + timedelta(days=1)
     needed, available = (days - agreed.start).days + 1, (agreed.deadline - agreed.start).days
     hidden = math.ceil(labeling.batch_size * labeling.gold_share)
     half_width = Z95 * math.sqrt(agreed.accuracy_target * (1 - agreed.accuracy_target) / max(1, gold * labeling.overlap))
@@ -98,11 +104,11 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
     )
 
 
-def finish(start: date, workdays: int, days_a_week: int) -> date:
+def finish(start: date, workdays: int, days_a_week: int, days_off: Collection[date] = ()) -> date:
     """The last of so many days of work, counted from the first working day at or after `start`; the week begins on Monday."""
     day, left = start, max(1, workdays)
     while True:
-        left -= day.weekday() < days_a_week
+        left -= day.weekday() < days_a_week and day not in days_off
         if not left:
             return day
         day += timedelta(days=1)

@@ -1,12 +1,13 @@
 """The gold there is: pictures whose answers our own people settled, where each answer came from, and whether it may still measure anybody.
 
 An answer is `active`, `disputed` (somebody says it is wrong: it measures nobody until it is settled) or `retired` (its picture is known: it
-isn't hidden in batches any more, and what it measured stands). What people say is an append-only ledger; the rest follows from it.
+isn't hidden in batches any more, and what it measured stands). What people say, and which pictures guidelines and training packs show with
+their answers, is an append-only ledger; the rest follows from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,9 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.approved_labels import current
 
 ACTIVE, DISPUTED, RETIRED = "active", "disputed", "retired"
-ACTIONS = ("dispute", "settle", "retire")
+ACTIONS = ("dispute", "settle", "retire")  # of people
+SHOW, PRACTISE = "show", "practise"  # in guidelines, in a training pack: entered before anybody can see it
+MEASURING = ("dispute", "settle")  # what changes whom an answer measures, and how
 COLUMNS = [
     "image_id", "attribute", "label", "object_id", "x", "y", "w", "h", "votes", "decided_by", "batch_id", "status", "reason", "by",
     "exposures", "most_exposed", "workers", "pace", "suspicion",
@@ -40,16 +43,18 @@ def registry(
         spec: The project; `labeling.gold_exposures` retires a picture.
 
     Returns:
-        Columns of COLUMNS: `votes` of our own people behind the answer, `exposures` in all, `most_exposed` to one vendor, `workers`
-        who saw it, `pace` (their time on it as a share of their time on the rest of the batch: far below 1 may be a leak), `suspicion` (a
-        sentence where so many were so fast on it that chance doesn't explain it), `status`, and for what isn't active who said why. A
-        settled answer carries the label it was settled to.
+        Columns of COLUMNS: `votes` of our own people behind the answer, `exposures` in all (with its answers or hidden), `most_exposed`
+        to one vendor as hidden gold, `workers` who saw it so, `pace` (their time on it as a share of their time on the rest of the batch:
+        far below 1 may be a leak), `suspicion` (a sentence where so many were so fast on it that chance doesn't explain it), `status`, and
+        for what isn't active who said why. A settled answer carries the label it was settled to.
     """
     source = current(approved).drop_duplicates(_UNIT).set_index(_UNIT)
     made = gold.join(source[["n_labels", "decided_by", "batch_id"]], on=_UNIT).rename(columns={"n_labels": "votes"})
     shown = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)]
     by_vendor = shown.groupby(["image_id", "vendor"]).size()
-    made["exposures"] = made["image_id"].map(shown.groupby("image_id").size()).fillna(0).astype("int64")
+    told = entries[entries["action"].isin([SHOW, PRACTISE])]
+    seen_at_all = pd.concat([shown["image_id"], told["image_id"]]).value_counts()
+    made["exposures"] = made["image_id"].map(seen_at_all).fillna(0).astype("int64")
     made["most_exposed"] = made["image_id"].map(by_vendor.groupby(level=0).max()).fillna(0).astype("int64")
     seen = labeled[labeled["batch_id"].isin(set(shown["batch_id"])) & (labeled["status"] == "accepted")]
     made["workers"] = made["image_id"].map(seen.groupby("image_id")["worker_id"].nunique()).fillna(0).astype("int64")
@@ -264,17 +269,41 @@ def entry(found: pd.DataFrame, action: str, image_id: str, attribute: str | None
     return {"image_id": pictures[0], "attribute": attribute, "action": action, "label": label}
 
 
+def exposure(found: pd.DataFrame, entries: pd.DataFrame, images: Collection[str], action: str, where: str) -> list[dict[str, Any]]:
+    """What the ledger shall say before pictures are shown with their answers: a row each, of those that are gold and not entered so yet.
+
+    Args:
+        found: `registry` rows.
+        entries: Rows of the `gold` ledger of this project.
+        images: Pictures to be shown; those that are no gold are passed over.
+        action: SHOW or PRACTISE.
+        where: In what they are shown.
+    """
+    known = entries[entries["action"] == action]
+    if action == PRACTISE:
+        known = known[known["reason"] == where]
+    new = sorted(set(images) & set(found["image_id"]) - set(known["image_id"]))
+    return [{"image_id": image, "attribute": None, "action": action, "label": None, "reason": where, "by": "dataops"} for image in new]
+
+
 def _said(made: pd.DataFrame, entries: pd.DataFrame) -> pd.DataFrame:
-    """What people entered, in order: the last word on an answer stands, a retired picture stays retired."""
+    """What was entered, in order: the last word on an answer stands, a picture that is known stays known, also while it is disputed."""
     made = made.assign(status=ACTIVE, reason=None, by=None).astype({"reason": "object", "by": "object", "label": "object"})
+    known = pd.Series(False, index=made.index)
     for row in entries.sort_values("seq").to_dict("records"):
         hit = made["image_id"] == row["image_id"]
         if isinstance(row["attribute"], str):
             hit &= made["attribute"] == row["attribute"]
-        hit &= made["status"] != RETIRED
-        status = {"dispute": DISPUTED, "settle": ACTIVE, "retire": RETIRED}[str(row["action"])]
-        made.loc[hit, ["status", "reason", "by"]] = [status, row["reason"], row["by"]]
+        if row["action"] not in MEASURING:
+            first = hit & ~known & (made["status"] != DISPUTED)
+            made.loc[first, "reason"] = row["reason"] if row["action"] == "retire" else f"shown with its answers: {row['reason']}"
+            made.loc[first, "by"] = row["by"]
+            known |= hit
+            continue
+        made.loc[hit, "status"] = DISPUTED if row["action"] == "dispute" else ACTIVE
+        made.loc[hit, ["reason", "by"]] = [row["reason"], row["by"]]
         if row["action"] == "settle" and isinstance(row["label"], str):
             made.loc[hit, "label"] = row["label"]
             made.loc[hit, "decided_by"] = "adjudication"
+    made.loc[known & (made["status"] == ACTIVE), "status"] = RETIRED
     return made

@@ -46,7 +46,6 @@ def plan(
     gold: pd.DataFrame | None = None,
     quality: pd.DataFrame | None = None,
     outdated: pd.DataFrame | None = None,
-    exposed: Collection[str] = (),
     budget_left: float = float("inf"),
     vendor: str | None = None,
     limit: int | None = None,
@@ -74,10 +73,9 @@ def plan(
         sources: What may be shown now: `augmented_set` rows (`cleaned_set` for screening), withdrawn images left out.
             Rework and adjudication of screening need those rows too.
         planned: All `batch_plans` rows of the project so far.
-        gold: `approved_labels.gold_of` rows.
+        gold: `gold.usable` rows: what may be hidden.
         quality: `label_quality` rows of released batches.
         outdated: `labels.changes.outdated` rows.
-        exposed: Gold images that vendors were shown with their answers: never hidden gold again.
         budget_left: In `brief.currency`; the plan's amounts never add up to more.
         vendor: Who labels; default by kind. Needed for qualification.
         limit: At most so many images, gold not counted; default: all (`pilot_size` for pilot and preservation).
@@ -94,8 +92,7 @@ def plan(
     if kind not in get_args(Kind):
         raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
     who = _who(kind, spec, vendor)
-    whole = _whole_gold(gold, spec, sources, planned)
-    gold = whole[~whole["image_id"].isin(exposed)]
+    gold = whole_gold(gold, spec, sources, planned)
     sent_back = _sent_back_by(kind, quality, outdated)
     asked = planned[(planned["kind"] != "screening") | ~planned["image_id"].isin(again)] if kind == "screening" else planned
     waiting = _waiting(kind, spec, sources, asked, gold, sent_back) if like is None else _again(kind, like, sources, planned)
@@ -111,8 +108,7 @@ def plan(
     if waiting.empty:
         return Plan([], f"nothing waits for {kind}")
     with_gold = kind == "production" and spec.labeling.gold_share > 0
-    lack = "no pilot is approved yet" if whole.empty else "all of it was shown in guidelines or training, label another pilot"
-    reasons = [f"no hidden gold: {lack}"] if with_gold and gold.empty else []
+    reasons = ["no hidden gold: label and approve a pilot"] if with_gold and gold.empty else []
     number = _last_number(kind, planned)
     batches: list[pd.DataFrame] = []
     size = max(spec.labeling.batch_size, spec.labeling.pilot_size if kind in ("pilot", "preservation") else 1)
@@ -295,7 +291,7 @@ def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.
     return joined.drop(columns=["batch_id", "more"]).sort_values(["group", "image_id"], ignore_index=True)
 
 
-def _whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+def whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
     """Plan rows of the gold images that answer every question and may still be shown."""
     everything = [attribute.name for attribute in spec.ontology.attributes]
     columns = ["image_id", "sha256", "attributes", "overlap", "is_gold", "round", "parent_batch_id", "group"]

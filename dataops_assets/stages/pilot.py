@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import combinations
 from typing import Any
 
@@ -20,6 +21,7 @@ from dataops_assets.stages import brief
 
 HOURS_A_DAY = 7  # of labelling proper; breaks and questions take the rest
 SECONDS_AN_HOUR = 3600
+TENTATIVE = 0.667  # Krippendorff 2004, "Content Analysis": below it not even tentative conclusions
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,17 @@ def agreed(labeled: pd.DataFrame) -> pd.DataFrame:
     return made.assign(agreement=made["attribute"].map(agreement.per_attribute(answers)).astype("float64"))
 
 
+def beyond_chance(labeled: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
+    """Agreement of each attribute with Krippendorff's alpha beside it: columns attribute, pairs, agreement, alpha, lower, upper.
+
+    Several choices, and the values of a picture's boxes, are compared as sets. Where one value is frequent, people who guess agree often:
+    alpha is what is left beyond that. Bounds are 95 % by bootstrap over pictures; null where it isn't defined.
+    """
+    sets = [attribute.name for attribute in spec.ontology.attributes if attribute.kind != "single"]
+    found = agreement.alpha_per_attribute(_answers(labeled), dict.fromkeys(sets, "sets"))
+    return agreed(labeled).join(found[["alpha", "lower", "upper"]].astype("float64"), on="attribute")
+
+
 def confused(labeled: pd.DataFrame) -> list[Confused]:
     """Pairs of values that different people gave to the same question, most frequent first; several choices count as one value."""
     found: dict[tuple[str, str, str], set[str]] = {}
@@ -89,9 +102,10 @@ def forecast(labeled: pd.DataFrame, spec: ProjectSpec) -> list[str]:
     item_s = float(measured.loc[measured["what"] == "item", "median_s"].iloc[0])
     hours = items * item_s / SECONDS_AN_HOUR
     a_day = vendor.labels_per_day / questions * item_s / SECONDS_AN_HOUR / HOURS_A_DAY
-    days = (agreed_.deadline - agreed_.start).days * agreed_.days_a_week / 7
-    people = math.ceil(hours / HOURS_A_DAY / max(1.0, days))
-    done = brief.finish(agreed_.start, math.ceil(hours / HOURS_A_DAY), agreed_.days_a_week)
+    until = (agreed_.start + timedelta(days=n) for n in range((agreed_.deadline - agreed_.start).days))
+    days = sum(day.weekday() < agreed_.days_a_week and day not in agreed_.days_off for day in until)
+    people = math.ceil(hours / HOURS_A_DAY / max(1, days))
+    done = brief.finish(agreed_.start, math.ceil(hours / HOURS_A_DAY), agreed_.days_a_week, agreed_.days_off)
     told = [
         f"At {item_s:.0f} s a picture, {items:,.0f} pictures to answer are {hours:,.1f} hours of work: "
         f"one person who begins on {agreed_.start} is done on {done}.",
@@ -108,10 +122,15 @@ def forecast(labeled: pd.DataFrame, spec: ProjectSpec) -> list[str]:
 
 def advice(labeled: pd.DataFrame, spec: ProjectSpec, threshold: float = 0.8) -> list[str]:
     """What to do before production, a sentence each: definitions to mend, values to look for, how many answers to buy."""
-    told, seen = [], agreed(labeled)
+    told, seen = [], beyond_chance(labeled, spec)
     alone = list(seen.loc[seen["pairs"] == 0, "attribute"])
     for row in seen[seen["agreement"] < threshold].to_dict("records"):
         told.append(f"Our own people agree on {row['attribute']} in {row['agreement']:.0%} of {row['pairs']}: mend its definitions first.")
+    for row in seen[(seen["agreement"] >= threshold) & (seen["alpha"] < TENTATIVE)].to_dict("records"):
+        told.append(
+            f"Our own people agree on {row['attribute']} in {row['agreement']:.0%} of {row['pairs']}, but hardly beyond chance "
+            f"(alpha {row['alpha']:.2f}): too few of the pictures show anything but the usual."
+        )
     if alone:
         told.append(f"One person alone answered {', '.join(alone)}: nobody knows whether two would agree (`pilot_overlap: 2`).")
     pairs = [f"{found.attribute} {found.values[0]} and {found.values[1]} ({len(found.images)})" for found in confused(labeled)[:3]]

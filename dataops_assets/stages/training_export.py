@@ -117,6 +117,7 @@ def assemble(
             "file": f"images/{image}.jpg", "sha256": row["sha256"], "width_px": row["width_px"], "height_px": row["height_px"],
             "split_group": groups[source], "drop_id": row["drop_id"], "vendor": row["vendor"],
             "batch_ids": "|".join(held.batches), "ontology_version": "|".join(held.versions),
+            "unlabelled": json.dumps(held.unlabelled, sort_keys=True) if held.unlabelled else None,
         })  # fmt: skip
     for image in sorted(labels.keys() - set(augmented["image_id"])):
         out.append(
@@ -243,6 +244,8 @@ def _applicable(given: dict[str, Any], spec: ProjectSpec) -> tuple[dict[str, Any
     """(labels that go out, attribute -> answer that is no label), with nothing for a question that doesn't apply."""
     values = {name: value for name, value in given.items() if value is not None and value not in NO_LABEL}
     unlabelled = {name: value for name, value in given.items() if isinstance(value, str) and value == CANT_TELL}
+    optional = [attribute.name for attribute in spec.ontology.attributes if not attribute.required]
+    unlabelled |= {name: NOT_APPLICABLE for name in optional if given.get(name) == NOT_APPLICABLE}  # a required one is asked again
     said: dict[str, str | None] = {}
     for attribute in spec.ontology.attributes:
         label = given.get(attribute.name)

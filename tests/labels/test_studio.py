@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from dataops_assets.blobs import Blobs
-from dataops_assets.labels import studio, studio_client, tables
+from dataops_assets.labels import handbook, studio, studio_client, tables
+from dataops_assets.labels.examples import Example
 from dataops_assets.labels.request import write_request
 from dataops_assets.labels.studio_client import Client, StudioError
 from dataops_assets.manifest import empty
@@ -315,3 +317,16 @@ def test_a_token_of_the_newer_kind_is_exchanged(fake: Fake) -> None:
 def test_a_request_folder_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="can't be read"):
         studio.Batch.read(tmp_path / "none", "demo/none")
+
+
+def test_the_instructions_are_the_guidelines_without_pictures(client: Client, fake: Fake, tmp_path: Path) -> None:
+    batch = make_batch(tmp_path)
+    right, wrong = Example("colour", "red", "i1"), Example("colour", "red", "i2", given="blue", answers=3)
+    page = handbook.html(make_spec(COLOUR), edition=handbook.Edition(2, (), (right, wrong), {right: b"R", wrong: b"W"}))
+    (batch.folder / "guidelines.html").write_text(page)
+    send(client, batch)
+    told = fake.projects[0]["expert_instruction"]
+    assert "Sky to navy." in told and "show pictures of right and wrong answers" in told
+    assert not {"<figure", "<img", "base64", "Often mixed up"} & set(re.findall(r"<figure|<img|base64|Often mixed up", told))
+    (batch.folder / "guidelines.html").write_text(handbook.html(make_spec(COLOUR)))
+    assert "show pictures" not in studio._instruction(batch)

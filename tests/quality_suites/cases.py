@@ -100,13 +100,18 @@ def brief(spec: ProjectSpec) -> Case:
 
 
 def guidelines(spec: ProjectSpec) -> Case:
+    from dataops_assets.labels.examples import Example, dumped
     from dataops_assets.stages.guidelines import rows
 
+    shows = {name: dumped([Example("colour", "red", image)]) for name, image in (("known", sha(1)), ("hidden", sha(2)))}
     good = rows(spec).assign(document_sha256=sha(1))
-    return Case(good, {"in_use": rows(spec), "stated": pd.DataFrame({"change": []})}, {
+    good.loc[0, "examples"] = shows["known"]
+    inputs = {"in_use": rows(spec), "stated": pd.DataFrame({"change": []}), "hidden": pd.DataFrame({"image_id": [sha(2)]})}
+    return Case(good, inputs, {
         "not_empty": none_left,
         "every_value_listed": one_less,
         "values_defined": first("definition", " "),
+        "hidden_gold_kept": first("examples", shows["hidden"]),
         "document_written": first("document_sha256", None),
         "changes_explained": first("definition", "Something else."),
         "questions_asked": first("question", "Colour"),

@@ -23,9 +23,9 @@ def figures(spec: ProjectSpec) -> dict[str, dict[str, Any]]:
 
 def test_the_sum_can_be_followed_by_hand(dresses: ProjectSpec) -> None:
     seen = figures(dresses)
-    answers = (120 + 18) * 6 * 3  # images and 15 % gold, six questions, three answers each
-    rework = 373  # 15 % of 2,484, rounded up
-    tried = 24 * 6 * 3  # each vendor's qualification on the pilot
+    answers = (120 + 36) * 6 * 3  # images and 30 % gold, six questions, three answers each
+    rework = 422  # 15 % of 2,808, rounded up
+    tried = 36 * 6 * 3  # each vendor's qualification on the pilot
     assert seen["images_wanted"]["value"] == 120
     assert seen["labels_wanted"]["value"] == answers
     assert seen["image_cost"]["value"] == pytest.approx(120 * 0.05)  # the dearest vendor's price
@@ -59,9 +59,9 @@ def test_our_own_people_are_paid_too(dresses: ProjectSpec) -> None:
     vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
     vendors = [{**vendor, "price_per_label": 0.5} if vendor["internal"] else vendor for vendor in vendors]
     seen = figures(changed(dresses, labeling={"vendors": vendors}))
-    assert seen["own_cost"]["value"] == pytest.approx(24 * 6 * 2 * 0.5)  # two of them look at each picture
+    assert seen["own_cost"]["value"] == pytest.approx(36 * 6 * 2 * 0.5)  # two of them look at each picture
     assert seen["audit_cost"]["value"] == pytest.approx(482 * 0.5)
-    assert seen["cost_total"]["value"] == pytest.approx(figures(dresses)["cost_total"]["value"] + 144 + 241)
+    assert seen["cost_total"]["value"] == pytest.approx(figures(dresses)["cost_total"]["value"] + 216 + 241)
 
 
 def test_a_production_batch_needs_gold_from_a_pilot(dresses: ProjectSpec) -> None:
@@ -88,10 +88,23 @@ def test_the_same_spec_gives_the_same_rows(dresses: ProjectSpec) -> None:
 
 def test_a_requester_reads_how_much_is_too_much(dresses: ProjectSpec) -> None:
     (told,) = brief.unmet(changed(dresses, brief={"budget": 60}))
-    assert told.startswith("All in all 150.52 of 60.00 EUR: 90.52 too much; the budget pays for about 47 of 120 images")
+    assert told.startswith("All in all 180.56 of 60.00 EUR: 120.56 too much; the budget pays for about 39 of 120 images")
     (late,) = brief.unmet(changed(dresses, brief={"deadline": "2026-11-03"}))
     assert "all is done on 2026-11-04" in late and "2 too many" in late
     assert brief.unmet(dresses) == []
+
+
+def test_work_rests_on_days_off_and_on_the_vendors_own(dresses: ProjectSpec) -> None:
+    thursday = date(2026, 12, 24)
+    assert brief.finish(thursday, 2, 5, (date(2026, 12, 25), date(2026, 12, 28))) == date(2026, 12, 29)
+    done = figures(dresses)["days_needed"]["value"]
+    off = ["2026-11-03"]  # the second day of three
+    assert figures(changed(dresses, brief={"days_off": off}))["days_needed"]["value"] == done + 1
+    vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
+    other = [{**vendor, "days_off": off if vendor["name"] == "pixelcrew" else []} for vendor in vendors]
+    own = [{**vendor, "days_off": off if vendor["name"] == "labelworks" else []} for vendor in vendors]
+    assert figures(changed(dresses, labeling={"vendors": other}))["days_needed"]["value"] == done
+    assert figures(changed(dresses, labeling={"vendors": own}))["days_needed"]["value"] == done + 1
 
 
 @pytest.mark.parametrize(
@@ -139,7 +152,7 @@ def test_a_pilot_too_small_to_qualify_anybody_is_advised_against(dresses: Projec
 def test_versions_differ_in_sentences_cost_and_date_first(dresses: ProjectSpec) -> None:
     new = changed(dresses, brief={"volume": {"style": {"casual": 9000, "evening": 40}}, "budget": 20000})
     told = brief.difference(brief.check(new), brief.check(dresses))
-    assert told[0].startswith("It costs 8,")
+    assert told[0].startswith("It costs 10,")
     assert told[0].split(":")[0].endswith("EUR more")
     assert "The budget: 900 EUR -> 20,000 EUR." in told
     assert any(line.startswith("It takes") and "days longer" in line for line in told)

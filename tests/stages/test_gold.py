@@ -178,3 +178,36 @@ def test_gold_that_too_many_answer_at_once_is_suspected_and_easy_gold_is_not() -
     calm = labeled.assign(seconds=8.0)
     seen = gold.registry(approved_labels.gold_of(APPROVED), APPROVED, shown, calm, empty("gold"), SPEC)
     assert seen["suspicion"].isna().all()
+
+
+def test_gold_that_is_shown_with_its_answers_is_hidden_no_more_and_counts_as_seen() -> None:
+    seen = found(("show", IMAGES[0], None, None), ("practise", IMAGES[1], None, None), ("practise", IMAGES[1], None, None))
+    by_image = seen.drop_duplicates("image_id").set_index("image_id")
+    assert by_image.loc[IMAGES[:3], "status"].tolist() == ["retired", "retired", "active"]
+    assert by_image.loc[IMAGES[:3], "exposures"].tolist() == [1, 2, 0]
+    assert by_image.loc[IMAGES[0], "reason"] == "shown with its answers: why"
+    assert set(gold.usable(seen)["image_id"]) == set(IMAGES[2:])
+    assert len(gold.measuring(seen)) == 8  # what it measured stands
+
+
+def test_what_is_known_may_still_be_wrong() -> None:
+    seen = found(("show", IMAGES[0], None, None), ("dispute", IMAGES[0], "colour", None))
+    assert len(gold.measuring(seen)) == 7
+    settled = found(("show", IMAGES[0], None, None), ("dispute", IMAGES[0], "colour", None), ("settle", IMAGES[0], "colour", "blue"))
+    row = settled[(settled["image_id"] == IMAGES[0]) & (settled["attribute"] == "colour")].iloc[0]
+    assert (row["status"], row["label"]) == ("retired", "blue") and len(gold.measuring(settled)) == 8
+
+
+def test_an_exposure_is_entered_once_and_only_of_gold() -> None:
+    def entries(*rows: tuple[str, str, str]) -> pd.DataFrame:
+        return (
+            pd.DataFrame(rows, columns=["image_id", "action", "reason"]).assign(attribute=None, label=None, by="x").reset_index(names="seq")
+        )
+
+    shown = [IMAGES[1], "stranger", IMAGES[0]]
+    new = gold.exposure(found(), entries(), shown, gold.SHOW, "guidelines")
+    assert [row["image_id"] for row in new] == sorted(IMAGES[:2])
+    assert gold.exposure(found(), entries((IMAGES[0], "show", "guidelines")), shown, gold.SHOW, "guidelines")[0]["image_id"] == IMAGES[1]
+    packs = entries((IMAGES[0], "practise", "training-001"), (IMAGES[1], "practise", "training-001"))
+    assert gold.exposure(found(), packs, shown, gold.PRACTISE, "training-001") == []
+    assert len(gold.exposure(found(), packs, shown, gold.PRACTISE, "training-002")) == 2

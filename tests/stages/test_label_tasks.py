@@ -71,7 +71,7 @@ def test_plans_are_deterministic_whatever_the_order_of_their_inputs():
 
 def test_without_a_pilot_production_says_that_gold_is_missing():
     plan = label_tasks.plan("production", make_spec(), make_sources(3), NONE)
-    assert len(plan.batches) == 1 and plan.reason == "no hidden gold: no pilot is approved yet"
+    assert len(plan.batches) == 1 and plan.reason == "no hidden gold: label and approve a pilot"
 
 
 def test_limit_and_budget_leave_the_rest_waiting():

@@ -51,6 +51,20 @@ def test_agreement_is_told_by_attribute() -> None:
     assert "Nobody used colour NA" in told and "Nobody used size l" in told
 
 
+def test_agreement_is_told_beyond_chance_too() -> None:
+    usual = [(n, "colour", who, "red", 1) for n in range(9) for who in ("a", "b")]
+    rows = answers(
+        *usual, (9, "colour", "a", "red", 1), (9, "colour", "b", "blue", 1), (0, "marks", "a", "logo|text", 1),
+        (0, "marks", "b", "logo", 1), (1, "marks", "a", "dots", 1), (1, "marks", "b", "dots", 1), (0, "size", "a", "s", 1),
+    )  # fmt: skip
+    spec = make_spec(COLOUR, MARKS, SIZE)
+    seen = pilot.beyond_chance(rows, spec).set_index("attribute")
+    assert seen.loc["colour", "agreement"] == 0.9 and seen.loc["colour", "alpha"] == pytest.approx(0.0, abs=0.06)
+    assert 0 < seen.loc["marks", "alpha"] < 1 and seen.loc["marks", "agreement"] == 0.5  # two of three marks are half right
+    assert pd.isna(seen.loc["size", "alpha"])  # nobody else answered
+    assert "agree on colour in 90% of 10, but hardly beyond chance" in " ".join(pilot.advice(rows, spec))
+
+
 def test_confused_values_come_with_their_pictures_whoever_said_which() -> None:
     rows = answers(
         *((n, "colour", "a", "red", 1) for n in range(3)), (0, "colour", "b", "blue", 1), (1, "colour", "b", "NA", 1),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.exports import card
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import training_export
 from dataops_assets.stages.training_export import Assembly, ReleaseExists, assemble
@@ -254,3 +255,37 @@ def test_only_the_formats_asked_for_are_written(tmp_path: Path, blobs: Blobs) ->
 def test_an_empty_release_can_be_read(tmp_path: Path, blobs: Blobs) -> None:
     training_export.write(World({"a": {"labels": {}}}).build(), SPEC, tmp_path / "r1", blobs)
     assert pd.read_parquet(tmp_path / "r1" / "parquet" / "train.parquet").empty
+
+
+DEPENDENT = ProjectSpec.model_validate({
+    **SPEC.model_dump(mode="json"),
+    "ontology": {"attributes": [
+        {"name": "sleeves", "values": {"some": "", "none": ""}, "cant_tell": True},
+        {"name": "length", "values": {"long": "", "short": ""}, "when": {"sleeves": ["some"]}},
+        {"name": "extra", "values": {"bow": ""}, "required": False},
+    ]},
+})  # fmt: skip
+
+
+def test_a_required_question_that_applies_is_missing_where_it_was_settled_as_not_applicable() -> None:
+    made = World({
+        "a": {"labels": {"sleeves": "some", "length": "not_applicable", "extra": "bow"}},
+        "b": {"labels": {"sleeves": "none", "length": "not_applicable", "extra": "not_applicable"}},
+        "c": {"labels": {"sleeves": "cant_tell", "length": "long", "extra": "bow"}},
+    }).build(DEPENDENT)  # fmt: skip
+    out = made.left_out[made.left_out["kind"] == "source"].set_index("image_id")
+    assert out["reason"].to_dict() == {"a": "partly_labelled"} and "length" in out.loc["a", "detail"]
+    rows = made.frame[made.frame["kind"] == "source"].set_index("image_id")
+    assert json.loads(rows.loc["b", "unlabelled"]) == {"length": "not_applicable", "extra": "not_applicable"}
+    assert json.loads(rows.loc["c", "unlabelled"])["sleeves"] == "cant_tell" and json.loads(rows.loc["c", "labels"])["extra"] == "bow"
+
+
+def test_the_card_counts_answers_that_are_no_labels() -> None:
+    made = World({
+        "b": {"labels": {"sleeves": "none", "length": "not_applicable", "extra": "not_applicable"}},
+        "c": {"labels": {"sleeves": "cant_tell", "length": "long", "extra": "bow"}},
+    }).build(DEPENDENT)  # fmt: skip
+    text = card.build(made.frame, made.left_out, DEPENDENT, "r1", {})
+    assert "| sleeves | 1 | 0 |" in text and "| extra | 0 | 1 |" in text
+    full = World({"a": {}}).build()
+    assert "no label; they are here without it" not in card.build(full.frame, full.left_out, SPEC, "r1", {})
