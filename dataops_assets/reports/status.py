@@ -349,7 +349,7 @@ def delivered_again(store: Store, project: str) -> dict[str, tuple[str, str]]:
     superseded, through = store.superseded(project), store.released("augmented_set", project)
     found = {}
     for new in corrections:
-        stands = "refused" if new in refused else last[new] if last[new] in ("parked", "held") else "in work"
+        stands = last[new] if last[new] in ("parked", "held") else "refused" if new in refused else "in work"
         for old in store.replaced_by(project, new):
             if old not in superseded:
                 found[old] = new, stands

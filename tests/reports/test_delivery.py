@@ -253,7 +253,10 @@ class TestVerdicts:
         assert "all 10 2 2 8" in text_of(desk.html(third))
         desk.use(third)
         assert f"drop {first} (acme/d1): accepted, replaced by {third}" in self.status(desk)
-        assert f"drop {first}-r2 (acme/d1): rejected, CORRUPT, replaces {first}, replaced by {third}" in self.status(desk)
+        assert (
+            f"drop {first}-r2 (acme/d1): rejected, CORRUPT, held back by the gate of raw_images, replaces {first}, replaced by {third}"
+            in self.status(desk)
+        )
 
     def status(self, desk: Desk) -> str:
         return "\n".join(status.of(desk.store, desk.spec).lines())
