@@ -208,6 +208,36 @@ def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Swi
     return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
 
 
+def stopped(store: Store, spec: ProjectSpec, vendor: str) -> str:
+    """Why no production batch is to be bought from a vendor; "" where one may be.
+
+    Its batches have been refused too often under tightened inspection (`acceptance.switch`). It has mended its work where it passed a
+    qualification that was planned after the last of them.
+    """
+    from dataops_assets.stages import qualification as stage
+
+    order = planned_order(store, spec)
+    about = plans(store, spec).drop_duplicates("batch_id")
+    production = set(about.loc[(about["vendor"] == vendor) & (about["kind"] == "production"), "batch_id"])
+    rows = rows_of(store.gates.rows(), spec.name)
+    rows = rows[(rows["asset"] == "label_quality") & rows["partition"].isin(production) & (rows["outcome"] != "error")]
+    last = rows.drop_duplicates("partition", keep="last")
+    if len(last) <= acceptance.STOP:  # nobody was refused so often: nothing has to be read
+        return ""
+    judged = store.released("label_quality", spec.name)
+    past = {name: version for name, version in judged.items() if name in production or name.startswith("adjudication-")}
+    found = inspection(store, spec, Earlier({}, {}, past, tuple(last.loc[last["outcome"] != "pass", "partition"])))
+    if not found.is_stopped:
+        return ""
+    tests = qualification(store, spec)
+    mine = [order.get(str(batch), -1) for batch in tests.loc[tests["vendor"] == vendor, "batch_id"]]
+    is_mended = vendor in stage.passed(tests, spec) and max(mine, default=-1) > max(order.get(batch, -1) for batch in production)
+    if is_mended:
+        return ""
+    command = f"dataops plan {spec.name} --kind qualification --vendor {vendor}"
+    return f"{vendor}: {found.sentence}, and has passed a qualification that is planned now (`{command}`)"
+
+
 def audit_rows(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str, str]]:
     """`batch_verdict.audits` of all released batches, and the versions of the adjudications that they come from."""
     from dataops_assets.stages import batch_verdict

@@ -89,8 +89,7 @@ def write(store: Store, spec: ProjectSpec, made: Manifest) -> list[Path]:
 
 def rewrite(store: Store, spec: ProjectSpec, batch: str) -> None:
     """Write what was told about the batches that a batch sends answers back to: what was open there is settled now."""
-    planned = labels.plans(store, spec)
-    parents = set(planned.loc[planned["batch_id"] == batch, "parent_batch_id"].dropna())
+    parents = labels.parents_of(labels.plans(store, spec), batch)  # a question may have come back in several rounds
     held = store.released("vendor_feedback", spec.name)
     for parent in sorted(parents & held.keys()):
         try:

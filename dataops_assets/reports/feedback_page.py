@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from dataops_assets.exports import sheets
+from dataops_assets.labels.handbook import place
 from dataops_assets.labels.questions import question
 from dataops_assets.manifest import records
 from dataops_assets.reports.delivery_page import STYLE as PLAIN_STYLE
@@ -41,7 +42,7 @@ STYLE = (
 
 def anchor(attribute: str, value: str = "") -> str:
     """Where the guidelines explain a question or one of its answers: the end of the address of that place."""
-    return f"{GUIDELINES}#{quote(f'{attribute}-{value}' if value else attribute)}"
+    return f"{GUIDELINES}#{quote(place(attribute, value))}"
 
 
 def page(story: Story, packs: Collection[str], has_guidelines: bool) -> str:
