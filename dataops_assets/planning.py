@@ -66,6 +66,7 @@ def plan_batches(
             like=like,
             again=_asked_again(store, spec, planned) if kind == "screening" else (),
             gold_of=spec.labeling.batch_size if spec.labeling.ramp_start is not None else None,
+            key=store.home.worker_key(),
         )
         batch_ids = []
         for rows in cut.batches:

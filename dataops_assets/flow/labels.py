@@ -111,6 +111,7 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     from dataops_assets.stages import label_quality as stage
 
     gold, used = gold_labels(store, spec)
+    gold = gold[~gold["image_id"].isin(_known_before(store, spec, labeled))]
     seen, sights = seen_before(store, spec, tasks)
     worn = gold_stage.worn(labeled.frame, gold_stage.hidden(tasks.frame), seen, spec)  # what somebody knows by heart measures nobody
     past = earlier(store, spec, tasks)
@@ -123,6 +124,20 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     )  # fmt: skip
     inputs = {**labeled.input, **tasks.input, **used, **sights, **past.inputs}
     return Manifest("label_quality", spec.name, labeled.partition, frame, inputs)
+
+
+def _known_before(store: Store, spec: ProjectSpec, labeled: Manifest) -> set[str]:
+    """Pictures that guidelines or training packs showed with their answers before these answers were taken in: they measure nobody."""
+    from dataops_assets.stages import gold as stage
+
+    entries = rows_of(store.gold.rows(), spec.name)
+    entries = entries[entries["action"].isin([stage.SHOW, stage.PRACTISE])]
+    if entries.empty:
+        return set()
+    gates = rows_of(store.gates.rows(), spec.name)
+    is_mine = (gates["asset"] == "labeled_batches") & (gates["partition"] == labeled.partition) & (gates["version"] == labeled.version)
+    taken = gates.loc[is_mine, "at"].min() if is_mine.any() else None
+    return set(entries.loc[entries["at"] < taken, "image_id"] if taken is not None else entries["image_id"])
 
 
 @dataclass(frozen=True)
