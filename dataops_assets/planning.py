@@ -66,6 +66,7 @@ def plan_batches(
             like=like,
             again=_asked_again(store, spec, planned) if kind == "screening" else (),
             gold_of=spec.labeling.batch_size if spec.labeling.ramp_start is not None else None,
+            key=store.home.worker_key(),
         )
         batch_ids = []
         for rows in cut.batches:
@@ -106,7 +107,9 @@ class May:
 
 
 def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str | None = None) -> May:
-    """Whether a production batch may be cut: for a vendor that has passed its qualification, as large as its quality so far allows."""
+    """Whether a production batch may be cut: for a vendor that has passed its qualification, and whose batches weren't refused too often
+    since, as large as its quality so far allows.
+    """
     from dataops_assets.stages import qualification, ramp
 
     if vendor is not None and spec.labeling.vendor(vendor) is None:
@@ -120,6 +123,9 @@ def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str
     else:
         chosen = spec.labeling.production
     who = vendor or (chosen.name if chosen is not None else None)
+    stop = labels.stopped(store, spec, who) if who is not None else ""
+    if stop:
+        return May(vendor, None, stop, True)
     if who is None or spec.labeling.ramp_start is None:
         return May(who, None, "", False)
     past = ramp.history(planned, labels.judged_on(store, spec, "production"), spec, who)

@@ -29,7 +29,10 @@ def suite(spec: ProjectSpec) -> Any:
         not_empty("A judged batch", "question"),
         true("all_decided", "every_input_accounted_for", "Every question that was asked must have a decision"),
         among("decision", ("accept", "rework", "adjudicate"), "decision_known", "A label is accepted, reworked or adjudicated"),
-        filled("label", "accepted_labelled", "Every accepted question must have a label", where='decision == "accept" and object_id == ""'),
+        filled(
+            "label", "accepted_labelled", "Every accepted question must have a label",
+            where='decision == "accept" and object_id == "" and is_gold == False',
+        ),
         between("posterior", "posterior_is_share", "The winner's share must lie between 0 and 1", low=0, high=1, nullable=True),
         between(
             "gold_lower", "gold_accuracy", f"On hidden gold, accuracy of each attribute must be at least {gold:.0%} (lower bound, 95 %)",

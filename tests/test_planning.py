@@ -126,6 +126,21 @@ def test_batches_grow_one_by_one_while_quality_holds(world: Store) -> None:
     assert plan() == [6, 6, 6, 2]  # full size: all that is left
 
 
+def test_nothing_is_bought_from_a_vendor_that_is_refused_again_and_again_until_it_passes_anew(world: Store) -> None:
+    planning.plan_batches(world, SPEC, "qualification", vendor="acme")
+    answer(world, "qualification-001", right=3)
+    for number in range(1, 8):
+        assert planning.plan_batches(world, SPEC, "production", vendor="acme", limit=2).batch_ids == [f"production-{number:03d}"]
+        answer(world, f"production-{number:03d}", right=3, outcome="fail")
+    refused = planning.plan_batches(world, SPEC, "production", limit=2)
+    assert refused.is_refused and "acme: 5 batches were refused under tightened inspection: buy nothing" in refused.reason
+    assert waiting.plannable(world, SPEC) == []
+    assert planning.plan_batches(world, SPEC, "qualification", vendor="acme").batch_ids == ["qualification-002"]
+    assert planning.plan_batches(world, SPEC, "production", limit=2).is_refused  # nobody knows yet how it did
+    answer(world, "qualification-002", right=3)
+    assert planning.plan_batches(world, SPEC, "production", limit=2).batch_ids == ["production-008"]
+
+
 def test_disputed_gold_is_not_hidden_in_batches(home: Home) -> None:
     with Operations.open(home.root, [SPEC]) as work:
         store = work.store

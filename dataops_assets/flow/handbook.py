@@ -23,7 +23,7 @@ from dataops_assets.labels.questions import questions
 from dataops_assets.labels.request import replace_documents
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
 from dataops_assets.spec import ProjectSpec, defs_root
-from dataops_assets.store import NotReleased, Store, now
+from dataops_assets.store import RELEASING, NotReleased, Store, now
 
 if TYPE_CHECKING:
     from dataops_assets.labels.examples import Example, Stock
@@ -367,8 +367,11 @@ def _open(store: Store, spec: ProjectSpec, plans: pd.DataFrame) -> set[str]:
 
 
 def _judged(store: Store, spec: ProjectSpec) -> set[str]:
-    gates = rows_of(store.gates.rows(), spec.name)
-    return set(gates.loc[(gates["asset"] == "label_quality") & (gates["outcome"] != "error"), "partition"])
+    """Batches whose answers are judged; a production batch that its gate refused may still be corrected, so it isn't."""
+    rows = rows_of(store.gates.rows(), spec.name)
+    last = rows[(rows["asset"] == "label_quality") & (rows["outcome"] != "error")].drop_duplicates("partition", keep="last")
+    is_open = last["partition"].str.startswith("production-") & ~last["outcome"].isin(RELEASING)
+    return set(last.loc[~is_open, "partition"])
 
 
 def _practised(store: Store, spec: ProjectSpec) -> set[str]:

@@ -111,6 +111,7 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     from dataops_assets.stages import label_quality as stage
 
     gold, used = gold_labels(store, spec)
+    gold = gold[~gold["image_id"].isin(_known_before(store, spec, labeled))]
     seen, sights = seen_before(store, spec, tasks)
     worn = gold_stage.worn(labeled.frame, gold_stage.hidden(tasks.frame), seen, spec)  # what somebody knows by heart measures nobody
     past = earlier(store, spec, tasks)
@@ -123,6 +124,20 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     )  # fmt: skip
     inputs = {**labeled.input, **tasks.input, **used, **sights, **past.inputs}
     return Manifest("label_quality", spec.name, labeled.partition, frame, inputs)
+
+
+def _known_before(store: Store, spec: ProjectSpec, labeled: Manifest) -> set[str]:
+    """Pictures that guidelines or training packs showed with their answers before these answers were taken in: they measure nobody."""
+    from dataops_assets.stages import gold as stage
+
+    entries = rows_of(store.gold.rows(), spec.name)
+    entries = entries[entries["action"].isin([stage.SHOW, stage.PRACTISE])]
+    if entries.empty:
+        return set()
+    gates = rows_of(store.gates.rows(), spec.name)
+    is_mine = (gates["asset"] == "labeled_batches") & (gates["partition"] == labeled.partition) & (gates["version"] == labeled.version)
+    taken = gates.loc[is_mine, "at"].min() if is_mine.any() else None
+    return set(entries.loc[entries["at"] < taken, "image_id"] if taken is not None else entries["image_id"])
 
 
 @dataclass(frozen=True)
@@ -206,6 +221,36 @@ def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Swi
     made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality))
     order = [name for name in (*past.refused, *past.history) if name.startswith("production-")]
     return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
+
+
+def stopped(store: Store, spec: ProjectSpec, vendor: str) -> str:
+    """Why no production batch is to be bought from a vendor; "" where one may be.
+
+    Its batches have been refused too often under tightened inspection (`acceptance.switch`). It has mended its work where it passed a
+    qualification that was planned after the last of them.
+    """
+    from dataops_assets.stages import qualification as stage
+
+    order = planned_order(store, spec)
+    about = plans(store, spec).drop_duplicates("batch_id")
+    production = set(about.loc[(about["vendor"] == vendor) & (about["kind"] == "production"), "batch_id"])
+    rows = rows_of(store.gates.rows(), spec.name)
+    rows = rows[(rows["asset"] == "label_quality") & rows["partition"].isin(production) & (rows["outcome"] != "error")]
+    last = rows.drop_duplicates("partition", keep="last")
+    if len(last) <= acceptance.STOP:  # nobody was refused so often: nothing has to be read
+        return ""
+    judged = store.released("label_quality", spec.name)
+    past = {name: version for name, version in judged.items() if name in production or name.startswith("adjudication-")}
+    found = inspection(store, spec, Earlier({}, {}, past, tuple(last.loc[last["outcome"] != "pass", "partition"])))
+    if not found.is_stopped:
+        return ""
+    tests = qualification(store, spec)
+    mine = [order.get(str(batch), -1) for batch in tests.loc[tests["vendor"] == vendor, "batch_id"]]
+    is_mended = vendor in stage.passed(tests, spec) and max(mine, default=-1) > max(order.get(batch, -1) for batch in production)
+    if is_mended:
+        return ""
+    command = f"dataops plan {spec.name} --kind qualification --vendor {vendor}"
+    return f"{vendor}: {found.sentence}, and has passed a qualification that is planned now (`{command}`)"
 
 
 def audit_rows(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -24,7 +24,8 @@ Severity = Literal["normal", "tightened", "reduced"]
 LIMITS: dict[Severity, float] = {"normal": 3.0, "tightened": 2.0, "reduced": 5.0}
 _MOST_WRONG, _PRODUCERS_RISK = 20, 0.2
 _TIGHTEN, _WITHIN = 2, 5  # refused batches among so many in a row
-_RELAX, _REDUCE, _STOP = 5, 10, 5
+_RELAX, _REDUCE = 5, 10
+STOP = 5  # refused under tightened inspection
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def switch(history: Sequence[bool]) -> Switch:
     - normal to tightened: two of five in a row, or fewer, were refused.
     - tightened to normal: five in a row were accepted.
     - normal to reduced: ten in a row were accepted. Reduced to normal: one was refused.
-    - Five batches refused under tightened inspection: nothing is to be bought until the vendor has mended its work.
+    - Five batches refused under tightened inspection: nothing is to be bought until the vendor has mended its work. One accepted after
+      them shows that it has, until the next is refused.
     """
     severity: Severity = "normal"
     since: list[bool] = []
@@ -138,9 +140,9 @@ def switch(history: Sequence[bool]) -> Switch:
             severity, why, since = "normal", "a batch was refused under reduced inspection", [False]
         elif severity == "tightened" and len(since) >= _RELAX and all(since[-_RELAX:]):
             severity, why, since = "normal", f"{_RELAX} batches in a row were accepted", []
-    is_stopped = severity == "tightened" and since.count(False) >= _STOP
+    is_stopped = severity == "tightened" and since.count(False) >= STOP and not since[-1]
     if is_stopped:
-        why = f"{_STOP} batches were refused under tightened inspection: buy nothing from this vendor until it has mended its work"
+        why = f"{STOP} batches were refused under tightened inspection: buy nothing from this vendor until it has mended its work"
     return Switch(severity, why, is_stopped)
 
 

@@ -86,7 +86,8 @@ def html(spec: ProjectSpec, attributes: Sequence[Attribute] | None = None, editi
     for attribute in asked:
         mine = [one for one in shown if one.attribute == attribute.name]
         parts.append(
-            f"<h2>{escape(attribute.name)}</h2><p>{escape(ask(attribute))} {KIND[attribute.kind]}</p>{_list(rules(attribute, asked))}"
+            f'<h2 id="{escape(place(attribute.name))}">{escape(attribute.name)}</h2>'
+            f"<p>{escape(ask(attribute))} {KIND[attribute.kind]}</p>{_list(rules(attribute, asked))}"
         )
         cells = "".join(_row(attribute, value, mine, edition.pictures) for value in attribute.definitions)
         parts.append(f"<table><tr><th>value</th><th>definition</th></tr>{cells}</table>")
@@ -131,6 +132,11 @@ def markdown(spec: ProjectSpec, attributes: Sequence[Attribute] | None = None, e
     for step, sentences in told:
         lines += [f"{_md(step.capitalize())}:", "", *_points(sentences or ["Nothing that touches labels."]), ""]
     return "\n".join(lines)
+
+
+def place(attribute: str, value: str = "") -> str:
+    """The id of a question, or of one of its answers, on the page: other pages link to it. No spaces, which an id may not hold."""
+    return "_".join((f"{attribute}-{value}" if value else attribute).split())
 
 
 def ask(attribute: Attribute) -> str:
@@ -188,7 +194,8 @@ def _row(attribute: Attribute, value: str, examples: Sequence[Example], pictures
         )
         for one in mine
     )
-    return f"<tr><td>{escape(value)}</td><td>{escape(attribute.definitions[value])}{more}{f'<br>{shown}' if shown else ''}</td></tr>"
+    told = f"{escape(attribute.definitions[value])}{more}{f'<br>{shown}' if shown else ''}"
+    return f'<tr id="{escape(place(attribute.name, value))}"><td>{escape(value)}</td><td>{told}</td></tr>'
 
 
 def _more(attribute: Attribute, value: str) -> list[str]:

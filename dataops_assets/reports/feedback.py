@@ -4,7 +4,8 @@ Decided: it tells how the work was and how to do it better, and nothing that hel
 
 - Single pictures are shown only where they aren't hidden gold: answers that differ from what the vendor's own people agreed on, or from
   what we settled later, and gold that is retired. So what is shown is never gold, and the danger lies in what is not shown: an answer in
-  the minority that never comes up could be thought to be gold. Of these, therefore, a third is shown, drawn with a secret key.
+  the minority that never comes up could be thought to be gold. Of these, therefore, a third is shown, drawn with a secret key, also
+  of those that came back for rework (gold does too, `label_tasks.plan`) or that our own people settled.
   That an answer isn't shown makes it at most one and a half times as likely to be gold.
 - What gold measured is told as rounded shares over at least `LEAST_ANSWERS` answers on `LEAST_PICTURES` pictures, without counts.
 - Signs of behaviour are not told: they are questions to our own people, and whoever hears of them learns to avoid them.
@@ -89,8 +90,7 @@ def write(store: Store, spec: ProjectSpec, made: Manifest) -> list[Path]:
 
 def rewrite(store: Store, spec: ProjectSpec, batch: str) -> None:
     """Write what was told about the batches that a batch sends answers back to: what was open there is settled now."""
-    planned = labels.plans(store, spec)
-    parents = set(planned.loc[planned["batch_id"] == batch, "parent_batch_id"].dropna())
+    parents = labels.parents_of(labels.plans(store, spec), batch)  # a question may have come back in several rounds
     held = store.released("vendor_feedback", spec.name)
     for parent in sorted(parents & held.keys()):
         try:
@@ -127,7 +127,7 @@ def gather(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Stor
     answers = answers[answers["vendor"] == vendor]
     registry, _ = labels.gold(store, spec)
     approved = approved_labels.current(store.load_all("approved_labels", spec.name)[0])
-    mistakes = shown(answers, quality, tasks, approved, registry, store.home.worker_key())
+    mistakes = shown(answers, tasks, approved, registry, store.home.worker_key())
     work = quality[~references.is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
     decisions = work["decision"].value_counts()
     story = Story(
@@ -156,14 +156,11 @@ def tasks_of(made: Manifest, spec: ProjectSpec, tasks: pd.DataFrame) -> Manifest
     return Manifest("label_tasks", spec.name, made.partition, tasks, version=_own(made, "label_tasks").get(made.partition, "-"))
 
 
-def shown(
-    answers: pd.DataFrame, quality: pd.DataFrame, tasks: pd.DataFrame, approved: pd.DataFrame, registry: pd.DataFrame, key: bytes
-) -> pd.DataFrame:
+def shown(answers: pd.DataFrame, tasks: pd.DataFrame, approved: pd.DataFrame, registry: pd.DataFrame, key: bytes) -> pd.DataFrame:
     """The mistakes that may be shown one by one: columns of MISTAKE.
 
     Args:
         answers: `vendor_feedback.compared` rows of one vendor in a batch.
-        quality: `label_quality` rows of the batch.
         tasks: `label_tasks` rows of the batch.
         approved: `approved_labels.current` rows: what was settled since, by rework or by our own people.
         registry: `gold.registry` rows: no picture that may still be hidden is shown.
@@ -181,20 +178,18 @@ def shown(
     by = rows["by"].map({"adjudication": "our own people", "pilot": "our own people"}).fillna("most of your people")
     rows = rows.assign(given=rows["label"], right=right, decided_by=by)
     rows = rows[rows["right"].notna() & (rows["given"] != rows["right"])]
-    open_ = quality.loc[quality["decision"] != "accept", ["task_id", "attribute"]].drop_duplicates()
-    is_open = pd.MultiIndex.from_frame(rows[["task_id", "attribute"]]).isin(pd.MultiIndex.from_frame(open_))  # no gold: it came back
     rows = rows.assign(
-        order=[_draw(key, task, name) for task, name in zip(rows["task_id"], rows["attribute"], strict=True)],
+        order=[_draw(key, image, name) for image, name in zip(rows["image_id"], rows["attribute"], strict=True)],
         is_late=rows["decided_by"] == "our own people",
     )
-    rows = rows[is_open | rows["image_id"].isin(spent) | (rows["order"] < SHOWN_SHARE)]
+    rows = rows[rows["image_id"].isin(spent) | (rows["order"] < SHOWN_SHARE)]
     rows = rows.sort_values(["worker_id", "is_late", "order"], ascending=[True, False, True], kind="stable")
     return rows[rows.groupby("worker_id").cumcount() < A_WORKER][MISTAKE].reset_index(drop=True)
 
 
-def _draw(key: bytes, task_id: str, attribute: str) -> float:
-    """A number from 0 to 1 for a question that nobody without the key can tell."""
-    return int.from_bytes(hmac.digest(key, f"shown\0{task_id}\0{attribute}".encode(), "sha256")[:8], "big") / 2.0**64
+def _draw(key: bytes, image_id: str, attribute: str) -> float:
+    """A number from 0 to 1 for a question, the same in every batch that asks it, that nobody without the key can tell."""
+    return int.from_bytes(hmac.digest(key, f"shown\0{image_id}\0{attribute}".encode(), "sha256")[:8], "big") / 2.0**64
 
 
 def people(answers: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

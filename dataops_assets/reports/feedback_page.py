@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from dataops_assets.exports import sheets
+from dataops_assets.labels.handbook import place
 from dataops_assets.labels.questions import question
 from dataops_assets.manifest import records
 from dataops_assets.reports.delivery_page import STYLE as PLAIN_STYLE
@@ -41,7 +42,7 @@ STYLE = (
 
 def anchor(attribute: str, value: str = "") -> str:
     """Where the guidelines explain a question or one of its answers: the end of the address of that place."""
-    return f"{GUIDELINES}#{quote(f'{attribute}-{value}' if value else attribute)}"
+    return f"{GUIDELINES}#{quote(place(attribute, value))}"
 
 
 def page(story: Story, packs: Collection[str], has_guidelines: bool) -> str:
@@ -91,7 +92,8 @@ def mistakes_sheet(story: Story) -> str:
     """One row an example of a mistake."""
     rows = [
         (row["task_id"], row["worker_id"], row["attribute"], row["given"], row["right"], row["decided_by"],
-         _words(story.spec, row["attribute"], [row["right"], row["given"]]), anchor(row["attribute"], str(row["right"]).split("|")[0]))
+         _words(story.spec, row["attribute"], [row["right"], row["given"]]),
+         _where(story.spec, row["attribute"], str(row["right"]).split("|")[0]))
         for row in records(story.mistakes)
     ]  # fmt: skip
     return _csv(MISTAKE_COLUMNS, rows)
@@ -234,6 +236,12 @@ def _words(spec: ProjectSpec, name: str, labels: Iterable[str | None]) -> str:
     values = dict.fromkeys(value for label in labels if label for value in label.split("|"))
     told = [f"{value}: {attribute.definitions[value]}" for value in values if attribute is not None and value in attribute.definitions]
     return " ".join(told)
+
+
+def _where(spec: ProjectSpec, name: str, value: str) -> str:
+    """Where the guidelines tell of an answer; of one that they don't define, where they tell of its question."""
+    attribute = question(spec, name)
+    return anchor(name, value if attribute is not None and value in attribute.definitions else "")
 
 
 def _asked(spec: ProjectSpec, name: str) -> str:

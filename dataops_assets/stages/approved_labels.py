@@ -48,7 +48,7 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
 def refuse_own(labeled: pd.DataFrame, by: str, vendors: Iterable[str], key: bytes) -> None:
     """Nobody approves labels that they gave themselves.
 
-    Workers are known by pseudonyms (HMACs), so the approver's name goes the same way: as given, or in small letters. Somebody who labels
+    Workers are known by pseudonyms (HMACs), so the approver's name goes the same way: as given, and in any usual case. Somebody who labels
     under another name isn't found.
 
     Args:
@@ -60,7 +60,8 @@ def refuse_own(labeled: pd.DataFrame, by: str, vendors: Iterable[str], key: byte
     Raises:
         ValueError: when the approver answered some of these questions.
     """
-    names = {by, by.strip(), by.strip().casefold()}
+    plain = " ".join(by.split())
+    names = {by, by.strip(), plain, plain.casefold(), plain.lower(), plain.upper(), plain.title()}
     own = {pseudonym(key, vendor, name) for vendor in vendors for name in names}
     count = int((labeled["worker_id"].isin(own) & (labeled["status"] == "accepted")).sum())
     if count:

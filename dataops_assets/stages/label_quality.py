@@ -46,7 +46,8 @@ def assess(
     What our own people answer (pilots, screening, adjudication) is accepted when `accept_agreement` of the answers are equal; where those
     who labelled a pilot differ, a third one adjudicates.
 
-    Hidden gold is always `accept` with the gold label: it measures, and is never exported from this batch.
+    Hidden gold is always `accept` with the gold label: it measures, and is never exported from this batch. Gold that `gold` doesn't hold,
+    and gold that is asked again, measures nobody: its gold columns are null.
 
     `cant_tell` is an answer like any other. So is leaving out a question that doesn't apply or may be left open: the label is then
     `not_applicable`, or `none` for boxes. Neither becomes a training label.
@@ -82,7 +83,9 @@ def assess(
         given, past = of_attribute.get(name, answers.head(0)), earlier_of.get(name, earlier.head(0))
         if is_ours:  # what our own people say isn't weighed against what they were asked to settle
             past = past[past["image_id"].isin(set(rows["image_id"]) if rows["kind"].eq("rework").all() else ())]
-        known = truth[truth["attribute"] == name]
+        # gold among what is asked again is there so that it isn't told by its absence: people split on it, so it measures nobody
+        beside = set(rows.loc[rows["is_gold"] & rows["kind"].eq("rework"), "image_id"])
+        known = truth[(truth["attribute"] == name) & ~truth["image_id"].isin(beside)]
         find = _boxes if attribute is not None and attribute.kind == "box" else _choices
         frames.append(_decide(find(rows, given, past, known, attribute, spec, is_ours), spec, _posteriors(held, str(name)), is_ours))
     if not frames:
@@ -152,7 +155,7 @@ def _choices(
     mine = given[given["image_id"].isin(set(rows.loc[has_gold, "image_id"]))]
     right = mine[mine["label"] == mine["image_id"].map(known)].groupby("image_id").size()
     rows["gold_correct"] = _map(rows, right).where(has_gold)
-    rows["n_labels"] = rows["n_labels"].where(~rows["is_gold"], _map(rows, given.groupby("image_id")["worker_id"].nunique(dropna=False)))
+    rows["n_labels"] = rows["n_labels"].where(~has_gold, _map(rows, given.groupby("image_id")["worker_id"].nunique(dropna=False)))
     share = (rows["gold_correct"] / rows["n_labels"].where(rows["n_labels"] > 0)).fillna(0.0)
     rows["posterior"] = np.where(has_gold, share, rows["posterior"])
     rows["label"] = rows["gold_label"].where(has_gold, rows["label"])
@@ -285,7 +288,7 @@ def _reasons(rows: pd.DataFrame, spec: ProjectSpec, has_round: npt.NDArray[np.bo
         "is_gold": rows["is_gold"].astype(bool), "decision": rows["decision"], "n": rows["n_labels"].astype(int),
         "wanted": rows["n_wanted"].astype(int), "sure": rows["whole"].astype(float).round(3), "needed": rows["needed"].round(3),
         "gain": rows["expected_gain"].astype(float).round(4).fillna(-1), "is_tie": rows["is_tie"].astype(bool), "round": has_round,
-        "left_out": rows["left_out"].fillna(0).astype(int),
+        "left_out": rows["left_out"].fillna(0).astype(int), "is_measured": rows["gold_correct"].notna(),
     })  # fmt: skip
     codes = facts.groupby(list(facts.columns), sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(codes, return_index=True)
@@ -297,7 +300,7 @@ def _reasons(rows: pd.DataFrame, spec: ProjectSpec, has_round: npt.NDArray[np.bo
 def _reason(row: Mapping[Any, Any], price: float, currency: str, is_ours: bool) -> str:
     n, wanted, sure, needed = row["n"], row["wanted"], row["sure"], row["needed"]
     if row["is_gold"]:
-        return f"gold: {n} of {wanted} answers measured"
+        return f"gold: {n} of {wanted} answers measured" if row["is_measured"] else "gold that measures nobody here"
     left_out = f"; {row['left_out']} boxes that less than half drew are left out" if row["left_out"] else ""
     if is_ours:
         if n < wanted:

@@ -19,7 +19,9 @@ from dataops_assets import manifest
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.sensitivity import broken as broken_by
+from dataops_assets.labels.acceptance import drawn
 from dataops_assets.labels.questions import SCREENING, questions
+from dataops_assets.labels.references import is_true
 from dataops_assets.labels.request import write_request
 from dataops_assets.spec import LabelVendor, ProjectSpec
 
@@ -27,6 +29,7 @@ __all__ = ["Kind", "Plan", "build", "plan", "write_request"]
 
 Kind = Literal["screening", "pilot", "qualification", "production", "rework", "adjudication", "preservation"]
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "GIF": ".gif"}
+_ASKED = ["batch_id", "image_id", "attribute", "n_more"]
 _CENT = 1e-9  # sums of prices are floats
 
 
@@ -52,6 +55,7 @@ def plan(
     gold_of: int | None = None,
     like: str | None = None,
     again: Collection[str] = (),
+    key: bytes | None = None,
 ) -> Plan:
     """Cut what waits into batches of at most `labeling.batch_size` images (a pilot is one batch) that the budget pays for.
 
@@ -61,7 +65,8 @@ def plan(
       picture where there is gold), the least used with this vendor first.
     - `rework`: what `quality` sends back and no later batch has planned, as many answers as it wants more; to the same vendor, one round
       later. With it what the
-      ontology's changes made `outdated`. Questions that depend on one of these are asked again with it.
+      ontology's changes made `outdated`. Questions that depend on one of these are asked again with it. So is hidden gold that was
+      answered alike, which measures nobody there: what never comes back would be known for gold.
     - `adjudication`: what `quality` can't decide and, among it, what it drew for the audit; internal, one answer.
     - `screening`: `sources` are `cleaned_set` rows; those in `review`. Only people who may see personal data.
     - `qualification`: gold alone, to test `vendor`.
@@ -81,6 +86,7 @@ def plan(
         limit: At most so many images, gold not counted; default: all (`pilot_size` for pilot and preservation).
         again: Pictures to screen though a screening batch had them before: they wait for other reasons now.
         like: A pilot whose very pictures a pilot asks for again, e.g. in another tool.
+        key: Draws the gold that is asked again; None: none is.
         gold_of: Hide as much gold as a batch of so many images would: a small batch of a ramp is judged as surely as a full one.
 
     Returns:
@@ -93,7 +99,7 @@ def plan(
         raise ValueError(f"no batches of kind {kind!r}; there are {', '.join(get_args(Kind))}")
     who = _who(kind, spec, vendor)
     gold = whole_gold(gold, spec, sources, planned)
-    sent_back = _sent_back_by(kind, quality, outdated)
+    sent_back = _sent_back_by(kind, quality, outdated, key)
     asked = planned[(planned["kind"] != "screening") | ~planned["image_id"].isin(again)] if kind == "screening" else planned
     waiting = _waiting(kind, spec, sources, asked, gold, sent_back) if like is None else _again(kind, like, sources, planned)
     waiting, gold = _as_shown(waiting, sources), _as_shown(gold, sources)
@@ -253,16 +259,37 @@ def _as_shown(rows: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(sha256=now.where(now.notna(), rows["sha256"]))
 
 
-def _sent_back_by(kind: str, quality: pd.DataFrame | None, outdated: pd.DataFrame | None) -> pd.DataFrame:
-    """batch_id, image_id, attribute of what is to be asked again by a batch of this kind."""
+def _sent_back_by(kind: str, quality: pd.DataFrame | None, outdated: pd.DataFrame | None, key: bytes | None) -> pd.DataFrame:
+    """batch_id, image_id, attribute, n_more, is_gold of what is to be asked again by a batch of this kind."""
     quality = quality if quality is not None else manifest.empty("label_quality")
     decision = "adjudicate" if kind == "adjudication" else "rework"
     is_wanted = quality["decision"] == decision
     if kind == "adjudication" and "is_audit" in quality:
         is_wanted |= quality["is_audit"].astype("boolean").fillna(False).astype(bool)
-    rows = quality[is_wanted & ~quality["is_gold"].astype("boolean").fillna(False).astype(bool)]
-    rows = rows.reindex(columns=["batch_id", "image_id", "attribute", "n_more"])
-    return pd.concat([rows, outdated]) if kind == "rework" and outdated is not None else rows
+    rows = quality[is_wanted & ~is_true(quality["is_gold"])].reindex(columns=_ASKED).assign(is_gold=False)
+    if kind != "rework":
+        return rows
+    also = [outdated.assign(is_gold=False)] if outdated is not None else []
+    return pd.concat([rows, *([_answered_alike(quality, key)] if key is not None else []), *also])
+
+
+def _answered_alike(quality: pd.DataFrame, key: bytes) -> pd.DataFrame:
+    """Hidden gold to ask again with what is sent back: of that with as many answers that agree as much, the same share, drawn by the key.
+
+    Otherwise whoever compares a rework batch with its own answers finds the gold: questions on which people split come back, gold didn't.
+    """
+    rows = quality[quality["kind"].isin(["production", "rework"])].drop_duplicates(["batch_id", "task_id", "attribute"])
+    alike = ["batch_id", "attribute", "n_labels", "agreement"]
+    rows = rows.assign(
+        n_labels=rows["n_labels"].astype("float64").fillna(0), agreement=rows["agreement"].astype("float64").round(6).fillna(-1.0),
+        is_back=rows["decision"] == "rework", n_more=pd.to_numeric(rows["n_more"]),
+    )  # fmt: skip
+    golden, others = rows[is_true(rows["is_gold"])], rows[~is_true(rows["is_gold"])]
+    shares = others.groupby(alike).agg(share=("is_back", "mean"), most=("n_more", "max"))
+    golden = golden.join(shares, on=alike)
+    chance = drawn((f"{task}|{name}" for task, name in zip(golden["task_id"], golden["attribute"], strict=True)), key)
+    chosen = golden[chance < golden["share"].fillna(0.0).to_numpy(dtype=np.float64)]
+    return chosen.assign(n_more=chosen["most"], is_gold=True)[[*_ASKED, "is_gold"]]
 
 
 def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -277,11 +304,14 @@ def _sent_back(kind: str, spec: ProjectSpec, sources: pd.DataFrame, planned: pd.
     later = later.assign(attribute=later["attributes"].str.split("|")).explode("attribute")
     taken = pd.MultiIndex.from_frame(later[["parent_batch_id", "image_id", "attribute"]])
     rows = rows[~pd.MultiIndex.from_frame(rows[["batch_id", "image_id", "attribute"]]).isin(taken)]
+    rows = rows[~is_true(rows["is_gold"]) | rows["batch_id"].isin(set(rows.loc[~is_true(rows["is_gold"]), "batch_id"]))]  # never gold alone
     order = {name: place for place, name in enumerate([SCREENING.name, *(attribute.name for attribute in spec.ontology.attributes)])}
     rows = rows[rows["attribute"].isin(order.keys())].sort_values("attribute", key=lambda names: names.map(order))
-    joined = rows.groupby(["batch_id", "image_id"], as_index=False).agg(attributes=("attribute", "|".join), more=("n_more", "max"))
+    joined = rows.groupby(["batch_id", "image_id"], as_index=False).agg(
+        attributes=("attribute", "|".join), more=("n_more", "max"), is_gold=("is_gold", "any")
+    )  # fmt: skip
     joined = joined.merge(planned[["batch_id", "image_id", "sha256", "vendor", "overlap", "round"]], on=["batch_id", "image_id"])
-    joined = joined.assign(parent_batch_id=joined["batch_id"], group=joined["batch_id"], is_gold=False)
+    joined = joined.assign(parent_batch_id=joined["batch_id"], group=joined["batch_id"])
     if kind == "rework":
         joined["round"] += 1
         more = joined["more"].where(joined["more"] > 0, joined["overlap"])  # what an ontology's change voids is asked anew

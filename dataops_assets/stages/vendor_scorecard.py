@@ -14,7 +14,7 @@ import pandas as pd
 
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.labels import agreement, behaviour, sampling
+from dataops_assets.labels import agreement, behaviour, boxes, sampling
 from dataops_assets.labels.agreement import wilson
 from dataops_assets.labels.references import compare, is_true, settled
 from dataops_assets.spec import ImageVendor, LabelVendor, ProjectSpec
@@ -153,22 +153,36 @@ def _escapes(vendor: str, facts: Facts, mine: pd.DataFrame) -> dict[str, Any]:
 
     batches = set(mine["batch_id"])
     ours = facts.approved[facts.approved["batch_id"].isin(batches) & facts.approved["kind"].isin(WORK)]
-    ours = ours.drop_duplicates(["batch_id", *_ITEM])
+    units = _with_what_stands(ours, current(facts.approved))
+    approved = len(units)
     again = facts.approved[(facts.approved["kind"] == "adjudication")].drop_duplicates(_ITEM)
     if "is_audit" in mine and is_true(mine["is_audit"]).any():
-        drawn = mine.loc[is_true(mine["is_audit"]), _ITEM].drop_duplicates()
-        ours = ours.merge(drawn, on=_ITEM)
-    stands = current(facts.approved).drop_duplicates(_ITEM).set_index(_ITEM)["label"].rename("stands")
-    seen = ours.merge(again[_ITEM], on=_ITEM).join(stands, on=_ITEM)
-    later = ours.join(stands, on=_ITEM)
-    wrong = int((seen["label"] != seen["stands"]).sum())
+        drawn = mine.loc[is_true(mine["is_audit"]), ["batch_id", *_ITEM]].drop_duplicates()
+        units = units.merge(drawn, on=["batch_id", *_ITEM])
+    seen = units.merge(again[_ITEM], on=_ITEM)
+    wrong = int(seen["is_replaced"].sum())
     lower, upper = wilson(wrong, len(seen))
     return {
-        "approved": len(ours) if "is_audit" not in mine else int(facts.approved["batch_id"].isin(batches).sum()),
-        "looked_at_again": len(seen), "escaped": int((later["stands"].notna() & (later["label"] != later["stands"])).sum()),
+        "approved": approved, "looked_at_again": len(seen), "escaped": int(units["is_replaced"].sum()),
         "escape_share": _share(wrong, len(seen)), "escape_lower": float(lower) if len(seen) else None,
         "escape_upper": float(upper) if len(seen) else None,
     }  # fmt: skip
+
+
+def _with_what_stands(ours: pd.DataFrame, stands: pd.DataFrame) -> pd.DataFrame:
+    """A row a label with `is_replaced`: another answer stands for it now. A picture's boxes are one label, as in the audit."""
+    whole = ["batch_id", *_ITEM]
+    now = stands.drop_duplicates(_ITEM).set_index(_ITEM)[["label", "batch_id"]].add_prefix("now_")
+    units = ours.drop_duplicates(whole).join(now, on=_ITEM).reset_index(drop=True)
+    units["is_replaced"] = units["now_label"].notna() & (units["label"] != units["now_label"])
+    drawn = {name for rows in (ours, stands) if "x" in rows for name in rows.loc[rows["x"].notna(), "attribute"]}
+    changed = units[units["attribute"].isin(drawn) & (units["now_batch_id"] != units["batch_id"]) & units["now_label"].notna()]
+    if len(changed):
+        given, known = dict(list(ours.groupby(whole))), dict(list(stands.groupby(_ITEM)))
+        units.loc[changed.index, "is_replaced"] = [
+            not boxes.is_same(boxes.answer(given[tuple(key)]), boxes.answer(known[tuple(key[1:])])) for key in changed[whole].to_numpy()
+        ]
+    return units
 
 
 def _pace(vendor: LabelVendor, times: pd.DataFrame, spec: ProjectSpec) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def test_switching_rules(history: list[bool], severity: str) -> None:
 
 def test_a_vendor_that_stays_bad_is_stopped() -> None:
     assert switch([False] * 7).is_stopped and not switch([False] * 6).is_stopped
+    assert not switch([*[False] * 7, True]).is_stopped and switch([*[False] * 7, True, False]).is_stopped
 
 
 def test_nobody_without_the_key_can_tell_what_is_drawn() -> None:

@@ -303,13 +303,14 @@ def label_quality(spec: ProjectSpec) -> Case:
     ]).assign(
         batch_id="b", kind="production", object_id="", label="red", posterior=1.0, gold_lower=0.95, decision="accept", reason=None,
     )  # fmt: skip
+    good.loc[0, "label"] = None  # gold that measures nobody here needs none
     tasks = pd.DataFrame({"task_id": ["t1", "t2", "t3"], "attributes": "|".join(names)})
     mostly_rework = ["accept"] * len(names) + ["rework"] * (2 * len(names))
     return Case(good, {"label_tasks": tasks}, {
         "not_empty": none_left,
         "every_input_accounted_for": one_less,
         "decision_known": first("decision", "maybe"),
-        "accepted_labelled": first("label", None),
+        "accepted_labelled": put("label", None, lambda frame: ~frame["is_gold"].astype(bool)),
         "posterior_is_share": first("posterior", 1.5),
         "gold_accuracy": put("gold_lower", 0.1),
         "accept_share": lambda frame: frame.assign(decision=mostly_rework, reason="disagreement"),

@@ -9,6 +9,7 @@ from copy import copy
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ import pytest
 
 from dataops_assets import gates, manifest, planning
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import delivery, labels
+from dataops_assets.flow import delivery, handbook, labels
 from dataops_assets.home import Home, pseudonym
+from dataops_assets.labels.handbook import html as handbook_html
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
 from dataops_assets.reports import feedback, shown
@@ -149,7 +151,9 @@ def test_the_folder_can_be_sent_as_it_is(town: Town) -> None:
                        for _, attributes in tags for key, value in attributes.items() if key in ("href", "src"))  # fmt: skip
 
 
-def test_formulas_are_disarmed_in_the_sheets(town: Town) -> None:
+def test_formulas_are_disarmed_in_the_sheets(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "SHOWN_SHARE", 1.0)  # a third, by a key that is new each time, may hold none
+    feedback.write(town.store, SPEC, town.made)
     for name in ("people.csv", "mistakes.csv"):
         rows = list(csv.reader(StringIO(town.texts()[name])))
         assert len(rows) > 1
@@ -249,10 +253,10 @@ class TestWhoeverLooksForTheGold:
         answers = stage.compared(labeled, quality, tasks, spec)
         registry = known.assign(status=gold.ACTIVE)
         approved = manifest.empty("approved_labels")
-        mistakes = feedback.shown(answers, quality, tasks, approved, registry, key)
+        mistakes = feedback.shown(answers, tasks, approved, registry, key)
         with pytest.MonkeyPatch.context() as patch:  # all that may be shown, not only as many as a page holds
             patch.setattr(feedback, "A_WORKER", self.N)
-            uncut = feedback.shown(answers, quality, tasks, approved, registry, key)
+            uncut = feedback.shown(answers, tasks, approved, registry, key)
         top = labeled.groupby(["task_id", "label"]).size().groupby("task_id").max()
         view = pd.DataFrame({"is_gold": is_gold}, index=tasks["task_id"]).assign(is_split=top == 2)
         return view.assign(was_shown=view.index.isin(uncut["task_id"])), mistakes, uncut
@@ -270,40 +274,79 @@ class TestWhoeverLooksForTheGold:
         view, _, _ = self.batch()
         split = view[view["is_split"]]
         for key, bound in ((b"guessed", 0.25), (b"ours", 1.01)):
-            expected = [feedback._draw(key, task, "colour") < feedback.SHOWN_SHARE for task in split.index]
+            expected = [feedback._draw(key, f"{int(task[1:], 16):064x}", "colour") < feedback.SHOWN_SHARE for task in split.index]
             suspects = split[pd.Series(expected, index=split.index) & ~split["was_shown"]]
             found = suspects["is_gold"].mean()
             assert found < bound
         assert found == 1.0  # with the key it would all lie open: the key is what protects it
 
-    def test_what_came_back_and_what_our_people_settled_is_shown_whole(self) -> None:
-        _, _, uncut = self.batch()
-        assert set(uncut["decided_by"]) == {"most of your people"}
-        spec = make_spec(COLOUR)
-        tasks = make_tasks(spec, 1)
+    @pytest.mark.parametrize("by", ["rework", "adjudication"])
+    def test_what_was_settled_later_gives_no_more_away(self, by: str) -> None:
+        """Where people split, all but the gold is settled later: shown whole, it would tell the gold by its silence."""
+        tasks = pd.concat([make_tasks(make_spec(COLOUR), 1).head(1)] * self.N, ignore_index=True)
+        is_gold = np.arange(self.N) % 5 == 0
+        tasks = tasks.assign(image_id=[f"{n:064x}" for n in range(self.N)], task_id=[f"t{n:015x}" for n in range(self.N)], is_gold=is_gold)
         answers = pd.DataFrame({
-            "task_id": tasks["task_id"].iloc[0], "image_id": tasks["image_id"].iloc[0], "attribute": "colour", "worker_id": ["a", "b", "c"],
-            "label": ["red", "green", "white"], "right": None,
+            "task_id": tasks["task_id"].repeat(2), "image_id": tasks["image_id"].repeat(2), "attribute": "colour",
+            "worker_id": ["a", "b"] * self.N, "label": ["red", "green"] * self.N, "right": None,
         })  # fmt: skip
-        quality = pd.DataFrame({"task_id": tasks["task_id"], "attribute": "colour", "decision": "adjudicate"})
-        final = pd.DataFrame({"image_id": tasks["image_id"], "attribute": "colour", "label": "green", "kind": "adjudication"})
-        registry = pd.DataFrame({"image_id": [], "status": []})
-        for key in (b"1", b"2", b"3", b"4"):
-            rows = feedback.shown(answers, quality, tasks, final, registry, key)
-            assert list(zip(rows["worker_id"], rows["given"], rows["right"], rows["decided_by"], strict=True)) == [
-                ("a", "red", "green", "our own people"), ("c", "white", "green", "our own people"),
-            ]  # fmt: skip
+        final = pd.DataFrame({"image_id": tasks.loc[~is_gold, "image_id"], "attribute": "colour", "label": "green", "kind": by})
+        registry = pd.DataFrame({"image_id": tasks.loc[is_gold, "image_id"], "status": gold.ACTIVE})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(feedback, "A_WORKER", self.N)
+            told = set(feedback.shown(answers, tasks, final, registry, b"ours")["image_id"])
+            other_batch = answers.assign(task_id="u" + answers["task_id"])
+            assert set(feedback.shown(other_batch, tasks, final, registry, b"ours")["image_id"]) == told  # silence doesn't multiply
+        silent = is_gold[~tasks["image_id"].isin(told)].mean()
+        assert len(told) > 100 and silent / (1 - silent) <= 1.5 * 0.25 * 1.05
 
 
 def test_retired_gold_may_be_shown(town: Town) -> None:
     registry, _ = labels.gold(town.store, SPEC)
     answers = stage.compared(*feedback.inputs(town.store, SPEC, town.made), SPEC)
     wrong = answers[answers["on_gold"] & answers["is_judged"] & ~answers["is_right"]]["image_id"].iloc[0]
-    _, quality, tasks = feedback.inputs(town.store, SPEC, town.made)
+    _, _, tasks = feedback.inputs(town.store, SPEC, town.made)
     nothing = manifest.empty("approved_labels")
-    assert wrong not in set(feedback.shown(answers, quality, tasks, nothing, registry, b"k")["image_id"])
+    assert wrong not in set(feedback.shown(answers, tasks, nothing, registry, b"k")["image_id"])
     registry.loc[registry["image_id"] == wrong, "status"] = gold.RETIRED
-    assert wrong in set(feedback.shown(answers, quality, tasks, nothing, registry, b"k")["image_id"])
+    assert wrong in set(feedback.shown(answers, tasks, nothing, registry, b"k")["image_id"])
+
+
+def test_links_into_the_guidelines_lead_to_a_place_in_them(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "SHOWN_SHARE", 1.0)
+    feedback.write(town.store, SPEC, town.made)
+    ids = {attributes["id"] for _, attributes in Markup(handbook_html(SPEC)).tags if attributes.get("id")}
+    links = [
+        value for name, text in town.texts().items() if name.endswith(".html")
+        for _, attributes in Markup(text).tags if "guidelines.html" in (value := attributes.get("href") or "")
+    ]  # fmt: skip
+    links += [row["in the guidelines"] for row in csv.DictReader(StringIO(town.texts()["mistakes.csv"]))]
+    assert len(links) > 10 and {unquote(link.partition("#")[2]) for link in links} <= ids
+
+
+def test_gold_that_was_shown_before_it_was_answered_measures_nobody(town: Town) -> None:
+    store, before = town.store, town.store.load("label_quality", SPEC.name, "production-001").frame
+    measured = before[before["gold_correct"].notna()]
+    image = str(measured["image_id"].iloc[0])
+    handbook.expose(store, SPEC, {image}, gold.PRACTISE, "training-001")
+    labeled, tasks = (store.load(asset, SPEC.name, "production-001") for asset in ("labeled_batches", "label_tasks"))
+    again = labels.label_quality(store, SPEC, labeled, tasks).frame  # it was answered before
+    assert set(again.loc[again["gold_correct"].notna(), "image_id"]) == set(measured["image_id"])
+    corrected = town.put("labeled_batches", "production-001", labeled.frame.assign(seconds=4.0), tasks.input)
+    made = town.put("label_quality", "production-001", labels.label_quality(store, SPEC, corrected, tasks).frame)
+    assert set(made.frame.loc[made.frame["gold_correct"].notna(), "image_id"]) == set(measured["image_id"]) - {image}
+    answers = labels.vendor_feedback(store, SPEC, made, corrected, tasks).frame
+    assert answers["n_gold"].sum() == town.made.frame["n_gold"].sum() - 3
+
+
+def test_gold_of_a_batch_that_was_refused_stays_hidden_while_it_may_be_corrected(town: Town) -> None:
+    store, plans = town.store, labels.plans(town.store, SPEC)
+    mine = set(plans.loc[(plans["batch_id"] == "production-001") & plans["is_gold"].astype(bool), "image_id"])
+    elsewhere = handbook._busy(store, SPEC, plans)
+    assert mine - elsewhere
+    row = {"project": SPEC.name, "asset": "label_quality", "partition": "production-001", "version": "v2", "outcome": "fail", "by": "gate"}
+    store.gates.append(lambda rows: [row | {"at": now(), "inputs": "{}", "files": "{}"}])
+    assert handbook._busy(store, SPEC, plans) == mine | elsewhere
 
 
 def test_a_withdrawn_picture_goes_from_all_pages(town: Town) -> None:
@@ -322,13 +365,15 @@ def test_a_withdrawn_picture_goes_from_all_pages(town: Town) -> None:
     )
 
 
-def test_what_is_settled_later_is_told_with_the_batch_it_came_from(town: Town) -> None:
+def test_what_is_settled_later_is_told_with_the_batch_it_came_from(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "SHOWN_SHARE", 1.0)
     open_ = town.store.load("label_quality", SPEC.name, "production-001").frame
     open_ = open_[open_["decision"] == "rework"]
     assert len(open_)
     planning.plan_batches(town.store, SPEC, "rework")
     plan = town.store.only("batch_plans", SPEC.name, "rework-001").frame
-    assert set(zip(plan["image_id"], plan["attributes"], strict=True)) == set(zip(open_["image_id"], open_["attribute"], strict=True))
+    wanted = plan[~plan["is_gold"].astype(bool)]
+    assert set(zip(wanted["image_id"], wanted["attributes"], strict=True)) == set(zip(open_["image_id"], open_["attribute"], strict=True))
     town.returned("rework-001", wrong=0.0)
     quality = town.store.load("label_quality", SPEC.name, "rework-001").frame
     tasks = town.store.load("label_tasks", SPEC.name, "rework-001").frame
@@ -338,6 +383,10 @@ def test_what_is_settled_later_is_told_with_the_batch_it_came_from(town: Town) -
     after = town.texts()["mistakes.csv"]
     asked = set(open_["task_id"])
     assert not any(task in before for task in asked) and any(task in after for task in asked)
+    town.store.write(Manifest("batch_plans", SPEC.name, "rework-002", plan.assign(batch_id="rework-002", parent_batch_id="rework-001")))
+    (town.folder / "mistakes.csv").unlink()
+    feedback.rewrite(town.store, SPEC, "rework-002")  # what the second round settles is told with the first batch, too
+    assert town.texts()["mistakes.csv"] == after
 
 
 def test_our_own_people_see_signs_agreement_and_classes(town: Town) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.home import pseudonym
 from dataops_assets.manifest import conform
 from dataops_assets.ontology import Ontology
-from dataops_assets.stages.approved_labels import approve, current, gold_of
+from dataops_assets.stages.approved_labels import approve, current, gold_of, refuse_own
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept
 from tests.labels.world import COLOUR, KEY, answer_all, make_spec, make_tasks
@@ -56,3 +58,13 @@ def test_gold_is_read_in_the_words_of_today():
     today = Ontology.model_validate({"version": "2", "attributes": [COLOUR], "changes": changes})
     rows = approved(("i", "rouge", "pilot-001"), ("j", "dark", "pilot-001")).assign(ontology_version="1")
     assert [tuple(row) for row in gold_of(rows, None, today)[["image_id", "label"]].to_numpy()] == [("i", "red")]
+
+
+@pytest.mark.parametrize("by", ["Ann Smith", "ann smith", " ANN  SMITH "])
+def test_nobody_approves_labels_of_their_own(by: str) -> None:
+    for name in ("Ann Smith", "ann smith"):
+        rows = pd.DataFrame({"worker_id": [pseudonym(b"k", "us", name), pseudonym(b"k", "us", "Bob")], "status": "accepted"})
+        with pytest.raises(ValueError, match="gave 1 of the answers behind these labels"):
+            refuse_own(rows, by, ["acme", "us"], b"k")
+        refuse_own(rows, "Cid", ["acme", "us"], b"k")
+        refuse_own(rows.assign(status="rejected"), by, ["acme", "us"], b"k")

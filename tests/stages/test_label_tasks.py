@@ -5,6 +5,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -137,6 +138,38 @@ def test_rework_and_adjudication_follow_the_decisions_once():
     withdrawn = sources[sources["image_id"] != first.image_id]
     left = pd.concat(label_tasks.plan("adjudication", spec, withdrawn, planned, quality=quality).batches)
     assert first.image_id not in set(left["image_id"])
+
+
+def test_gold_comes_back_as_often_as_what_was_answered_alike():
+    """Where half of the questions on which people split come back, so does half of the gold on which they split: none is told by it."""
+    spec, sources = make_spec(COLOUR, batch_size=600), make_sources(600)
+    planned = sources[["image_id", "sha256"]].assign(
+        batch_id="production-001", kind="production", vendor="acme", attributes="colour", overlap=2, round=0, parent_batch_id=None,
+        is_gold=np.arange(600) % 3 == 0,
+    )  # fmt: skip
+    is_split, is_sent = np.arange(600) % 2 == 0, np.arange(600) % 4 == 0
+    quality = planned[["batch_id", "kind", "image_id", "vendor", "is_gold"]].assign(
+        task_id="t" + planned["image_id"].str[:15], attribute="colour", object_id="", n_labels=2, agreement=np.where(is_split, 0.0, 1.0),
+        decision=np.where(is_sent & ~planned["is_gold"], "rework", "accept"), n_more=np.where(is_sent & ~planned["is_gold"], 1, 0),
+    )  # fmt: skip
+    planned, quality = conform(planned, CONTRACTS["batch_plans"]), conform(quality, CONTRACTS["label_quality"])
+    (again,) = label_tasks.plan("rework", spec, sources, planned, quality=quality, key=KEY).batches
+    golden = set(again.loc[again["is_gold"].astype(bool), "image_id"])
+    could = set(quality.loc[quality["is_gold"].astype(bool) & is_split, "image_id"])
+    assert golden <= could and len(golden) == pytest.approx(len(could) / 2, abs=20)
+    assert set(again["overlap"]) == {1} and set(again["round"]) == {1} and set(again["parent_batch_id"]) == {"production-001"}
+    (other,) = label_tasks.plan("rework", spec, sources, planned, quality=quality, key=b"other").batches
+    assert set(other.loc[other["is_gold"].astype(bool), "image_id"]) != golden  # nobody without the key can tell which
+    bought = again[~again["is_gold"].astype(bool)]
+    late = label_tasks.plan("rework", spec, sources, pd.concat([planned, bought]), quality=quality, key=KEY)
+    assert late.batches == []  # a batch of gold alone would tell all of it
+
+    tasks = label_tasks.build(again, sources, spec)
+    labeled = accept([("acme", "a.csv", answer_all(tasks, spec, ("ann",)))], tasks, spec, KEY)
+    known = pd.DataFrame({"image_id": sorted(golden), "attribute": "colour", "label": "blue"})
+    judged = label_quality.assess(labeled, tasks, known, spec)
+    assert judged["gold_correct"].isna().all() and judged["gold_lower"].isna().all()  # those on which people split measure nobody
+    assert set(judged.loc[judged["is_gold"].astype(bool), "decision"]) == {"accept"}
 
 
 def test_screening_shows_doubtful_pictures_to_those_who_may_see_them():

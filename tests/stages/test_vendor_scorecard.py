@@ -154,6 +154,21 @@ def test_an_approved_label_that_was_replaced_has_escaped(dresses: ProjectSpec) -
     assert row["escape_lower"] < 0.5 < row["escape_upper"]
 
 
+def test_boxes_of_a_picture_are_one_label_and_only_what_the_audit_drew_is_a_share_of_all(dresses: ProjectSpec) -> None:
+    quality = judged(*[("production-001", "production", f"i{n}", "accept", 0) for n in range(6)])
+    quality = quality.assign(is_audit=quality["image_id"].isin(["i0", "i1", "i2", "i3"]))
+    two = [{"object_id": "001", "x": 0.0}, {"object_id": "002", "x": 50.0}]
+    at = {"label": "bag", "y": 0.0, "w": 10.0, "h": 10.0}
+    first = [{"image_id": f"i{n}", **at, **one, "batch_id": "production-001", "kind": "production"} for n in range(6) for one in two]
+    ours = [*((n, one) for n in (0, 1) for one in two), (2, two[0]), (3, two[0]), (3, two[1] | {"x": 90.0}), (4, two[0])]
+    later = [{"image_id": f"i{n}", **at, **one, "batch_id": "adjudication-001", "kind": "adjudication"} for n, one in ours]
+    approved = pd.DataFrame(first + later).assign(attribute="colour", task_id="t")
+    made = score(*[empty(name) for name in ASSETS[:3]], quality, empty("costs"), dresses, Facts(approved=approved))
+    row = made.set_index(["role", "vendor"]).loc[("labels", "labelworks")]
+    # one was missed in i2 and one lies elsewhere in i3; that i4 was found wrong outside the audit says nothing of the others
+    assert (row["approved"], row["looked_at_again"], row["escaped"], row["escape_share"]) == (6, 4, 2, 0.5)
+
+
 def test_a_batch_is_on_time_by_the_pace_that_was_agreed(dresses: ProjectSpec) -> None:
     monday = pd.Timestamp("2026-11-02 09:00", tz="UTC")
     times = pd.DataFrame({
