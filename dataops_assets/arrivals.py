@@ -382,7 +382,10 @@ def label_of(delivery: landing.Delivery) -> str:
 
 
 def _print_of_too_many(folder: Path) -> str:
-    stat = folder.lstat()
+    try:
+        stat = folder.lstat()
+    except OSError:  # it was moved away since it was counted
+        return landing.VANISHED.fingerprint
     return f"many-{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_ctime_ns}"
 
 

@@ -273,7 +273,8 @@ def requests(
     room = Room(store)
 
     def size_of(item: waiting.Waiting) -> int:
-        return unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, spec.sources.limits)
+        limits = spec.sources.limits_for(item.name.partition("/")[0])
+        return unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, limits)
 
     due: list[tuple[int, float, int, str]] = []  # attempts so far, the last one's end, which of its vendor's it is, work
     spent: list[notices.Spent] = []

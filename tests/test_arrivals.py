@@ -192,6 +192,24 @@ def test_too_many_files_are_counted_once_until_their_folder_changes_or_an_hour_h
     assert arrivals.drops(store, dresses, {}, 0, is_settled=True).ready[0].name == "atelier/many"
 
 
+def test_one_that_is_moved_away_while_it_is_counted_holds_up_nobody(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, real = deliver(store, "atelier", "many"), landing.look
+    deliver(store, "mill", "good")
+
+    def look(delivery: landing.Delivery) -> landing.Look:
+        if delivery.name == "many":
+            many.rename(many.with_name(".many"))
+            raise landing.TooMany(0, "more than 500,000 files and folders")
+        return real(delivery)
+
+    monkeypatch.setattr(landing, "look", look)
+    found = arrivals.drops(store, dresses, {}, 0)
+    assert names(found) == ["mill/good"]
+    assert found.held["atelier/many"].startswith("can't be read: more than")
+
+
 def test_a_clock_that_was_ahead_makes_nothing_rest_for_ever(store: Store, dresses: ProjectSpec) -> None:
     deliver(store, "atelier", "slow", is_marked=False)
     ahead = arrivals.drops(store, dresses, {}, 1e9).looks
