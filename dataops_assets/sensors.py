@@ -218,6 +218,7 @@ def readings(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpe
         request._replace(
             job_name=f"{spec.name}_compare",
             partition_key=None,
+            tags={**request.tags, SIZE_TAG: "large"},
             run_config={"ops": {f"{spec.name}__compare": {"config": {"vendor": vendor, "name": name}}}},
         )
         for request in asked

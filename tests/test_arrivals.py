@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +55,7 @@ def take(store: Store, *folders: Path) -> None:
     """Ledger rows as runs leave them that went through."""
     rows = []
     for folder in folders:
-        given = landing.Delivery("dresses", folder.parent.name, folder.name, folder, False)
+        given = landing.Delivery("dresses", folder.parent.name, folder.name, folder, folder.is_file())
         drop_id = identity.drop_id_of(given.vendor, given.name)
         seen = landing.look(given)
         rows.append(
@@ -217,6 +219,35 @@ def test_a_clock_that_was_ahead_makes_nothing_rest_for_ever(store: Store, dresse
     assert names(arrivals.drops(store, dresses, looks, 1060)) == ["atelier/slow"]
 
 
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_what_grows_after_a_look_is_read_no_further_than_it_was_seen(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, is_archive: bool
+) -> None:
+    folder = deliver(store, "atelier", "lot")
+    file = folder / "deep" / "a.jpg"
+    if is_archive:
+        shutil.rmtree(folder)
+        file = folder = folder.with_name("lot.tar")
+        file.write_bytes(b"a tar")
+    take(store, folder)
+    known = store.drops.rows()["content_sha256"].iloc[-1]
+    os.utime(file, (1, 1))
+    if not is_archive:
+        (folder / "_COMPLETE").touch()
+    looks = arrivals.drops(store, dresses, {}, 0).looks if is_archive else {}
+    real, told = landing.content_sha256, []
+
+    def content_sha256(*given: Any) -> str:
+        os.truncate(file, file.stat().st_size + 1000)
+        (folder.parent / "more" if is_archive else folder / "more").touch()
+        told.append(real(*given))
+        return told[-1]
+
+    monkeypatch.setattr(landing, "content_sha256", content_sha256)
+    found = arrivals.drops(store, dresses, looks, 60)
+    assert (told, found.held[f"atelier/{folder.name}"], found.ready) == ([known], "INCOMPLETE", [])
+
+
 class TestLargeRedelivery:
     """Delivered again with the same names and sizes, and too large to be read at a look."""
 
@@ -266,9 +297,9 @@ class TestLargeRedelivery:
         assert arrivals.compare(store, dresses, "atelier", "other") == "atelier/other no longer lies in landing"
         real = landing.content_sha256
 
-        def content_sha256(delivery: landing.Delivery) -> str:
+        def content_sha256(delivery: landing.Delivery, *how: Any) -> str:
             (folder / "deep" / "b.jpg").touch()
-            return real(delivery)
+            return real(delivery, *how)
 
         monkeypatch.setattr(landing, "content_sha256", content_sha256)
         assert arrivals.compare(store, dresses, "atelier", "lot") == "atelier/lot changed while it was read"

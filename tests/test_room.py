@@ -25,6 +25,7 @@ from dataops_assets.room import SPARE_BYTES, Disk, Room, unpacked_bytes
 from dataops_assets.spec import IntakeLimits, ProjectSpec
 from dataops_assets.stages import cleaned_set, raw_images
 from dataops_assets.store import Store
+from tests.conftest import changed
 from tests.reports.test_delivery import Desk, photo, terms, text_of
 
 MIB = 1 << 20
@@ -234,3 +235,17 @@ class TestARunThatFindsNoRoom:
             found = waiting.Found(ready=[self.waits(desk)])
             asked = sensors.requests(context, desk.store, desk.spec, "drops", found, self.waits(desk).since)
         assert [request.partition_key for request in asked] == [drop]
+
+    def test_the_vendor_s_own_limits_say_how_large_an_archive_may_be(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        sources = desk.spec.model_dump(mode="json")["sources"]
+        sources["limits"]["total_bytes"] = MIB
+        sources["vendors"][0]["limits"] = {"total_bytes": 20 * MIB}
+        spec = changed(desk.spec, sources=sources)
+        place = desk.store.home.landing("garments") / "acme" / "d.zip"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(TestSizeOfArchives().zipped(5 * MIB))
+        found = waiting.drops(desk.store, spec, {}, 0.0, is_settled=True)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(SPARE_BYTES + 4 * MIB))
+        with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance=instance) as context:
+            assert sensors.requests(context, desk.store, spec, "drops", found, 0.0) == []
+        assert found.held["acme/d.zip"].startswith("NO_SPACE: 266 MiB must be free")
