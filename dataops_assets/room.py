@@ -105,7 +105,8 @@ def unpacked_bytes(path: Path, size: int, limits: IntakeLimits) -> int:
 
     most = min(limits.total_bytes, limits.ratio * max(size, 1 << 20))
     try:
-        with inside.open_plain(path) as file:  # a folder is none, and a link may have taken its place since it was looked at
+        # a folder is no file, and a link may have taken its place since it was looked at
+        with os.fdopen(inside.open_file(path), "rb", buffering=1 << 20) as file:
             head = file.read(4)
             if head in zips.MAGIC:
                 found = zips.unpacked_bytes(file, size, limits)

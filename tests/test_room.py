@@ -100,6 +100,12 @@ class TestSizeOfArchives:
         found = self.size(tmp_path / "d.zip", self.zipped(5 * MIB))
         assert found == 5 * MIB + len(photo(1))
 
+    def test_also_where_sizes_take_more_than_four_bytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(zipfile, "ZIP64_LIMIT", MIB)
+        data = self.zipped(5 * MIB)
+        assert b"\xff\xff\xff\xff" in data
+        assert self.size(tmp_path / "d.zip", data) == 5 * MIB + len(photo(1))
+
     def test_what_the_limits_refuse_needs_no_more_than_they_allow(self, tmp_path: Path) -> None:
         assert self.size(tmp_path / "d.zip", self.zipped(5 * MIB), IntakeLimits(total_bytes=3 * MIB)) == 3 * MIB
 
@@ -246,6 +252,10 @@ class TestARunThatFindsNoRoom:
         place.write_bytes(TestSizeOfArchives().zipped(5 * MIB))
         found = waiting.drops(desk.store, spec, {}, 0.0, is_settled=True)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(SPARE_BYTES + 4 * MIB))
+        opened: list[str] = []
+        monkeypatch.setattr(sensors, "unpacked_bytes", lambda *given: opened.append(given[0].name) or unpacked_bytes(*given))
         with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance=instance) as context:
-            assert sensors.requests(context, desk.store, spec, "drops", found, 0.0) == []
+            for now in (0.0, 15.0):
+                assert sensors.requests(context, desk.store, spec, "drops", found, now) == []
         assert found.held["acme/d.zip"].startswith("NO_SPACE: 266 MiB must be free")
+        assert opened == ["d.zip"]  # its size is the same as long as it is
