@@ -281,7 +281,7 @@ class _Look:
                     if cost > READ_BYTES:
                         self.found.unread.append(Waiting(past[-1]["drop_id"], f"{seen.fingerprint}-content", label))
                     return
-                content = landing.content_sha256(delivery)
+                content = landing.content_sha256(delivery, seen)
                 self.may_read -= cost
                 if landing.look(delivery).fingerprint != seen.fingerprint:
                     self.found.held[label] = "INCOMPLETE"  # it changed while it was read
@@ -382,7 +382,10 @@ def label_of(delivery: landing.Delivery) -> str:
 
 
 def _print_of_too_many(folder: Path) -> str:
-    stat = folder.lstat()
+    try:
+        stat = folder.lstat()
+    except OSError:  # it was moved away since it was counted
+        return landing.VANISHED.fingerprint
     return f"many-{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_ctime_ns}"
 
 
@@ -405,7 +408,7 @@ def compare(store: Store, spec: ProjectSpec, vendor: str, name: str) -> str:
     if delivery is None:
         return f"{vendor}/{name} no longer lies in landing"
     before = landing.look(delivery)
-    content = landing.content_sha256(delivery)
+    content = landing.content_sha256(delivery, before)
     if landing.look(delivery).fingerprint != before.fingerprint:
         return f"{vendor}/{name} changed while it was read"
     path = _content_path(store.home, delivery)

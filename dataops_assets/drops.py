@@ -125,7 +125,8 @@ def _check(
     if drop_id in store.superseded(spec.name):
         raise LookupError(f"Drop {drop_id} was replaced by a later delivery, which is in use: there is nothing to try again.")
     if status == "held":
-        waits = "is being tried again already" if last["reason"] == RETRY else f"is held ({last['reason']}) and goes on when it is complete"
+        goes_on = "by itself when the disk has room" if last["reason"] == NO_SPACE else "when it is complete"
+        waits = "is being tried again already" if last["reason"] == RETRY else f"is held ({last['reason']}) and goes on {goes_on}"
         raise LookupError(f"Drop {drop_id} is not parked but held: it {waits}.")
     if refusing is None and status == "rejected":
         raise LookupError(

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 from dataops_assets.home import Home
 
 LOOK_S = 1.0  # so long it is believed how many share something
-_numbers = count()
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def hold(home: Home, name: str, *, waits: bool = True) -> Iterator[bool]:
 @contextmanager
 def share(home: Home, name: str) -> Iterator[Callable[[], int]]:
     """Be one of several in blocks of this name; yields a function that says how many they are now, oneself included."""
-    path = _folder(home) / name / f"{os.getpid()}.{next(_numbers)}"
+    path = _folder(home) / name / secrets.token_hex(16)  # a process number is another's in another container
     descriptor = take(path)
     assert descriptor is not None
     told = [0.0, 1.0]

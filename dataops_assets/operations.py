@@ -88,7 +88,7 @@ class Operations:
             raise Refused(f"{vendor!r} can't be a vendor's folder name: use lower-case letters, digits, - and _.")
         try:
             size = landing.size_bytes(path)
-            lack = Room(self.store).lack(unpacked_bytes(path, size, spec.sources.limits), at_home=size)
+            lack = Room(self.store).lack(unpacked_bytes(path.resolve(), size, spec.sources.limits_for(vendor)), at_home=size)
             if lack:
                 raise ValueError(lack)
             delivery = landing.place(path, self.store.home.root / "landing", project, vendor)
@@ -392,7 +392,8 @@ class Operations:
 
     def _drop(self, spec: ProjectSpec, item: waiting.Waiting, done: Done) -> None:
         place = self.store.home.landing(spec.name) / item.name
-        lack = Room(self.store).lack(unpacked_bytes(place, item.bytes or 0, spec.sources.limits))
+        limits = spec.sources.limits_for(item.name.partition("/")[0])
+        lack = Room(self.store).lack(unpacked_bytes(place, item.bytes or 0, limits))
         if lack:
             done.add(f"{item.name} ({item.partition})", runs.Result(False, lack))
             return

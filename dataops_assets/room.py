@@ -7,15 +7,17 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from dataops_assets.drops import NO_SPACE, OF_ONE_ROW
+from dataops_assets.drops import NO_SPACE, OF_ONE_ROW, RETRY
+from dataops_assets.intake import inside
 from dataops_assets.manifest import records
 from dataops_assets.spec import IntakeLimits
 from dataops_assets.store import Store, now
@@ -101,11 +103,10 @@ def unpacked_bytes(path: Path, size: int, limits: IntakeLimits) -> int:
     """
     from dataops_assets.intake import zips
 
-    if not path.is_file():
-        return size
     most = min(limits.total_bytes, limits.ratio * max(size, 1 << 20))
     try:
-        with open(path, "rb") as file:
+        # a folder is no file, and a link may have taken its place since it was looked at
+        with os.fdopen(inside.open_file(path), "rb", buffering=1 << 20) as file:
             head = file.read(4)
             if head in zips.MAGIC:
                 found = zips.unpacked_bytes(file, size, limits)
@@ -135,7 +136,7 @@ def is_full(error: BaseException | None) -> bool:
 def held_while_full(store: Store, project: str, drop_id: str, run_id: str = "", first: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Enter into the `drops` ledger that work on a drop found no room: runs until then don't count as attempts. It raises all the same.
 
-    Where the work is done the drop's row from before stands again.
+    Where the work is done the drop stands again as it was judged last: it isn't held any more, nor still to be tried again.
 
     Args:
         store: The store.
@@ -149,19 +150,28 @@ def held_while_full(store: Store, project: str, drop_id: str, run_id: str = "", 
     except Exception as error:
         if is_full(error):
             try:
-                _enter(store, project, drop_id, run_id, first, {"status": "held", "reason": NO_SPACE, "attempt": 0})
+                _enter(store, project, drop_id, run_id, (NO_SPACE,), first, {"status": "held", "reason": NO_SPACE, "attempt": 0})
             except Exception:  # not even for that
                 logging.getLogger(__name__).exception("%s of %s found no room, which can't be entered", drop_id, project)
         raise
-    if _last(store.drops.rows(), project, drop_id).get("reason") == NO_SPACE:
-        _enter(store, project, drop_id, run_id, None, {})
+    if _last(store.drops.rows(), project, drop_id).get("reason") in (NO_SPACE, RETRY):
+        _enter(store, project, drop_id, run_id, (NO_SPACE, RETRY))
 
 
-def _enter(store: Store, project: str, drop_id: str, run_id: str, first: Mapping[str, Any] | None, changed: Mapping[str, Any]) -> None:
-    """Append what stood of a drop before it was held for want of room, with some facts changed."""
+def _enter(
+    store: Store,
+    project: str,
+    drop_id: str,
+    run_id: str,
+    passing: Sequence[str],
+    first: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Append what stood of a drop before it was held for `passing` reasons, and not given up, with some facts changed."""
 
     def build(ledger: pd.DataFrame) -> list[dict[str, Any]]:
-        row = _last(ledger[ledger["reason"] != NO_SPACE], project, drop_id) or first
+        stood = ~ledger["reason"].isin(passing) & (ledger["status"] != "parked")
+        row = _last(ledger[stood], project, drop_id) or first
         if not row:
             return []
         return [

@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,7 +23,7 @@ from dataops_assets.flow import studio
 from dataops_assets.notices import end_of, reason_of, text_line
 from dataops_assets.reports import delivery
 from dataops_assets.room import Room, unpacked_bytes
-from dataops_assets.spec import ProjectSpec
+from dataops_assets.spec import IntakeLimits, ProjectSpec
 from dataops_assets.store import Store
 
 MAX_RUNS_A_TICK = 50  # and in the queue: what comes later doesn't wait behind thousands
@@ -218,6 +220,7 @@ def readings(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpe
         request._replace(
             job_name=f"{spec.name}_compare",
             partition_key=None,
+            tags={**request.tags, SIZE_TAG: "large"},
             run_config={"ops": {f"{spec.name}__compare": {"config": {"vendor": vendor, "name": name}}}},
         )
         for request in asked
@@ -273,7 +276,8 @@ def requests(
     room = Room(store)
 
     def size_of(item: waiting.Waiting) -> int:
-        return unpacked_bytes(store.home.landing(spec.name) / item.name, item.bytes or 0, spec.sources.limits)
+        limits = spec.sources.limits_for(item.name.partition("/")[0])
+        return _size_of(store.home.landing(spec.name) / item.name, item.fingerprint, item.bytes or 0, limits)
 
     due: list[tuple[int, float, int, str]] = []  # attempts so far, the last one's end, which of its vendor's it is, work
     spent: list[notices.Spent] = []
@@ -325,6 +329,12 @@ def requests(
     except Exception:  # whatever it is: what was asked for is claimed, and would be lost for minutes
         context.log.exception(f"Can't park {kind} now; the next look tries again.")
     return wanted
+
+
+@lru_cache(maxsize=1000)
+def _size_of(path: Path, fingerprint: str, size: int, limits: IntakeLimits) -> int:
+    """What a delivery unpacks to, found out once for each of its states: dozens of archives may wait or be in work at each look."""
+    return unpacked_bytes(path, size, limits)
 
 
 def _renew(context: dg.SensorEvaluationContext, held: claims.Claims, work: str, attempt: int, now: float) -> None:

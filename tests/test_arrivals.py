@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +55,7 @@ def take(store: Store, *folders: Path) -> None:
     """Ledger rows as runs leave them that went through."""
     rows = []
     for folder in folders:
-        given = landing.Delivery("dresses", folder.parent.name, folder.name, folder, False)
+        given = landing.Delivery("dresses", folder.parent.name, folder.name, folder, folder.is_file())
         drop_id = identity.drop_id_of(given.vendor, given.name)
         seen = landing.look(given)
         rows.append(
@@ -192,11 +194,58 @@ def test_too_many_files_are_counted_once_until_their_folder_changes_or_an_hour_h
     assert arrivals.drops(store, dresses, {}, 0, is_settled=True).ready[0].name == "atelier/many"
 
 
+def test_one_that_is_moved_away_while_it_is_counted_holds_up_nobody(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, real = deliver(store, "atelier", "many"), landing.look
+    deliver(store, "mill", "good")
+
+    def look(delivery: landing.Delivery) -> landing.Look:
+        if delivery.name == "many":
+            many.rename(many.with_name(".many"))
+            raise landing.TooMany(0, "more than 500,000 files and folders")
+        return real(delivery)
+
+    monkeypatch.setattr(landing, "look", look)
+    found = arrivals.drops(store, dresses, {}, 0)
+    assert names(found) == ["mill/good"]
+    assert found.held["atelier/many"].startswith("can't be read: more than")
+
+
 def test_a_clock_that_was_ahead_makes_nothing_rest_for_ever(store: Store, dresses: ProjectSpec) -> None:
     deliver(store, "atelier", "slow", is_marked=False)
     ahead = arrivals.drops(store, dresses, {}, 1e9).looks
     looks = arrivals.drops(store, dresses, ahead, 1000).looks
     assert names(arrivals.drops(store, dresses, looks, 1060)) == ["atelier/slow"]
+
+
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_what_grows_after_a_look_is_read_no_further_than_it_was_seen(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, is_archive: bool
+) -> None:
+    folder = deliver(store, "atelier", "lot")
+    file = folder / "deep" / "a.jpg"
+    if is_archive:
+        shutil.rmtree(folder)
+        file = folder = folder.with_name("lot.tar")
+        file.write_bytes(b"a tar")
+    take(store, folder)
+    known = store.drops.rows()["content_sha256"].iloc[-1]
+    os.utime(file, (1, 1))
+    if not is_archive:
+        (folder / "_COMPLETE").touch()
+    looks = arrivals.drops(store, dresses, {}, 0).looks if is_archive else {}
+    real, told = landing.content_sha256, []
+
+    def content_sha256(*given: Any) -> str:
+        os.truncate(file, file.stat().st_size + 1000)
+        (folder.parent / "more" if is_archive else folder / "more").touch()
+        told.append(real(*given))
+        return told[-1]
+
+    monkeypatch.setattr(landing, "content_sha256", content_sha256)
+    found = arrivals.drops(store, dresses, looks, 60)
+    assert (told, found.held[f"atelier/{folder.name}"], found.ready) == ([known], "INCOMPLETE", [])
 
 
 class TestLargeRedelivery:
@@ -248,9 +297,9 @@ class TestLargeRedelivery:
         assert arrivals.compare(store, dresses, "atelier", "other") == "atelier/other no longer lies in landing"
         real = landing.content_sha256
 
-        def content_sha256(delivery: landing.Delivery) -> str:
+        def content_sha256(delivery: landing.Delivery, *how: Any) -> str:
             (folder / "deep" / "b.jpg").touch()
-            return real(delivery)
+            return real(delivery, *how)
 
         monkeypatch.setattr(landing, "content_sha256", content_sha256)
         assert arrivals.compare(store, dresses, "atelier", "lot") == "atelier/lot changed while it was read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -24,6 +25,18 @@ home, number = Home.at(sys.argv[1]), Path(sys.argv[1]) / "number"
 for _ in range(200):
     with locks.hold(home, "counter"):
         number.write_text(str(int(number.read_text()) + 1))
+"""
+
+SHARING = """
+import os, sys
+from contextlib import ExitStack
+os.getpid = lambda: PID
+from dataops_assets import locks
+from dataops_assets.home import Home
+with ExitStack() as held:
+    for _ in range(20):
+        sharing = held.enter_context(locks.share(Home.at(sys.argv[1]), "work"))
+    print(sharing())
 """
 
 
@@ -82,3 +95,12 @@ def test_how_many_share_something_without_those_that_died(tmp_path: Path, monkey
         (home.scratch / "locks" / "work" / "1.0").touch()  # as of one that was killed
         assert one() == 1
     assert list((home.scratch / "locks" / "work").iterdir()) == []
+
+
+def test_processes_of_one_number_in_two_containers_share_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    script = SHARING.replace("PID", "7")
+    with locks.share(Home.at(tmp_path), "work") as sharing:
+        assert sharing() == 1
+        there = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=REPO, capture_output=True, text=True, timeout=20)
+    assert there.stdout.strip() == "21", there.stderr

@@ -181,11 +181,14 @@ class TestRetry:
             work.retry("dresses", drop, **asked)
         row = {"project": "dresses", "vendor": "atelier", "drop_id": "atelier-1", "name": "a.rar", "status": "rejected"}
         held = {**row, "drop_id": "atelier-2", "status": "held", "reason": "INCOMPLETE"}
-        work.store.drops.append(lambda rows: [{**row, "reason": "UNSUPPORTED_ARCHIVE"}, held])
+        full = {**row, "drop_id": "atelier-3", "status": "held", "reason": drops.NO_SPACE}
+        work.store.drops.append(lambda rows: [{**row, "reason": "UNSUPPORTED_ARCHIVE"}, held, full])
         with pytest.raises(Refused, match=r"refused as it lies in landing \(UNSUPPORTED_ARCHIVE\).*once it is mended there"):
             work.retry("dresses", "atelier-1", **asked)
         with pytest.raises(Refused, match=r"is held \(INCOMPLETE\) and goes on when it is complete"):
             work.retry("dresses", "atelier-2", **asked)
+        with pytest.raises(Refused, match=r"is held \(NO_SPACE\) and goes on by itself when the disk has room"):
+            work.retry("dresses", "atelier-3", **asked)
         work.store.withdrawals.append(lambda rows: [{"project": "dresses", "drop_id": drop, "reason": "r", "by": "b", "at": now()}])
         with pytest.raises(Refused, match="was withdrawn, and stays so"):
             work.retry("dresses", drop, **asked)

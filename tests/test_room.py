@@ -16,18 +16,21 @@ from typing import Any, NamedTuple
 import dagster as dg
 import pytest
 
-from dataops_assets import drops, room, sensors, waiting
+from dataops_assets import drops, gates, room, sensors, waiting
 from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.intake.journal import Entry, Journal
-from dataops_assets.reports import status
+from dataops_assets.reports import delivery, status
 from dataops_assets.room import SPARE_BYTES, Disk, Room, unpacked_bytes
 from dataops_assets.spec import IntakeLimits, ProjectSpec
 from dataops_assets.stages import cleaned_set, raw_images
 from dataops_assets.store import Store
-from tests.reports.test_delivery import Desk, photo, terms
+from tests.conftest import changed
+from tests.reports.test_delivery import Desk, photo, terms, text_of
 
 MIB = 1 << 20
+PARKED = ("drop_id", "vendor", "name", "supersedes", "fingerprint", "listing")
+STANDS = ("status", "reason", "files_seen", "content_sha256", "fingerprint", "listing", "asked_by")
 
 
 def full(*_: Any, **__: Any) -> None:
@@ -97,6 +100,12 @@ class TestSizeOfArchives:
         found = self.size(tmp_path / "d.zip", self.zipped(5 * MIB))
         assert found == 5 * MIB + len(photo(1))
 
+    def test_also_where_sizes_take_more_than_four_bytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(zipfile, "ZIP64_LIMIT", MIB)
+        data = self.zipped(5 * MIB)
+        assert b"\xff\xff\xff\xff" in data
+        assert self.size(tmp_path / "d.zip", data) == 5 * MIB + len(photo(1))
+
     def test_what_the_limits_refuse_needs_no_more_than_they_allow(self, tmp_path: Path) -> None:
         assert self.size(tmp_path / "d.zip", self.zipped(5 * MIB), IntakeLimits(total_bytes=3 * MIB)) == 3 * MIB
 
@@ -116,6 +125,11 @@ class TestSizeOfArchives:
         data = gzip.compress(photo(1) * 3)
         data = data[:-4] + (len(data) - 60).to_bytes(4, "little")
         assert self.size(tmp_path / "d.tar.gz", data) == len(data)
+
+    def test_what_became_a_link_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").write_bytes(self.zipped(5 * MIB))
+        (tmp_path / "d.zip").symlink_to(tmp_path / "elsewhere")
+        assert unpacked_bytes(tmp_path / "d.zip", 7, self.LIMITS) == 7
 
     def test_a_folder_is_as_large_as_its_files(self, tmp_path: Path) -> None:
         assert unpacked_bytes(tmp_path, 123, self.LIMITS) == 123
@@ -191,6 +205,30 @@ class TestARunThatFindsNoRoom:
         (changed / "c.png").write_bytes(photo(5))
         assert self.waits(desk).partition == f"{drop}-r2"
 
+    @pytest.mark.parametrize("is_parked", [True, False])
+    def test_one_that_left_landing_and_was_tried_again_stands_as_it_was_judged(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, is_parked: bool
+    ) -> None:
+        drop = desk.take(desk.put({"a.png": photo(1)}), is_screened=False)
+        raw, before = desk.store.load("raw_images", "garments", drop), desk.store.drops.rows().iloc[-1]
+        shutil.rmtree(desk.store.home.landing("garments") / "acme" / "d1")
+        gates.enter(desk.store, images.cleaned_set(desk.store, desk.spec, raw), gates.Verdict("fail"), run_id="", until=None)
+        if is_parked:
+            drops.park(desk.store, desk.spec, [{name: before[name] for name in PARKED} | {"reason": "5 runs failed"}])
+        for _ in range(2):  # on a person's word, as often as they like
+            drops.retry(desk.store, desk.spec, drop, by="ann@example.org", why="threshold changed")
+            with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+                patch.setattr(cleaned_set, "screen", full)
+                images.cleaned_set(desk.store, desk.spec, raw)
+            made = images.cleaned_set(desk.store, desk.spec, raw)
+            last = desk.store.drops.rows().iloc[-1]
+            assert [last[name] for name in STANDS] == [before[name] for name in STANDS]
+            gates.enter(desk.store, made, gates.Verdict("fail"), run_id="", until=None)
+        desk.release(made)
+        delivery.write(desk.store, desk.spec, drop)
+        told = text_of(desk.html(drop))
+        assert "1 of 1 file are accepted and in use." in told and "once more" not in told
+
     def test_it_is_asked_for_again_with_all_its_attempts(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(room, "PAUSE_S", 0.0)
         drop = desk.put({"a.png": photo(1)})
@@ -203,3 +241,21 @@ class TestARunThatFindsNoRoom:
             found = waiting.Found(ready=[self.waits(desk)])
             asked = sensors.requests(context, desk.store, desk.spec, "drops", found, self.waits(desk).since)
         assert [request.partition_key for request in asked] == [drop]
+
+    def test_the_vendor_s_own_limits_say_how_large_an_archive_may_be(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        sources = desk.spec.model_dump(mode="json")["sources"]
+        sources["limits"]["total_bytes"] = MIB
+        sources["vendors"][0]["limits"] = {"total_bytes": 20 * MIB}
+        spec = changed(desk.spec, sources=sources)
+        place = desk.store.home.landing("garments") / "acme" / "d.zip"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(TestSizeOfArchives().zipped(5 * MIB))
+        found = waiting.drops(desk.store, spec, {}, 0.0, is_settled=True)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(SPARE_BYTES + 4 * MIB))
+        opened: list[str] = []
+        monkeypatch.setattr(sensors, "unpacked_bytes", lambda *given: opened.append(given[0].name) or unpacked_bytes(*given))
+        with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance=instance) as context:
+            for now in (0.0, 15.0):
+                assert sensors.requests(context, desk.store, spec, "drops", found, now) == []
+        assert found.held["acme/d.zip"].startswith("NO_SPACE: 266 MiB must be free")
+        assert opened == ["d.zip"]  # its size is the same as long as it is

@@ -289,6 +289,7 @@ def test_a_large_redelivery_is_read_by_a_run_and_not_by_a_look(
     assert isinstance(result, dg.SensorResult)
     (request,) = requests(result)
     assert (request.job_name, request.partition_key) == ("dresses_compare", None)
+    assert request.tags[sensors.SIZE_TAG] == "large"  # it may read gigabytes: never two at a time
     assert result.dynamic_partitions_requests == [assets.Keys.of("dresses").drops.build_add_request([])]
     assert requests(tick(dresses, instance, store, "vendor_drop")) == []  # it is claimed
     shown = "\n".join(status.of(store, dresses).lines())

@@ -266,25 +266,39 @@ VANISHED = Look(
 )  # somebody is at work in there, or it can't be looked at: any other look differs
 
 
-def content_sha256(delivery: Delivery) -> str:
+def content_sha256(delivery: Delivery, seen: Look | None = None) -> str:
     """What tells a delivery's content from another: digest of the archive, or of each file's path and sha256.
 
     Links count by where they lead, and a file that can't be read as such. Of a delivery beyond WHOLE_BYTES or WHOLE_FILES nothing is
     read: there, paths, sizes and times of change count. So what is touched without a change is another content; what is changed
     never passes for the same, unless its time is put back as well.
 
+    Args:
+        delivery: A folder or an archive.
+        seen: How it was looked at; default: as it is now. No more than it held then is read, however it has grown: that makes it another
+            one, and another look tells so.
+
     Raises:
         OSError: when something in it vanished meanwhile, or it can't be listed; or an archive can't be read.
     """
-    seen = look(delivery)
+    seen = seen or look(delivery)
     if is_too_much_to_read(seen):
         above = len(delivery.path.name) + 1
         facts = ((path[above:], stat) for path, stat, _ in _facts(delivery))
         return digest_of_files((path, f"{stat.st_size}:{stat.st_mtime_ns}") for path, stat in facts if path not in MARKERS)
     if delivery.is_archive:
-        return inside.sha256_of(delivery.path)
-    files = ((readable(entry.path)[0], entry) for entry in walk(delivery.path))
-    return digest_of_files((name, _content(entry)) for name, entry in files if name not in MARKERS)
+        return inside.sha256_of(delivery.path, seen.bytes)
+    left = seen.bytes
+
+    def content(entry: Entry) -> str:
+        nonlocal left
+        stat = entry.stat()
+        size = min(left, stat.st_size)
+        left -= size
+        return _content(entry, stat.st_mode, size)
+
+    files = ((readable(entry.path)[0], entry) for entry in islice(walk(delivery.path), seen.count))
+    return digest_of_files((name, content(entry)) for name, entry in files if name not in MARKERS)
 
 
 def is_too_much_to_read(seen: Look) -> bool:
@@ -292,12 +306,11 @@ def is_too_much_to_read(seen: Look) -> bool:
     return seen.bytes > WHOLE_BYTES or seen.count > WHOLE_FILES
 
 
-def _content(entry: Entry) -> str:
-    mode = entry.stat().st_mode
+def _content(entry: Entry, mode: int, size: int) -> str:
     if not S_ISREG(mode):
         return f"link:{entry.target()}" if S_ISLNK(mode) else "special"
     try:
-        return inside.sha256_of_handle(entry.open())
+        return inside.sha256_of_handle(entry.open(), size)
     except OSError as error:
         if error.errno in UNREADABLE:
             return "unreadable"

@@ -35,6 +35,7 @@ END = struct.Struct("<4s4H2LH")
 LOCATOR = struct.Struct("<4sLQL")
 END64 = struct.Struct("<4sQ2H2L4Q")
 CENTRAL = struct.Struct("<4s6H3L5H2L")
+SIZES, SIZES_AT = struct.Struct("<L3H"), 24  # of the same: a member's size, and how long its name, extra and comment are
 LOCAL = struct.Struct("<4s5H3L2H")
 
 
@@ -103,15 +104,27 @@ def whole_bytes(file: IO[bytes], size: int, limits: IntakeLimits) -> int:
 
 
 def unpacked_bytes(file: IO[bytes], size: int, limits: IntakeLimits) -> int:
-    """Bytes that the members of a zip of `size` bytes unpack to, as its directory says; `size` where that can't be read."""
-    budget = Budget(limits, packed=size)
-    entries: list[_Entry] = []
+    """Bytes that the members of a zip of `size` bytes unpack to, as its directory says; `size` where that can't be read.
+
+    Nothing but sizes is looked at: a look at landing asks this of zips with two hundred thousand members.
+    """
+    budget, total = Budget(limits, packed=size), 0
     try:
         start, _, number = _directory(file, budget)
-        _read_entries(file, start, number, entries, budget)
+        file.seek(start)
+        for _ in range(number):
+            head = file.read(CENTRAL.size)
+            if len(head) < CENTRAL.size or head[:4] != b"PK\x01\x02":
+                return size
+            unpacked, name_bytes, extra_bytes, comment_bytes = SIZES.unpack_from(head, SIZES_AT)
+            rest = file.read(name_bytes + extra_bytes + comment_bytes)
+            if unpacked == FULL32:
+                extra = _extra(rest[name_bytes : name_bytes + extra_bytes], budget)
+                (unpacked,) = _zip64(extra, [(unpacked, FULL32)], budget)
+            total += unpacked
     except Refused:
         return size
-    return sum(entry.size for entry in entries)
+    return total
 
 
 def _directory(file: IO[bytes], budget: Budget) -> tuple[int, int, int]:

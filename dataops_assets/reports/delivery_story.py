@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,10 +173,15 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _failed(names: Sequence[str]) -> tuple[str, str]:
-    faults = list(dict.fromkeys(filter(None, (_fault(name.removesuffix("_filled")) for name in names))))
+    faults = faults_of(names)
     if not faults:
         return "Waiting for us", "One of our own checks did not pass. We look into it; you need not do anything."
     return "Refused", f"The delivery as a whole is not accepted: {'; '.join(faults)}. Correct it and deliver it again under the same name."
+
+
+def faults_of(names: Iterable[str]) -> list[str]:
+    """What a vendor hears of failed expectations, each once; nothing where none of them is a fault of the delivery."""
+    return list(dict.fromkeys(filter(None, (_fault(name.removesuffix("_filled")) for name in names))))
 
 
 def _fault(expectation: str) -> str | None:

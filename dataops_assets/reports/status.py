@@ -17,6 +17,7 @@ from dataops_assets.home import Home
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
 from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes
+from dataops_assets.reports.delivery_story import codes_of, faults_of
 from dataops_assets.reports.reasons import REASONS
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
@@ -213,13 +214,18 @@ def deliveries(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
     Returns:
         Of each its `drop_id, vendor, name, status, reason, supersedes` by the ledger, and
         `since` (when it came to stand so, ISO 8601), `is_gone` (it was held, and has left landing or other content took its name),
-        `refused_by` (the asset whose gate held it back), `asked_by` and `asked_why` (who had it tried again, while that is to come),
+        `refused_by` (the asset whose gate held it back), `faults` (what the vendor hears of that, unless the drop was withdrawn),
+        `asked_by` and `asked_why` (who had it tried again, while that is to come),
         `superseded_by`, `again` and `again_is` (what was delivered under its name since, and how that stands).
     """
     ledger = store.drops.rows()
     ledger = ledger[ledger["project"] == spec.name]
     outcomes = last_outcomes(store, spec.name, DROP_CHAIN, drops_.retried(ledger))
     columns = ["drop_id", "vendor", "name", "status", "reason", "supersedes", "received_at", "asked_by", "asked_why"]
+    withdrawn, _ = store.withdrawn(spec.name)
+    gates = store.gates.rows()
+    gates = gates[(gates["project"] == spec.name) & gates["asset"].isin(DROP_CHAIN) & (gates["outcome"] == "fail")]
+    failed = dict(zip(zip(gates["asset"], gates["partition"], strict=True), gates["failed"], strict=True))  # of several, the last
     past: dict[str, list[dict[str, Any]]] = {}
     for row in records(ledger[columns]):
         rows = past.pop(row["drop_id"], [])  # to the end: the order of last news
@@ -239,12 +245,14 @@ def deliveries(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
         )
         other, how = later.get(drop_id, (None, ""))
         is_replaced = how == REPLACED
+        refused_by = next((asset for asset in DROP_CHAIN if outcomes.get((asset, drop_id)) == "fail"), None)
         found.append(
             {key: last[key] for key in ("drop_id", "vendor", "name", "status", "reason", "supersedes")}
             | {
                 "since": _since(rows, last),
                 "is_gone": is_gone,
-                "refused_by": next((asset for asset in DROP_CHAIN if outcomes.get((asset, drop_id)) == "fail"), None),
+                "refused_by": refused_by,
+                "faults": [] if drop_id in withdrawn else faults_of(codes_of(failed.get((refused_by, drop_id)))),
                 "asked_by": last["asked_by"] if is_retried else None,
                 "asked_why": last["asked_why"] if is_retried else None,
                 "superseded_by": other if is_replaced else None,
@@ -303,17 +311,21 @@ def tally(drops: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def to_tell(drops: Sequence[Mapping[str, Any]]) -> list[str]:
     """A sentence for each vendor and reason for which a delivery isn't taken, with what the vendor can do."""
+    open_ = [row for row in drops if not (row["superseded_by"] or row["again"] or row["is_gone"])]
     counted = Counter(
-        (row["vendor"], code)
-        for row in drops
-        if row["status"] in ("held", "rejected") and not (row["superseded_by"] or row["again"] or row["is_gone"])
+        (row["vendor"], f"{code}. {REASONS[code].means} {REASONS[code].do}")
+        for row in open_
+        if row["status"] in ("held", "rejected")
         for code in (row["reason"] or "").split("|")
         if code in REASONS
     )
-    return [
-        f"{vendor}: {count:,} drop{'s' if count > 1 else ''} {code}. {REASONS[code].means} {REASONS[code].do}"
-        for (vendor, code), count in sorted(counted.items())
-    ]
+    counted += Counter(
+        (row["vendor"], f"not accepted as a whole: {fault}. Correct it and deliver it again under the same name.")
+        for row in open_
+        if row["status"] in ("accepted", "partial")
+        for fault in row["faults"]
+    )
+    return [f"{vendor}: {count:,} drop{'s' if count > 1 else ''} {why}" for (vendor, why), count in sorted(counted.items())]
 
 
 def waits(memory: Mapping[str, Any], drops: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

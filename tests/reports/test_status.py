@@ -36,6 +36,28 @@ def test_each_vendor_and_reason_is_told_once_with_what_to_do(store: Store, garme
     assert "Put the file itself in its place and deliver again." in told[1]
 
 
+def test_what_a_gate_found_wrong_with_a_delivery_is_told_too(store: Store, garments: ProjectSpec) -> None:
+    for drop, failed in (
+        ("d1", "accepted_share|share_of_BLURRY"),
+        ("d2", "accepted_share"),
+        ("d3", "rows_conserved"),
+        ("d4", "keep_share"),
+    ):
+        enter(store, drop, status="partial", reason="CORRUPT")
+        row = {"project": "garments", "asset": "raw_images", "partition": drop, "version": "v", "outcome": "fail", "at": now()}
+        row["failed"] = failed
+        store.gates.append(lambda rows, row=row: [row])
+    enter(store, "d4-r2", status="accepted", supersedes="d4")  # it came again: nothing to tell
+    gone = {"project": "garments", "drop_id": "d5", "reason": "r", "by": "b", "at": now()}
+    store.withdrawals.append(lambda rows: [gone])
+    told = [line for line in status.of(store, garments).lines() if line.startswith("  tell ")]
+    again = "Correct it and deliver it again under the same name."
+    assert told == [
+        f"  tell acme: 2 drops not accepted as a whole: too many of its files can't be used. {again}",
+        f"  tell acme: 1 drop not accepted as a whole: too many of its pictures are left out for one reason (blurry). {again}",
+    ]
+
+
 def test_of_very_many_drops_the_newest_are_listed_and_the_rest_is_counted(store: Store, garments: ProjectSpec) -> None:
     rows = [{"project": "garments", "vendor": "acme", "drop_id": f"d{number}", "name": "n", "status": "accepted"} for number in range(60)]
     store.drops.append(lambda held: rows)
