@@ -14,6 +14,7 @@ import pandas as pd
 
 from dataops_assets.labels import boxes, decisions, inference
 from dataops_assets.labels.inference.answers import Result, read, report
+from dataops_assets.labels.inference.choice import FEWEST
 from dataops_assets.labels.inference.steps import by_odds, shares_of_votes, tally
 from dataops_assets.ontology import CANT_TELL, NOT_APPLICABLE
 
@@ -24,6 +25,7 @@ ALONE = (CANT_TELL, NOT_APPLICABLE)  # answers that stand for themselves in a ch
 OTHER = "\x1fother"  # stands for what nobody said, where only one label is known
 _YES, _NO = "yes", "no"
 _BELIEVED = 20.0  # answers that what is believed of a worker counts for
+LEAST_ALIKE = 0.75  # how sure a model must be, on average, of questions that everybody answered alike
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,23 @@ def _infer(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[str],
         has_gold = gold is not None and len(gold) > 0
         blind = method(answers).posteriors.loc[gold.index] if has_gold and gold is not None else None
         return method(answers, gold), blind
-    result = inference.auto(answers, gold)
-    if not result.chosen.startswith("majority vote"):
-        return result, result.blind
+    if len(answers) >= FEWEST:  # fewer teach little, gold or not
+        result = inference.auto(answers, gold)
+        if not result.chosen.startswith("majority vote") and (result.blind is not None or _tells_something(answers, result)):
+            return result, result.blind
     blind = believed(answers, None, values, beliefs.accuracy).posteriors.loc[gold.index] if gold is not None and len(gold) else None
     return believed(answers, gold, values, beliefs.accuracy), blind
+
+
+def _tells_something(answers: pd.DataFrame, result: Result) -> bool:
+    """Whether a model holds that people who answer alike are right.
+
+    Where nearly all questions have the same answer, people who give it whatever they see foretell answers as well, and a model without
+    gold may settle on that: then what everybody agrees on is no surer than the rest.
+    """
+    alike = answers.groupby("task")["label"].agg(["nunique", "size"])
+    alike = alike.index[(alike["nunique"] == 1) & (alike["size"] > 1)]
+    return not len(alike) or float(result.posteriors.loc[alike].max(axis=1).mean()) >= LEAST_ALIKE
 
 
 def believed(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[str], accuracy: float, n_iter: int = 30) -> Result:

@@ -11,9 +11,11 @@ from dataops_assets.stages import vendor_feedback as stage
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept
 from dataops_assets.stages.vendor_feedback import feedback
+from tests.conftest import changed
 from tests.labels.world import COLOUR, KEY, MARKS, PARTS, answer_all, make_csv, make_spec, make_tasks
 
 SPEC = make_spec(COLOUR)
+TRUSTING = changed(SPEC, brief={"accuracy_target": 0.6}, quality={"least_posterior": 0.5})  # two of three are believed
 BAD = pseudonym(KEY, "acme", "bad")
 
 
@@ -93,7 +95,7 @@ def batch(seen: pd.DataFrame | None = None, earlier: pd.DataFrame | None = None,
     ]
     labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, SPEC, KEY)
     gold = tasks.loc[tasks["is_gold"], ["image_id"]].assign(attribute="colour", label="red")
-    return feedback(labeled, assess(labeled, tasks, gold, SPEC), tasks, SPEC, earlier=earlier, seen=seen)
+    return feedback(labeled, assess(labeled, tasks, gold, TRUSTING), tasks, SPEC, earlier=earlier, seen=seen)
 
 
 def test_gold_that_is_known_by_heart_counts_nowhere():
@@ -167,6 +169,6 @@ def test_a_taken_over_prelabel_is_evidence():
     ]
     labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, SPEC, KEY)
     prelabels = pd.DataFrame({"task_id": tasks["task_id"], "attribute": "colour", "prelabel": shown})
-    frame = feedback(labeled, assess(labeled, tasks, None, SPEC), tasks, SPEC, prelabels=prelabels).set_index("worker_id")
+    frame = feedback(labeled, assess(labeled, tasks, None, TRUSTING), tasks, SPEC, prelabels=prelabels).set_index("worker_id")
     assert frame.loc[BAD, "flags"] == "follows_prelabel" and not frame.loc[BAD, "needs_look"]
     assert "20 of 20 wrong pre-labels were taken over" in frame.loc[BAD, "evidence"]
