@@ -59,11 +59,11 @@ def assemble(
 ) -> Assembly:
     """Put a release together.
 
-    A source image is in when it is kept, not withdrawn, not screened again since its variants were made with another outcome, and has an approved answer for every required attribute that applies to
-    it, given under the present ontology or still good under it. `cant_tell` and `not_applicable` are answers but no labels: such an
-    attribute is absent from `labels`. Its variants in train inherit the labels, except those their recipe breaks and boxes (a recipe
-    may move them): these are absent from the variant's `labels` too. Where several batches approved a label, adjudication goes before
-    rework before the rest.
+    A source image is in when it is kept, not withdrawn, its cleaned file is still that of the last screening, and it has an approved
+    answer for every required attribute that applies to it, given under the present ontology or still good under it. `cant_tell` and
+    `not_applicable` are answers but no labels: such an attribute is absent from `labels`. Its variants in train inherit the labels, except
+    those their recipe breaks and boxes (a recipe may move them): these are absent from the variant's `labels` too. Where several batches
+    approved a label, adjudication goes before rework before the rest.
 
     Args:
         approved: Rows of `approved_labels`.
