@@ -200,7 +200,8 @@ def test_neither_a_production_request_nor_an_export_holds_an_original_or_a_face_
     tasks = world.batch("production")
     assert set(tasks.frame["vendor"]) == {"studio"}
     assert set(tasks.frame["image_id"]) == {ids["keep.jpg"], ids["redact.jpg"], ids["room.jpg"]}
-    world.answer(tasks, dict.fromkeys(tasks.frame["image_id"], "dress"))
+    answers = dict.fromkeys(tasks.frame["image_id"], "dress")
+    world.answer(tasks, answers, answers)
     export = delivery.training_export(world.store, world.spec, "r001")
     world.desk.release(export)
     gating.publish(world.store, world.spec, export)
