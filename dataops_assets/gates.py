@@ -260,7 +260,9 @@ def _show_verdict(store: Store, spec: ProjectSpec, what: unfinished.What) -> boo
     if last is not None and (last["version"], last["outcome"]) == (version, verdict.outcome):
         return _publish(store, spec, store.read(asset, spec.name, partition, version), verdict)
     if verdict.is_released and store.released(asset, spec.name).get(partition) == version:  # a later version was held back
-        gating.publish(store, spec, store.read(asset, spec.name, partition, version))
+        held = store.read(asset, spec.name, partition, version)
+        gating.publish(store, spec, held)
+        return anew.outdate(store, spec, held) if asset == "cleaned_set" else True
     return True
 
 
@@ -268,9 +270,10 @@ def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verd
     """What was released goes out; the report page shows every verdict. Returns whether all could be written."""
     if verdict.is_released:
         gating.publish(store, spec, candidate)
+    is_covered = anew.outdate(store, spec, candidate) if verdict.is_released and candidate.asset == "cleaned_set" else True
     told = {"what the gate says": _sentence(GATE, verdict), "what it advises": _sentence(WARNINGS, verdict)}
     pages.write(store, spec, candidate, told, panels.Table([_line(finding) for finding in verdict.findings]))
-    written = []
+    written = [is_covered]
     # a delivery that was taken is screened next, and told of then
     if candidate.asset == "cleaned_set" or (candidate.asset == "raw_images" and not verdict.is_released):
         written.append(_tell("delivery", lambda: delivery.write(store, spec, candidate.partition)))

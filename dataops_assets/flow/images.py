@@ -256,13 +256,67 @@ def augmented_set(store: Store, spec: ProjectSpec, cleaned: Manifest, progress: 
 
 
 def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
-    """Released `augmented_set` rows of all drops, without what was withdrawn and drops that were delivered anew."""
+    """Released `augmented_set` rows of all drops, without what was withdrawn and drops that were delivered anew.
+
+    Where a drop was screened again and its variants aren't made anew yet, what the new screening says of pictures stands: those it left
+    out are out, the others are in with their new cleaned files, and variants of the old ones are out.
+    """
     frame, inputs = store.load_all(
         "augmented_set", spec.name, store.released("augmented_set", spec.name).keys() - store.superseded(spec.name)
     )
     drops, images = store.withdrawn(spec.name)
     gone = frame["drop_id"].isin(drops) | frame["image_id"].isin(images) | frame["source_image_id"].isin(images)
-    return frame[~gone].drop_duplicates("image_id").reset_index(drop=True), inputs
+    frame = _as_screened(store, spec, frame[~gone])
+    return frame.drop_duplicates("image_id").reset_index(drop=True), inputs
+
+
+def _as_screened(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `augmented_set` by the released screening of their drops."""
+    held = store.released("cleaned_set", spec.name)
+    versions = {drop: held[drop] for drop in frame["drop_id"].unique() if drop in held}
+    now = store.read_all("cleaned_set", spec.name, versions, ("image_id", "drop_id", "status", "clean_sha256", "width_px", "height_px"))
+    sources = frame[(frame["kind"] == "source") & frame["drop_id"].isin(versions)]
+    both = sources.merge(now[now["status"] == "kept"], how="left", on=["drop_id", "image_id"], suffixes=("_before", ""))
+    both = both[both["clean_sha256"] != both["sha256"]]
+    if both.empty:
+        return frame
+    stale = pd.MultiIndex.from_frame(frame[["drop_id", "source_image_id"]]).isin(pd.MultiIndex.from_frame(both[["drop_id", "image_id"]]))
+    again = both[both["clean_sha256"].notna()].assign(sha256=lambda rows: rows["clean_sha256"])[frame.columns]
+    return pd.concat([frame[~stale], again]) if len(again) else frame[~stale]
+
+
+def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[str], list[str]]:
+    """What lies in everybody's sight of a drop's earlier versions and its released one, and the policy of today doesn't let pass.
+
+    Those are cleaned files of pictures that show something personal, other than those now kept, and variants made of them. What
+    another project's or drop's pictures in use are stays where it is.
+
+    Returns:
+        sha256s of the files; image_ids of their pictures.
+    """
+    from dataops_assets.stages import cleaned_set as stage
+
+    compared = {drop: version for drop, version in cleaned.inputs.get("cleaned_set", {}).items() if drop != cleaned.partition}
+    others = store.read_all("cleaned_set", spec.name, compared, ("image_id", "personal_data"))
+    ids = set(stage.confidential(cleaned.frame, others, spec.cleaning))
+    held = set(cleaned.frame.loc[cleaned.frame["status"] == "kept", "clean_sha256"].dropna())
+    found: dict[str, str] = {}  # file -> its picture
+    for version in store.candidates("cleaned_set", spec.name).get(cleaned.partition, ()) if ids else ():
+        rows = store.read_all("cleaned_set", spec.name, {cleaned.partition: version}, ("image_id", "clean_sha256")).dropna()
+        rows = rows[rows["image_id"].isin(ids) & ~rows["clean_sha256"].isin(held)]
+        found |= dict(zip(rows["clean_sha256"], rows["image_id"], strict=True))
+    for version in store.candidates("augmented_set", spec.name).get(cleaned.partition, ()) if found else ():
+        rows = store.read_all("augmented_set", spec.name, {cleaned.partition: version}, ("image_id", "source_image_id", "kind", "sha256"))
+        made = rows[rows["source_image_id"].isin(rows.loc[rows["sha256"].isin(found), "image_id"])]
+        found |= dict(zip(made["sha256"], made["source_image_id"], strict=True))
+    found = {sha256: image for sha256, image in found.items() if store.blobs.has(sha256)}
+    released = store.releases(asset="augmented_set") if found else pd.DataFrame(columns=["project", "partition", "version"])
+    released = released[(released["project"] != spec.name) | (released["partition"] != cleaned.partition)]
+    for project, rows in released.groupby("project"):
+        versions = dict(zip(rows["partition"], rows["version"], strict=True))
+        used = set(store.read_all("augmented_set", str(project), versions, ("image_id", "sha256"))["sha256"])
+        found = {sha256: image for sha256, image in found.items() if sha256 not in used}
+    return sorted(found), sorted(set(found.values()))
 
 
 def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:

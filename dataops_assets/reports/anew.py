@@ -90,6 +90,20 @@ def purge(store: Store, spec: ProjectSpec, now_s: float) -> tuple[list[str], lis
     return gone, failed
 
 
+def outdate(store: Store, spec: ProjectSpec, cleaned: Manifest) -> bool:
+    """Set apart what was made of a drop's pictures under a laxer policy than its released version's, and take it off the pages.
+
+    Doing it again changes nothing; killed half-way, `finish` mends the pages. Returns whether no page shows it any more.
+    """
+    files, ids = images.outdated(store, spec, cleaned)
+    if not files:
+        return True
+    with unfinished.noted(store.home, spec.name, {"kind": "deletion", "gone": [*files, *ids], "drop_ids": []}) as note:
+        store.apart(spec.name).set_apart(files)
+        note.stays = bool(purged(store, spec, [*files, *ids]))
+    return not note.stays
+
+
 def withdraw(store: Store, spec: ProjectSpec, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Enter a withdrawal and take its pictures off the pages; killed half-way, `finish` goes on.
 

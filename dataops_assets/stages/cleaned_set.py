@@ -249,65 +249,69 @@ class _Eyes:
 
 def _measures(measured: Sequence[Measured], spec: Cleaning) -> pd.DataFrame:
     """One row a picture: its measures, the size against the drop's median, and the issues."""
-    frame = pd.DataFrame(
-        {
-            "decode_reason": pd.Series([one.reason for one in measured], dtype="object"),
-            "phash": pd.Series([one.phash or None for one in measured], dtype="object"),
-            "colour_grid": pd.Series([one.colour_grid or None for one in measured], dtype="object"),
-            "area_px": np.array([one.sides_px[0] * one.sides_px[1] for one in measured], dtype=np.int64),
-        }
-    )
-    readable = frame["decode_reason"].isna().to_numpy()
+    readable = np.array([one.reason is None for one in measured], dtype=bool)
     sizes = [shrunk(*one.sides_px, spec.max_side_px) if one.reason is None else (None, None) for one in measured]
-    frame["width_px"] = pd.array([width for width, _ in sizes], dtype="Int64")
-    frame["height_px"] = pd.array([height for _, height in sizes], dtype="Int64")
+    columns: dict[str, Any] = {  # given one by one they would take half as long again
+        "decode_reason": _texts(one.reason or "" for one in measured),
+        "phash": _texts(one.phash for one in measured),
+        "colour_grid": _texts(one.colour_grid for one in measured),
+        "area_px": np.array([one.sides_px[0] * one.sides_px[1] for one in measured], dtype=np.int64),
+        "width_px": pd.array([width for width, _ in sizes], dtype="Int64"),
+        "height_px": pd.array([height for _, height in sizes], dtype="Int64"),
+    }
     for issue in QUALITY_ISSUES:
         if issue == "odd_size":
             scores = np.full(len(measured), np.nan)
             scores[readable] = calc_odd_size([one.sides_px for one in measured if one.reason is None])
         else:
             scores = np.array([one.scores.get(issue, np.nan) for one in measured], dtype=np.float64)
-        frame[f"{issue}_score"] = scores.round(6)
-        frame[f"is_{issue}"] = (frame[f"{issue}_score"] < limits(spec)[issue]).astype("boolean")
-        frame.loc[~readable, f"is_{issue}"] = pd.NA
-    return frame
+        columns |= _scored(issue, scores, readable, spec)
+    return pd.DataFrame(columns)
+
+
+def _scored(issue: str, scores: np.ndarray[Any, Any], known: np.ndarray[Any, Any], spec: Cleaning) -> dict[str, Any]:
+    """The columns of one issue: its score, and whether it is raised, null where nothing is known."""
+    rounded = scores.round(6)
+    return {f"{issue}_score": rounded, f"is_{issue}": pd.arrays.BooleanArray(rounded < limits(spec)[issue], ~known)}
 
 
 def _judge(base: pd.DataFrame, prepared: Mapping[int, Prepared], spec: Cleaning, compared: Compared | None) -> pd.DataFrame:
     """Status and reason of each picture by itself; an issue that the spec neither rejects nor reviews is recorded and doesn't decide."""
-    frame = base.copy()
     nothing = Prepared()
-    looks = [prepared.get(position, nothing) for position in frame.index]
-    frame["clean_sha256"] = _texts(look.clean_sha256 for look in looks)
-    frame["faces"] = pd.array([look.faces for look in looks], dtype="Int64")
-    frame["text_regions"] = pd.array([look.text_regions for look in looks], dtype="Int64")
-    frame["personal_data"] = _texts("|".join(look.found) for look in looks)
-    frame["open_personal_data"] = _texts("|".join(look.open) for look in looks)
-    frame["regions"] = _texts(json.dumps(look.regions) if look.regions else "" for look in looks)
-    _compare(frame, looks, spec, compared)
-    flags = {issue: frame[f"is_{issue}"].fillna(False).to_numpy(dtype=bool) for issue in ISSUES}
+    looks = [prepared.get(position, nothing) for position in base.index]
+    columns: dict[str, Any] = {
+        "clean_sha256": _texts(look.clean_sha256 for look in looks),
+        "faces": pd.array([look.faces for look in looks], dtype="Int64"),
+        "text_regions": pd.array([look.text_regions for look in looks], dtype="Int64"),
+        "personal_data": _texts("|".join(look.found) for look in looks),
+        "open_personal_data": _texts("|".join(look.open) for look in looks),
+        "regions": _texts(json.dumps(look.regions) if look.regions else "" for look in looks),
+        **_compare(base, looks, spec, compared),
+    }
     actions: dict[str, str] = {**dict.fromkeys(spec.review, "review"), **dict.fromkeys(spec.reject, "reject")}
     actions |= spec.personal_data.actions
-    statuses, reasons = [], []
-    for position, code in enumerate(frame["decode_reason"]):
-        code = code or looks[position].reason
-        raised = [issue for issue in ISSUES if flags[issue][position]]
-        raised += looks[position].found
-        deciding = [issue for issue in raised if actions.get(issue) in ("reject", "review")]
-        rejected = code is not None or any(actions[issue] == "reject" for issue in deciding)
-        statuses.append("rejected" if rejected else "review" if deciding else "kept")
-        reasons.append(code or "|".join(deciding) or None)
-    frame["status"] = pd.Series(statuses, dtype="object")
-    frame["reason"] = pd.Series(reasons, dtype="object")
-    for column in ("duplicate_of", "near_duplicate_group", "decided_by", "decided_at"):
-        frame[column] = pd.Series([None] * len(frame), dtype="object")
-    return frame
+    flagged = {**{issue: base[f"is_{issue}"] for issue in QUALITY_ISSUES}, **{issue: columns[f"is_{issue}"] for issue in RELEVANCE_ISSUES}}
+    raised = {issue: flagged[issue].to_numpy(dtype=bool, na_value=False) for issue in ISSUES if issue in actions}
+    codes = [code or look.reason for code, look in zip(base["decode_reason"], looks, strict=True)]
+    statuses, reasons = np.full(len(base), "kept", dtype=object), np.full(len(base), None, dtype=object)
+    is_odd = np.array([code is not None or len(look.found) > 0 for code, look in zip(codes, looks, strict=True)], dtype=bool)
+    for flags in raised.values():
+        is_odd |= flags
+    for position in np.flatnonzero(is_odd):  # most pictures are in order
+        found = [*(issue for issue, flags in raised.items() if flags[position]), *looks[position].found]
+        deciding = [issue for issue in found if actions.get(issue) in ("reject", "review")]
+        rejected = codes[position] is not None or any(actions[issue] == "reject" for issue in deciding)
+        statuses[position] = "rejected" if rejected else "review" if deciding else "kept"
+        reasons[position] = codes[position] or "|".join(deciding) or None
+    empty = ("duplicate_of", "near_duplicate_group", "decided_by", "decided_at")
+    columns |= {"status": statuses, "reason": reasons, **{name: np.full(len(base), None, dtype=object) for name in empty}}
+    return pd.concat([base, pd.DataFrame(columns, index=base.index)], axis=1)
 
 
-def _compare(frame: pd.DataFrame, looks: Sequence[Prepared], spec: Cleaning, compared: Compared | None) -> None:
-    """Likeness to the reference pictures and to the rest of the drop."""
-    scores = {issue: np.full(len(frame), np.nan) for issue in RELEVANCE_ISSUES}
-    nearest, suggested = np.full(len(frame), None, dtype=object), np.full(len(frame), None, dtype=object)
+def _compare(base: pd.DataFrame, looks: Sequence[Prepared], spec: Cleaning, compared: Compared | None) -> dict[str, Any]:
+    """Columns that tell likeness to the reference pictures and to the rest of the drop."""
+    scores = {issue: np.full(len(base), np.nan) for issue in RELEVANCE_ISSUES}
+    nearest, suggested = np.full(len(base), None, dtype=object), np.full(len(base), None, dtype=object)
     places = [place for place, look in enumerate(looks) if look.embedding]
     if compared is not None and places:
         references = compared.references
@@ -315,15 +319,14 @@ def _compare(frame: pd.DataFrame, looks: Sequence[Prepared], spec: Cleaning, com
         found = score(rows, references)
         near = neighbours(rows, references.embeddings)
         classes = np.repeat(np.array(references.classes, dtype=object), np.diff(references.starts))
-        doubt = disagrees(near, [*frame["category"].iloc[places], *classes])
+        doubt = disagrees(near, [*base["category"].iloc[places], *classes])
         scores["irrelevant"][places], scores["outlier"][places], scores["mislabelled"][places] = found.score, outliers(near), doubt.score
         nearest[places], suggested[places] = found.nearest, doubt.suggested
-    frame["nearest_category"], frame["suggested_category"] = pd.Series(nearest), pd.Series(suggested)
+    columns: dict[str, Any] = {}
     for issue, values in scores.items():
-        frame[f"{issue}_score"] = values.round(6)
-        frame[f"is_{issue}"] = (frame[f"{issue}_score"] < limits(spec)[issue]).astype("boolean")
-        frame.loc[np.isnan(values), f"is_{issue}"] = pd.NA
-    frame.loc[~frame["is_mislabelled"].fillna(False).astype(bool), "suggested_category"] = None
+        columns |= _scored(issue, values, ~np.isnan(values), spec)
+    suggested[~columns["is_mislabelled"].to_numpy(dtype=bool, na_value=False)] = None
+    return {"nearest_category": nearest, "suggested_category": suggested, **columns}
 
 
 def limits(spec: Cleaning) -> dict[str, float]:
@@ -351,6 +354,8 @@ def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
     asked = [text if isinstance(text, str) else None for text in waits["image_id"].map(settled["asked"])]
     known = [covers(knew, reason) for knew, reason in zip(asked, waits["reason"].tolist(), strict=True)]
     decided = waits.index[np.array(known, dtype=bool)]
+    if decided.empty:
+        return
     ids = frame.loc[decided, "image_id"]
     rejected = ids.map(settled["decision"]) == "reject"
     frame.loc[decided, "status"] = np.where(rejected, "rejected", "kept")
@@ -377,6 +382,8 @@ def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleanin
     followers = np.flatnonzero(leaders[places] != places)
     winners = leaders[places[followers]]
     names = [groups[winner] or ids[winner] for winner in winners.tolist()]
+    if len(followers) == 0:
+        return
     lost = usable.index[followers]
     _reject(frame, lost, "near_duplicate", [ids[winner] for winner in winners.tolist()])
     new = winners >= len(known)
@@ -430,6 +437,8 @@ def _column(frame: pd.DataFrame, name: str) -> list[Any]:
 
 
 def _reject(frame: pd.DataFrame, positions: pd.Index[Any], reason: str, winners: Sequence[Any]) -> None:
+    if len(positions) == 0:
+        return
     frame.loc[positions, ["status", "reason"]] = ["rejected", reason]
     frame.loc[positions, "duplicate_of"] = winners
     frame.loc[positions, ["decided_by", "decided_at"]] = None

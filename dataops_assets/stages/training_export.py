@@ -59,11 +59,11 @@ def assemble(
 ) -> Assembly:
     """Put a release together.
 
-    A source image is in when it is kept, not withdrawn, and has an approved answer for every required attribute that applies to
-    it, given under the present ontology or still good under it. `cant_tell` and `not_applicable` are answers but no labels: such an
-    attribute is absent from `labels`. Its variants in train inherit the labels, except those their recipe breaks and boxes (a recipe
-    may move them): these are absent from the variant's `labels` too. Where several batches approved a label, adjudication goes before
-    rework before the rest.
+    A source image is in when it is kept, not withdrawn, its cleaned file is still that of the last screening, and it has an approved
+    answer for every required attribute that applies to it, given under the present ontology or still good under it. `cant_tell` and
+    `not_applicable` are answers but no labels: such an attribute is absent from `labels`. Its variants in train inherit the labels, except
+    those their recipe breaks and boxes (a recipe may move them): these are absent from the variant's `labels` too. Where several batches
+    approved a label, adjudication goes before rework before the rest.
 
     Args:
         approved: Rows of `approved_labels`.
@@ -77,12 +77,14 @@ def assemble(
     """
     drops, images = {str(drop) for drop in withdrawn[0]}, {str(image) for image in withdrawn[1]}
     augmented = augmented.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
+    # the same file may have come with another drop again, and been left out there
+    cleaned = cleaned.sort_values("status", key=lambda status: status != "kept", kind="stable")
     cleaned = cleaned.drop_duplicates("image_id").set_index("image_id")
     labels = _labels(approved, spec)
     sources = augmented[augmented["kind"] == "source"]
     reasons = {
-        str(image): _why_not(str(image), drop, cleaned, drops, images, labels, spec)
-        for image, drop in _pairs(sources, "image_id", "drop_id")
+        str(image): _why_not(str(image), drop, file, cleaned, drops, images, labels, spec)
+        for image, drop, file in zip(sources["image_id"], sources["drop_id"], sources["sha256"], strict=True)
     }
     usable = sources[sources["image_id"].map(lambda image: not reasons[image][0]).astype(bool)]
     placed, groups, bridges = split(usable, spec.export, earlier)
@@ -268,9 +270,16 @@ def _value(rows: list[dict[Any, Any]], spec: ProjectSpec) -> Any:
 
 
 def _why_not(
-    image: str, drop: str | None, cleaned: pd.DataFrame, drops: set[str], images: set[str], labels: Mapping[str, _Held], spec: ProjectSpec
+    image: str,
+    drop: str | None,
+    file: str,
+    cleaned: pd.DataFrame,
+    drops: set[str],
+    images: set[str],
+    labels: Mapping[str, _Held],
+    spec: ProjectSpec,
 ) -> tuple[str, str]:
-    """(reason, detail) a source image is left out for; ("", "") when it isn't."""
+    """(reason, detail) a source image, whose cleaned picture is `file`, is left out for; ("", "") when it isn't."""
     if drop in drops or image in images:
         return "withdrawn", f"drop {drop}" if drop in drops else "the image itself"
     if image not in cleaned.index:
@@ -278,6 +287,9 @@ def _why_not(
     status = str(cleaned.at[image, "status"])
     if status != "kept":
         return "not_kept", f"{status}: {cleaned.at[image, 'reason'] or ''!s}"
+    now = cleaned.at[image, "clean_sha256"]
+    if isinstance(now, str) and now != file:
+        return "screened_again", f"its cleaned picture is another one by now: make augmented_set of drop {drop} anew"
     if image not in labels:
         return "unlabelled", ""
     held = labels[image]

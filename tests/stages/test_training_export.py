@@ -83,6 +83,22 @@ def test_each_reason_to_leave_out() -> None:
     assert details["half"] == "no approved label for tags"
 
 
+def test_the_same_file_left_out_of_another_drop_takes_no_picture_out() -> None:
+    augmented = frame("augmented_set", [{"image_id": "a", "source_image_id": "a", "kind": "source", "sha256": "0" * 64, "drop_id": "z"}])
+    drops = (("b", "rejected"), ("z", "kept"))
+    cleaned = pd.concat([frame("cleaned_set", [{"image_id": "a", "drop_id": drop, "status": status}]) for drop, status in drops])
+    said = {"image_id": "a", "object_id": "-", "ontology_version": "1", "batch_id": "b1", "kind": "production"}
+    approved = frame("approved_labels", [said | {"attribute": name, "label": label} for name, label in (("colour", "red"), ("tags", "x"))])
+    assert list(assemble(approved, augmented, cleaned, SPEC, "r1").frame["image_id"]) == ["a"]
+
+
+def test_what_was_screened_again_waits_for_its_variants() -> None:
+    augmented = [{"image_id": "a", "source_image_id": "a", "kind": "source", "sha256": "0" * 64, "drop_id": "d1"}]
+    cleaned = frame("cleaned_set", [{"image_id": "a", "status": "kept", "clean_sha256": "1" * 64}])
+    assembly = assemble(frame("approved_labels", []), frame("augmented_set", augmented), cleaned, SPEC, "r1")
+    assert reasons(assembly) == {"a": "screened_again"} and "drop d1" in assembly.left_out["detail"].iloc[0]
+
+
 def test_variants_inherit_what_their_recipe_keeps() -> None:
     assembly = World({"a": {"breaks": "colour"}}).build(spec_of(splits={"train": 1.0}))
     labels = dict(zip(assembly.frame["image_id"], assembly.frame["labels"].map(json.loads), strict=True))
