@@ -109,8 +109,8 @@ def _tells_something(answers: pd.DataFrame, result: Result) -> bool:
     Where nearly all questions have the same answer, people who give it whatever they see foretell answers as well, and a model without
     gold may settle on that: then what everybody agrees on is no surer than the rest.
     """
-    alike = answers.groupby("task")["label"].agg(["nunique", "size"])
-    alike = alike.index[(alike["nunique"] == 1) & (alike["size"] > 1)]
+    given = answers.groupby("task")["label"].agg(["nunique", "size"])
+    alike = given.index[(given["nunique"] == 1) & (given["size"] > 1)]
     return not len(alike) or float(result.posteriors.loc[alike].max(axis=1).mean()) >= LEAST_ALIKE
 
 
