@@ -110,6 +110,8 @@ def _owed(store: Store, spec: ProjectSpec, statuses: Collection[str]) -> list[tu
     return sorted(owed, key=lambda one: (-one[1], one[0]))
 
 
+IN_LANDING = ("MANIFEST_INVALID", "MANIFEST_SCHEMA", landed.NOT_LISTED)  # what a look at a delivery that waits may find
+
 _failed: dict[tuple[str, str, str], int] = {}  # home, project and drop -> news of which no report could be written in this process
 
 
@@ -183,7 +185,7 @@ def _gather(store: Store, spec: ProjectSpec, drop_id: str) -> Story:
     complete = [row for row in entered if row["status"] not in ("held", "parked")] or entered
     story = Story(
         spec, drop_id, vendor, drop, files, raw, cleaned, so_far,
-        detail=inert(told(detail, [*codes_of(drop.get("reason")), *(["MANIFEST_INVALID", "MANIFEST_SCHEMA"] if not is_judged else [])])),
+        detail=inert(told(detail, [*codes_of(drop.get("reason")), *(IN_LANDING if not is_judged else ())])),
         is_judged=is_judged, knows_others=counts,
         received_at=complete[0]["received_at"] if complete else None,
         replaces=next((row["supersedes"] for row in entered if row["supersedes"]), None),

@@ -20,10 +20,13 @@ from dataops_assets.intake.delivery_manifest import ManifestError
 from dataops_assets.intake.readiness import SMALL_MANIFEST
 from dataops_assets.spec import IntakeLimits
 
+NOT_LISTED = "NOT_LISTED"  # says in `detail` that it is nobody's fault
+MOST_LISTED = 10_000  # files that are told one by one; a sensor writes these reports, and its look has a few seconds
+
 
 @dataclass(frozen=True)
 class Landed:
-    """What waits: `raw_images` rows, all of them held or ignored, and what is wrong with the manifest, or ''."""
+    """What waits: `raw_images` rows, all of them held or ignored, and what is wrong with the manifest or why none are listed, or ''."""
 
     frame: pd.DataFrame
     detail: str = ""
@@ -40,6 +43,8 @@ def look(path: Path, drop_id: str, vendor: str, limits: IntakeLimits) -> Landed:
     """
     try:
         there = _sizes(path)
+    except landing.TooMany:
+        return _too_many("lie here")
     except OSError:  # gone, being moved, or not for us to read
         return Landed(manifest.empty("raw_images"))
     listed: dict[str, delivery_manifest.Listed] = {}
@@ -52,11 +57,20 @@ def look(path: Path, drop_id: str, vendor: str, limits: IntakeLimits) -> Landed:
             detail = str(error)
         except OSError:
             pass
+    if len(listed) > MOST_LISTED:
+        return _too_many("are in the manifest")
     rows: list[tuple[str, int | None, str, str | None]] = [_row(name, size, listed.get(name)) for name, size in there.items()]
     rows += [(name, None, "held", "MANIFEST_FILE_MISSING") for name in listed.keys() - there.keys()]
     columns = dict(zip(("path", "size_bytes", "status", "reason"), map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
     frame = pd.DataFrame(columns, dtype="object").assign(drop_id=drop_id, vendor=vendor)
     return Landed(manifest.conform(frame, CONTRACTS["raw_images"]), detail)
+
+
+def _too_many(where: str) -> Landed:
+    return Landed(
+        manifest.empty("raw_images"),
+        f"{NOT_LISTED}: More than {MOST_LISTED:,} files {where}; they are listed one by one once they are taken.",
+    )
 
 
 def _row(name: str, size: int, listed: delivery_manifest.Listed | None) -> tuple[str, int, str, str | None]:
@@ -67,9 +81,9 @@ def _row(name: str, size: int, listed: delivery_manifest.Listed | None) -> tuple
 
 
 def _sizes(path: Path) -> dict[str, int]:
-    """Readable name -> size of each regular file of a folder; OSError where it is none, or a link."""
+    """Readable name -> size of each regular file of a folder; OSError where it is none, or a link, TooMany beyond MOST_LISTED."""
     found: dict[str, int] = {}
-    for entry in landing.walk(path):
+    for entry in inside.walk(path, MOST_LISTED):
         stat = entry.stat()
         if S_ISREG(stat.st_mode):
             found.setdefault(readable(entry.path)[0], stat.st_size)

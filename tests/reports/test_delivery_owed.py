@@ -22,6 +22,7 @@ from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
 from dataops_assets.reports import delivery
+from dataops_assets.reports import landed as reports_landed
 from dataops_assets.reports.reasons import REASONS, WARNINGS
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -161,6 +162,16 @@ class TestWhatIsMissing:
             "a.png": "held", "half.png": "held", "x/late.png": "missing", "manifest.json": "ignored",
         }  # fmt: skip
         assert "Nothing of this delivery counts" in text and "of 10" not in text
+
+    @pytest.mark.parametrize(("there", "named"), [(4, 4), (1, 4)])
+    def test_of_very_many_files_only_that_is_said(self, desk: Desk, there: int, named: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reports_landed, "MOST_LISTED", 3)  # a sensor's look can't wait for thousands
+        names = [f"{number}.png" for number in range(named)]
+        files = dict.fromkeys(names[:there], b"x") | {"manifest.json": manifest_of(*names, bytes=len(photo(1)))}
+        drop_id = landed(desk, "half", files)
+        look(desk)
+        delivery.catch_up(desk.store, desk.spec)
+        assert "More than 3 files" in text_of(desk.html(drop_id)) and "0.png" not in desk.html(drop_id)
 
     def test_a_manifest_that_can_not_be_read_says_where(self, desk: Desk) -> None:
         drop_id = landed(desk, "half", {"a.png": photo(1), "manifest.csv": b"path,bytes\na.png,12\nb.png,many\n"})
