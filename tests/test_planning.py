@@ -7,12 +7,12 @@ import pytest
 
 from dataops_assets import gates, planning, waiting
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import gating, handbook, labels
+from dataops_assets.flow import delivery, gating, handbook, labels
 from dataops_assets.home import Home
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.operations import Operations, Refused
 from dataops_assets.reports import brief as brief_page
-from dataops_assets.reports import panels, vendors
+from dataops_assets.reports import panels, status, vendors
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import brief, label_tasks
 from dataops_assets.store import Store, now
@@ -177,6 +177,23 @@ def test_what_a_third_expert_decided_is_gold_too(world: Store) -> None:
     found, used = labels.gold_labels(world, SPEC)
     assert found.set_index("image_id").loc[image, "label"] == "NA" and len(found) == 8
     assert set(used["approved_labels"]) == {"pilot-001", "adjudication-001"}  # what measured is named among what it is made from
+
+
+@pytest.mark.parametrize(("outcome", "is_out"), [("pass", True), ("waived", False)])
+def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(store: Store, outcome: str, is_out: bool) -> None:
+    base = {"image_id": "i1", "attribute": "colour", "object_id": "", "label": "red", "n_labels": 3, "task_id": "t1", "decision": "accept"}
+    batch = base | {"batch_id": "production-001", "kind": "production", "is_gold": False, "inspection": "normal", "most_wrong": 0}
+    put(store, "label_quality", "production-001", conform(pd.DataFrame([batch | {"is_audit": True}]), CONTRACTS["label_quality"]))
+    rows = pd.DataFrame([base | {"batch_id": "production-001", "kind": "production"}])
+    approved = conform(rows[[name for name in rows if name in CONTRACTS["approved_labels"].columns]], CONTRACTS["approved_labels"])
+    put(store, "approved_labels", "production-001", approved, outcome)
+    assert labels.failed_since(store, SPEC) == []  # nobody has answered yet
+    found = base | {"batch_id": "adjudication-001", "kind": "adjudication", "label": "NA", "is_gold": False}
+    put(store, "label_quality", "adjudication-001", conform(pd.DataFrame([found]), CONTRACTS["label_quality"]))
+    assert labels.failed_since(store, SPEC) == (["production-001"] if is_out else [])
+    taken = delivery.training_export(store, SPEC, "r001").inputs["approved_labels"]
+    assert ("production-001" in taken) is not is_out
+    assert any(status.AUDIT_FAILED in line for line in status.of(store, SPEC).lines()) is is_out
 
 
 def test_the_pages_read_like_a_letter(world: Store) -> None:

@@ -34,6 +34,8 @@ def training_export(store: Store, spec: ProjectSpec, release: str) -> Manifest:
 def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
     drops, images = store.withdrawn(spec.name)
     inputs = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
+    failed = labels.failed_since(store, spec)
+    inputs["approved_labels"] = {batch: version for batch, version in inputs["approved_labels"].items() if batch not in failed}
     superseded = store.superseded(spec.name)
     for asset in ("augmented_set", "cleaned_set"):
         inputs[asset] = {drop: version for drop, version in inputs[asset].items() if drop not in superseded}

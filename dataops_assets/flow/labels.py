@@ -264,6 +264,19 @@ def audit_rows(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str,
     return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
 
 
+def failed_since(store: Store, spec: ProjectSpec) -> list[str]:
+    """Approved batches of which the audit has found more wrong labels by now than their sampling plan allows: no release takes them.
+
+    A waiver stands: somebody answers for these labels.
+    """
+    from dataops_assets.stages import batch_verdict
+
+    approvals = store.releases(spec.name, "approved_labels")
+    made, _ = audit_rows(store, spec)
+    lost = {str(row["batch_id"]) for row in made.to_dict("records") if batch_verdict.was_accepted(row) is False}
+    return sorted(lost & set(approvals.loc[approvals["outcome"] != "waived", "partition"]))
+
+
 def planned_order(store: Store, spec: ProjectSpec) -> dict[str, int]:
     """batch_id -> its place in the order in which batches were planned."""
     costs = rows_of(store.costs.rows(), spec.name)

@@ -28,6 +28,7 @@ STAGES = (
 )  # fmt: skip
 DROP_STATUSES = ("accepted", "partial", "held", "rejected", "parked")
 REPLACED = "replaced"
+AUDIT_FAILED = "since it was approved, more audited labels were found wrong than may be: no release takes it, unless waived"
 VOID = "its labels changed after they were approved: approve again"
 CODE = re.compile(r"[A-Z][A-Z_]+")  # a reason begins with it, or is a sentence
 NOT_TOLD_HERE = "parked: "  # of what a look holds; the ledger tells of it
@@ -166,6 +167,8 @@ class Status:
 
 def of(store: Store, spec: ProjectSpec) -> Status:
     """The status of one project now."""
+    from dataops_assets.flow import labels
+
     gates = store.gates.rows()
     gates = gates[gates["project"] == spec.name]
     last = gates.drop_duplicates(["asset", "partition"], keep="last")
@@ -189,6 +192,10 @@ def of(store: Store, spec: ProjectSpec) -> Status:
             "why": "its labels changed after they were approved: approve again",
         }
         for batch in sorted(set(approved) - set(releases.loc[releases["asset"] == "approved_labels", "partition"]))
+    ]
+    held += [
+        {"asset": "approved_labels", "partition": batch, "outcome": "fail", "why": AUDIT_FAILED}
+        for batch in labels.failed_since(store, spec)
     ]
     listed = deliveries(store, spec)
     memory = claims.memory(store.home, spec.name, "drops")
