@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -23,12 +25,12 @@ SPEC = changed(make_spec(qualification="required", pilot_size=8, batch_size=6, g
 SOURCES = make_sources(40)
 
 
-def put(store: Store, asset: str, partition: str, frame: pd.DataFrame, outcome: str = "pass") -> None:
+def put(store: Store, asset: str, partition: str, frame: pd.DataFrame, outcome: str = "pass", inputs: str = "{}") -> None:
     """A version that was judged."""
     made = Manifest(asset, SPEC.name, partition, frame)
     store.write(made)
     row = {"project": SPEC.name, "asset": asset, "partition": partition, "version": made.version, "outcome": outcome, "by": "gate"}
-    store.gates.append(lambda rows: [row | {"at": now(), "inputs": "{}", "files": "{}"}])
+    store.gates.append(lambda rows: [row | {"at": now(), "inputs": inputs, "files": "{}"}])
 
 
 def judged(plan: pd.DataFrame, right: int) -> pd.DataFrame:
@@ -41,8 +43,8 @@ def judged(plan: pd.DataFrame, right: int) -> pd.DataFrame:
     )
 
 
-def answer(store: Store, batch: str, right: int, outcome: str = "pass") -> None:
-    put(store, "label_quality", batch, judged(store.only("batch_plans", SPEC.name, batch).frame, right), outcome)
+def answer(store: Store, batch: str, right: int, outcome: str = "pass", inputs: str = "{}") -> None:
+    put(store, "label_quality", batch, judged(store.only("batch_plans", SPEC.name, batch).frame, right), outcome, inputs)
 
 
 def after_pilot(store: Store) -> list[str]:
@@ -177,6 +179,15 @@ def test_what_a_third_expert_decided_is_gold_too(world: Store) -> None:
     found, used = labels.gold_labels(world, SPEC)
     assert found.set_index("image_id").loc[image, "label"] == "NA" and len(found) == 8
     assert set(used["approved_labels"]) == {"pilot-001", "adjudication-001"}  # what measured is named among what it is made from
+
+
+def test_a_test_is_what_was_answered_first(world: Store) -> None:
+    planning.plan_batches(world, SPEC, "qualification", vendor="acme")
+    for right, version in ((1, "first"), (3, "corrected")):
+        answer(world, "qualification-001", right, inputs=json.dumps({"labeled_batches": {"qualification-001": version}}))
+    assert "acme" not in set(labels.standing(world, SPEC).query("is_passed")["vendor"])
+    answer(world, "qualification-001", 2, inputs=json.dumps({"labeled_batches": {"qualification-001": "first"}}))  # by other gold
+    assert "12 of 18" in labels.standing(world, SPEC).set_index("vendor").loc["acme", "sentence"]
 
 
 @pytest.mark.parametrize(("outcome", "is_out"), [("pass", True), ("waived", False)])

@@ -338,9 +338,15 @@ def gold_labels(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs]:
 
 
 def judged_on(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
-    """`label_quality` rows of all batches of a kind as they were judged last, whether their gate released them or not."""
+    """`label_quality` rows of all batches of a kind as they were judged last, whether their gate released them or not.
+
+    A qualification is what was answered first: who corrects a test until it is passed shows nothing. Another try is another batch.
+    """
     rows = rows_of(store.gates.rows(), spec.name)
     rows = rows[(rows["asset"] == "label_quality") & (rows["outcome"] != "error") & rows["partition"].str.startswith(f"{kind}-")]
+    if kind == "qualification":
+        answers = rows["inputs"].map(lambda text: str(json.loads(text).get("labeled_batches", "")))
+        rows = rows[answers == answers.groupby(rows["partition"]).transform("first")]
     last = rows.drop_duplicates("partition", keep="last")
     return store.read_all("label_quality", spec.name, dict(zip(last["partition"], last["version"], strict=True)))
 
