@@ -34,7 +34,7 @@ def broken(tmp_path: Path, old: str, new: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "place", "says"),
     [
-        ("gold_share: 0.15", "gold_shar: 0.15", "labeling.gold_shar", "unknown key"),
+        ("gold_share: 0.3", "gold_shar: 0.3", "labeling.gold_shar", "unknown key"),
         ("budget: 900", "budget: -1", "brief.budget", "greater than or equal to 0"),
         ("name: atelier", "name: Atelier & Co", "sources.vendors.0.name", "pattern"),
         ("style: {casual: 40", "style: {casul: 40", "project", "casul"),
