@@ -53,9 +53,10 @@ def test_each_delivery_is_taken_once(tmp_path: Path) -> None:
         finally:
             os.killpg(second.pid, signal.SIGINT)
             try:
-                second.wait(30)
+                second.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(second.pid, signal.SIGKILL)
+                second.wait()
         gates = live.store.gates.rows()
         for asset in ("raw_images", "cleaned_set", "augmented_set"):
             judged = gates.loc[gates["asset"] == asset, "partition"]
