@@ -22,7 +22,7 @@ Severity = Literal["normal", "tightened", "reduced"]
 # the limiting quality as a multiple of the errors that the target allows: three times, as ISO 2859-2 advises; nearer to the target,
 # a sample of a size that anybody pays for refuses batches that reach it
 LIMITS: dict[Severity, float] = {"normal": 3.0, "tightened": 2.0, "reduced": 5.0}
-_MOST_WRONG, _PRODUCERS_RISK = 20, 0.2
+_MOST_WRONG, _PRODUCERS_RISK = 20, 0.05
 _TIGHTEN, _WITHIN = 2, 5  # refused batches among so many in a row
 _RELAX, _REDUCE = 5, 10
 STOP = 5  # refused under tightened inspection
@@ -58,7 +58,7 @@ class Plan:
 
 
 def plan(size: int, limit: float, risk: float, expected: float, severity: Severity = "normal", most: int | None = None) -> Plan:
-    """The smallest plan with the consumer's risk wanted that also lets work as good as expected pass four times out of five.
+    """The smallest plan with the consumer's risk wanted that also lets work as good as expected pass nineteen times out of twenty.
 
     Args:
         size: Labels in the batch.
