@@ -58,6 +58,11 @@ class Manifest:
         return {self.asset: {self.partition: self.version}}
 
 
+def is_true(column: pd.Series) -> pd.Series:
+    """A nullable column of truth values as plain ones; null is False."""
+    return column.astype("boolean").fillna(False).astype(bool)
+
+
 def conform(frame: pd.DataFrame, contract: Contract, is_unique: bool = True) -> pd.DataFrame:
     """Columns in the contract's order and types, rows sorted by its key.
 

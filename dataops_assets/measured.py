@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.manifest import Manifest, records
+from dataops_assets.manifest import Manifest, is_true, records
 from dataops_assets.store import RELEASING, Store
 
 
 def facts(store: Store, release: Manifest) -> dict[str, Any]:
     """Quality of the labels, licences of the pictures, and the gates that what went in has passed."""
     quality, batches = _quality(store, release)
-    gold = quality[quality["is_gold"].fillna(False).astype(bool) & quality["gold_correct"].notna()]
+    gold = quality[is_true(quality["is_gold"]) & quality["gold_correct"].notna()]
     answers = int(gold["n_labels"].sum())
     return {
         "batches of labels": ", ".join(batches),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dataops_assets.labels import changes
 from dataops_assets.labels.questions import SCREENING
+from dataops_assets.manifest import is_true
 from dataops_assets.ontology import NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import batch_verdict
@@ -37,7 +38,7 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
     of them to say so; both are true where nothing was drawn.
     """
     quality = inputs["label_quality"]
-    free = quality[(quality["decision"] == "accept") & ~quality["is_gold"].fillna(False).astype(bool)]
+    free = quality[(quality["decision"] == "accept") & ~is_true(quality["is_gold"])]
     accepted = set(free[ANSWER].itertuples(index=False, name=None))
     answers = inputs.get("audits", quality.head(0))
     rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answers)).to_dict("records") if "is_audit" in quality else []
@@ -51,7 +52,7 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     quality = inputs["label_quality"]
-    return {"input_rows": int(((quality["decision"] == "accept") & ~quality["is_gold"].fillna(False).astype(bool)).sum())}
+    return {"input_rows": int(((quality["decision"] == "accept") & ~is_true(quality["is_gold"])).sum())}
 
 
 def suite(spec: ProjectSpec) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.qualification import matter
 from quality_suites.expectations import (
@@ -40,7 +41,7 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
     told = known["sentence"].mask(known["is_passed"].eq(True), PASSED)
     qualification = frame["vendor"].map(told).fillna("nothing is known of the vendor's qualification")
     amounts = inputs["batch_plans"].drop_duplicates("image_id").set_index("image_id")["amount"]
-    share = float(frame["is_gold"].fillna(False).astype(bool).mean()) if len(frame) else 0.0
+    share = float(is_true(frame["is_gold"]).mean()) if len(frame) else 0.0
     return frame.assign(gold_share=share, amount=frame["image_id"].map(amounts).astype("float64"), qualification=qualification)
 
 

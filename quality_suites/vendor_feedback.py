@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.labels.behaviour import GROUP
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 from quality_suites.expectations import WARNING, among, between, filled, matching, not_empty, suite_of, true
 
@@ -18,7 +19,7 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
     flags = frame["flags"].fillna("").map(lambda joined: {sign for sign in joined.split("|") if sign})
     told = frame["evidence"].fillna("[]").map(lambda text: {one["signal"] for one in json.loads(text) if one.get("sentence")})
     groups = flags.map(lambda signs: len({GROUP.get(sign) for sign in signs}))
-    looks = frame["needs_look"].astype("boolean").fillna(False).astype(bool)
+    looks = is_true(frame["needs_look"])
     return frame.assign(is_explained=[one == other for one, other in zip(flags, told, strict=True)], is_seen_twice=looks.eq(groups > 1))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets.labels.questions import NO_OBJECT
+from dataops_assets.manifest import is_true
 from dataops_assets.ontology import CANT_TELL, NOT_APPLICABLE, Change, Ontology
 
 BUILT_IN = (CANT_TELL, NOT_APPLICABLE, NO_OBJECT)
@@ -107,7 +108,7 @@ def outdated(approved: pd.DataFrame, planned: pd.DataFrame, ontology: Ontology) 
     """
     _, void = restate(approved, ontology)
     again = void[["batch_id", *_UNIT]]
-    first = planned[planned["kind"].isin(["pilot", "production"]) & ~planned["is_gold"].astype("boolean").fillna(False).astype(bool)]
+    first = planned[planned["kind"].isin(["pilot", "production"]) & ~is_true(planned["is_gold"])]
     asked = planned[["image_id", "attributes"]].assign(attribute=planned["attributes"].str.split("|")).explode("attribute")
     asked_of = pd.MultiIndex.from_frame(asked[_UNIT])
     home = first.drop_duplicates("image_id")[["batch_id", "image_id"]]

@@ -6,16 +6,12 @@ import pandas as pd
 
 from dataops_assets.labels import boxes, dependent
 from dataops_assets.labels.questions import question
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 
 _UNIT = ["task_id", "attribute"]
 _WHO = ["batch_id", "vendor", "worker_id", "attribute", "task_id"]
 COLUMNS = [*_WHO, "image_id", "label", "seconds", "submitted_at", "right", "on_gold", "is_judged", "is_right"]
-
-
-def is_true(column: pd.Series) -> pd.Series:
-    """A nullable column of truth values as plain ones; null is False."""
-    return column.astype("boolean").fillna(False).astype(bool)
 
 
 def settled(quality: pd.DataFrame) -> pd.DataFrame:

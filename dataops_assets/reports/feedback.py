@@ -24,8 +24,7 @@ from pathlib import Path
 import pandas as pd
 
 from dataops_assets.flow import labels
-from dataops_assets.labels import references
-from dataops_assets.manifest import Manifest
+from dataops_assets.manifest import Manifest, is_true
 from dataops_assets.reports import feedback_page, pages
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import approved_labels, gold
@@ -128,7 +127,7 @@ def gather(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Stor
     registry, _ = labels.gold(store, spec)
     approved = approved_labels.current(store.load_all("approved_labels", spec.name)[0])
     mistakes = shown(answers, tasks, approved, registry, store.home.worker_key())
-    work = quality[~references.is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
+    work = quality[~is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
     decisions = work["decision"].value_counts()
     story = Story(
         spec, vendor, made.partition, str(tasks["kind"].iloc[0]), people(answers, made.frame[made.frame["vendor"] == vendor]),
@@ -252,7 +251,7 @@ def _agreement(rows: pd.DataFrame, vendor: str) -> pd.DataFrame:
 def _yields(store: Store, spec: ProjectSpec, vendor: str, batch: str) -> pd.DataFrame:
     """Share of questions accepted at once in the vendor's production batches up to this one."""
     quality = labels.judged_on(store, spec, "production")
-    rows = quality[(quality["vendor"] == vendor) & ~references.is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
+    rows = quality[(quality["vendor"] == vendor) & ~is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
     order = labels.planned_order(store, spec)
     made = (rows["decision"] == "accept").groupby(rows["batch_id"]).mean().rename("share").reset_index()
     made = made.assign(order=made["batch_id"].map(order)).sort_values("order")

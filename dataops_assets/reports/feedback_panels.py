@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets.flow import labels
-from dataops_assets.labels import agreement, references
-from dataops_assets.manifest import Manifest, records
+from dataops_assets.labels import agreement
+from dataops_assets.manifest import Manifest, is_true, records
 from dataops_assets.reports import feedback, pictures
 from dataops_assets.reports.bars import Bar, bars
 from dataops_assets.reports.panels import Page, Picture, Points, Table, table_of
@@ -29,7 +29,7 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     if frame.empty:
         return {"workers": 0}
     people = frame.drop_duplicates(["vendor", "worker_id"])
-    looks = people[references.is_true(people["needs_look"])]
+    looks = people[is_true(people["needs_look"])]
     told = _measured(store, spec, made)
     external = [vendor.name for vendor in spec.labeling.vendors if not vendor.internal]
     pages = {

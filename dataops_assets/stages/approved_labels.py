@@ -11,6 +11,7 @@ from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.home import pseudonym
 from dataops_assets.labels.changes import restate
+from dataops_assets.manifest import is_true
 from dataops_assets.ontology import Ontology
 from dataops_assets.spec import ProjectSpec
 
@@ -29,7 +30,7 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
     Returns:
         `approved_labels` rows.
     """
-    is_gold = quality["is_gold"].astype("boolean").fillna(False).astype(bool)
+    is_gold = is_true(quality["is_gold"])
     rows = quality[(quality["decision"] == "accept") & ~is_gold & quality["label"].notna()]
     versions = tasks.set_index("task_id")["ontology_version"]
     rows = rows.assign(

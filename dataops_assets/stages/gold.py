@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.labels.agreement import wilson
-from dataops_assets.labels.references import is_true
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.approved_labels import current
 
@@ -50,7 +50,7 @@ def registry(
     """
     source = current(approved).drop_duplicates(_UNIT).set_index(_UNIT)
     made = gold.join(source[["n_labels", "decided_by", "batch_id"]], on=_UNIT).rename(columns={"n_labels": "votes"})
-    shown = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)]
+    shown = planned[is_true(planned["is_gold"])]
     by_vendor = shown.groupby(["image_id", "vendor"]).size()
     told = entries[entries["action"].isin([SHOW, PRACTISE])]
     seen_at_all = pd.concat([shown["image_id"], told["image_id"]]).value_counts()

@@ -13,6 +13,7 @@ from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels import acceptance, agreement, boxes, consensus, decisions, dependent
 from dataops_assets.labels.questions import NO_OBJECT, SCREENING, question
+from dataops_assets.manifest import is_true
 from dataops_assets.ontology import CANT_TELL, NOT_APPLICABLE, Attribute
 from dataops_assets.spec import ProjectSpec
 
@@ -70,7 +71,7 @@ def assess(
     """
     asked = tasks.assign(attribute=tasks["attributes"].str.split("|")).explode("attribute", ignore_index=True)
     asked = asked[_KEPT].rename(columns={"overlap": "n_wanted"})
-    asked["is_gold"] = asked["is_gold"].astype("boolean").fillna(False).astype(bool)
+    asked["is_gold"] = is_true(asked["is_gold"])
     boxed = [attribute.name for attribute in spec.ontology.attributes if attribute.kind == "box"]
     answers = dependent.with_implied(labeled[labeled["status"] == "accepted"], boxed)
     earlier = dependent.with_implied(_of_version(before, tasks), boxed)
@@ -118,7 +119,7 @@ def _posteriors(held: pd.DataFrame | None, name: str) -> npt.NDArray[np.float64]
     """Of the questions of an attribute that were accepted before: pictures as a whole for boxes."""
     if held is None or held.empty:
         return None
-    is_gold = held["is_gold"].astype("boolean").fillna(False).astype(bool)
+    is_gold = is_true(held["is_gold"])
     rows = held[(held["decision"] == ACCEPT) & ~is_gold & (held["attribute"] == name)]
     return rows.groupby(["batch_id", "task_id"])["posterior"].prod().to_numpy(dtype=np.float64)
 
@@ -346,7 +347,7 @@ def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severi
 
 def auto_accepted(quality: pd.DataFrame) -> pd.Series:
     """Rows that were accepted by themselves and can become training labels."""
-    is_gold = quality["is_gold"].astype("boolean").fillna(False).astype(bool)
+    is_gold = is_true(quality["is_gold"])
     is_label = quality["label"].notna() & ~quality["label"].isin([CANT_TELL, NOT_APPLICABLE])
     return (quality["decision"] == ACCEPT) & quality["kind"].isin(BOUGHT) & ~is_gold & is_label & (quality["attribute"] != SCREENING.name)
 

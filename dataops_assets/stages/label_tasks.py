@@ -21,8 +21,8 @@ from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.sensitivity import broken as broken_by
 from dataops_assets.labels.acceptance import drawn
 from dataops_assets.labels.questions import SCREENING, questions
-from dataops_assets.labels.references import is_true
 from dataops_assets.labels.request import write_request
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import LabelVendor, ProjectSpec
 
 __all__ = ["Kind", "Plan", "build", "plan", "write_request"]
@@ -103,7 +103,7 @@ def plan(
     asked = planned[(planned["kind"] != "screening") | ~planned["image_id"].isin(again)] if kind == "screening" else planned
     waiting = _waiting(kind, spec, sources, asked, gold, sent_back) if like is None else _again(kind, like, sources, planned)
     waiting, gold = _as_shown(waiting, sources), _as_shown(gold, sources)
-    uses = planned[planned["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby(["vendor", "image_id"]).size().to_dict()
+    uses = planned[is_true(planned["is_gold"])].groupby(["vendor", "image_id"]).size().to_dict()
     if (
         kind == "qualification" and who is not None
     ):  # all candidates get the same pictures, one that tries again others where there are some
@@ -265,7 +265,7 @@ def _sent_back_by(kind: str, quality: pd.DataFrame | None, outdated: pd.DataFram
     decision = "adjudicate" if kind == "adjudication" else "rework"
     is_wanted = quality["decision"] == decision
     if kind == "adjudication" and "is_audit" in quality:
-        is_wanted |= quality["is_audit"].astype("boolean").fillna(False).astype(bool)
+        is_wanted |= is_true(quality["is_audit"])
     rows = quality[is_wanted & ~is_true(quality["is_gold"])].reindex(columns=_ASKED).assign(is_gold=False)
     if kind != "rework":
         return rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dataops_assets.labels.agreement import wilson
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 
 _EPSILON = 1e-9
@@ -79,7 +80,7 @@ def history(planned: pd.DataFrame, quality: pd.DataFrame, spec: ProjectSpec, ven
         vendor: Its name.
     """
     mine = planned[(planned["kind"] == "production") & (planned["vendor"] == vendor)]
-    bought = mine[~mine["is_gold"].astype("boolean").fillna(False).astype(bool)].groupby("batch_id").size()
+    bought = mine[~is_true(mine["is_gold"])].groupby("batch_id").size()
     judged = dict(list(quality.groupby("batch_id")))
     names = sorted(bought.index, key=lambda name: (len(str(name)), str(name)))
     return [_batch(str(name), int(bought[name]), judged.get(name), spec) for name in names]
@@ -88,7 +89,7 @@ def history(planned: pd.DataFrame, quality: pd.DataFrame, spec: ProjectSpec, ven
 def _batch(name: str, images: int, rows: pd.DataFrame | None, spec: ProjectSpec) -> Batch:
     if rows is None or rows.empty:
         return Batch(name, images, None)
-    is_gold = rows["is_gold"].astype("boolean").fillna(False).astype(bool)
+    is_gold = is_true(rows["is_gold"])
     gold = rows[is_gold & rows["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
     n, correct = int(gold["n_labels"].sum()), int(gold["gold_correct"].sum())
     accepted = float((rows.loc[~is_gold, "decision"] == "accept").mean()) if (~is_gold).any() else 1.0
