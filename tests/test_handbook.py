@@ -126,6 +126,19 @@ def test_gold_in_the_guidelines_is_entered_as_shown_and_hidden_no_more(world: St
     assert labels.gold_labels(world, SPEC)[0]["image_id"].nunique() == 12  # what it measured stands
 
 
+@pytest.mark.parametrize(("chance", "is_shown"), [(0.995, True), (0.9, False)])
+def test_labels_nobody_can_doubt_are_shown_before_gold_is(world: Store, chance: float, is_shown: bool) -> None:
+    pilot = set(world.only("batch_plans", SPEC.name, "pilot-001").frame["image_id"])
+    others = sorted(set(world.load("augmented_set", SPEC.name, "d1").frame["image_id"]) - pilot)[:6]
+    rows = [
+        {"batch_id": "production-001", "kind": "production", "image_id": image, "n_labels": 3, "posterior": chance, "ontology_version": "7",
+         "attribute": "colour", "object_id": "", "label": COLOURS[n % 3]}
+        for n, image in enumerate(others)
+    ]  # fmt: skip
+    release(world, Manifest("approved_labels", SPEC.name, "production-001", conform(pd.DataFrame(rows), CONTRACTS["approved_labels"])))
+    assert bool(examples(make(world)) & set(others)) is is_shown
+
+
 def test_making_them_again_is_the_same_version_and_gives_nothing_more_away(world: Store) -> None:
     made = make(world)
     again = handbook.guidelines(world, SPEC, agreed(world))

@@ -21,7 +21,7 @@ from dataops_assets.flow.shared import digest_of, exclusive, rows_of
 from dataops_assets.labels.handbook import Edition, html, markdown
 from dataops_assets.labels.questions import questions
 from dataops_assets.labels.request import replace_documents
-from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
+from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, is_true
 from dataops_assets.spec import ProjectSpec, defs_root
 from dataops_assets.store import RELEASING, NotReleased, Store, now
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dataops_assets.labels.examples import Example, Stock
 
 PACKS = "packs"  # kind of pins: what a pack shows, by its name and that
+SURE = 0.99  # chance from which on an approved label may be shown as an example
 _AN_ID = re.compile(r"[0-9a-f]{12,64}")
 
 
@@ -292,7 +293,7 @@ def _stock(store: Store, spec: ProjectSpec, found: pd.DataFrame) -> tuple[Stock,
 
     approved, used = store.load_all("approved_labels", spec.name)
     settled, _ = restate(current(approved), spec.ontology)
-    alike = settled[(settled["posterior"] >= 1) & (settled["n_labels"] > 1)]
+    alike = settled[(settled["posterior"] >= SURE) & (settled["n_labels"] > 1)]
     practised = _practised(store, spec)
     known = set(found.loc[found["status"] == gold.RETIRED, "image_id"]) - practised
     plans = labels.plans(store, spec)
@@ -356,13 +357,13 @@ def _stated(store: Store, spec: ProjectSpec, may_show: Collection[str]) -> list[
 
 def _busy(store: Store, spec: ProjectSpec, plans: pd.DataFrame) -> set[str]:
     """Gold that is hidden in batches whose answers aren't judged yet."""
-    golden = plans["is_gold"].astype("boolean").fillna(False).astype(bool)
+    golden = is_true(plans["is_gold"])
     return set(plans.loc[golden & ~plans["batch_id"].isin(_judged(store, spec)), "image_id"])
 
 
 def _open(store: Store, spec: ProjectSpec, plans: pd.DataFrame) -> set[str]:
     """Pictures that somebody is being asked about; gold is told by `_busy`."""
-    golden = plans["is_gold"].astype("boolean").fillna(False).astype(bool)
+    golden = is_true(plans["is_gold"])
     return set(plans.loc[~golden & ~plans["batch_id"].isin(_judged(store, spec)), "image_id"])
 
 
@@ -375,5 +376,7 @@ def _judged(store: Store, spec: ProjectSpec) -> set[str]:
 
 
 def _practised(store: Store, spec: ProjectSpec) -> set[str]:
+    from dataops_assets.stages.gold import PRACTISE
+
     entries = rows_of(store.gold.rows(), spec.name)
-    return set(entries.loc[entries["action"] == "practise", "image_id"])
+    return set(entries.loc[entries["action"] == PRACTISE, "image_id"])

@@ -74,7 +74,7 @@ class Stock:
 
     Attributes:
         gold: image_id, attribute, label, x, y, w, h: gold nobody disputes.
-        settled: The same of other approved answers that all agreed on.
+        settled: The same of other approved answers that are as good as certain.
         mixed: What `mixed_up` gives.
         may_show: Pictures that may be shown at all.
         known: Gold that people outside have seen with its answers, or that leaked.
