@@ -52,7 +52,8 @@ def look(path: Path, drop_id: str, vendor: str, limits: IntakeLimits) -> Landed:
     if named is not None and there[named] <= SMALL_MANIFEST:
         try:
             data = b"".join(inside.pieces(path, SMALL_MANIFEST, named))
-            listed = {readable(row.path)[0]: row for row in delivery_manifest.parse(named, data, limits.members).files}
+            said = {readable(row.path)[0]: row for row in delivery_manifest.parse(named, data, limits.members).files}
+            listed = delivery_manifest.by_spelling(there, said)
         except ManifestError as error:
             detail = str(error)
         except OSError:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+import unicodedata
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -162,6 +163,14 @@ class TestWhatIsMissing:
             "a.png": "held", "half.png": "held", "x/late.png": "missing", "manifest.json": "ignored",
         }  # fmt: skip
         assert "Nothing of this delivery counts" in text and "of 10" not in text
+
+    def test_a_name_in_another_spelling_of_its_accents_is_not_missing(self, desk: Desk) -> None:
+        files = {unicodedata.normalize("NFD", "café.png"): photo(1), "manifest.json": manifest_of("café.png", "late.png")}
+        drop_id = landed(desk, "half", files)
+        look(desk)
+        delivery.catch_up(desk.store, desk.spec)
+        assert "Missing: late.png." in text_of(desk.html(drop_id))
+        assert sorted(row["status"] for row in desk.rows(drop_id)) == ["held", "ignored", "missing"]
 
     @pytest.mark.parametrize(("there", "named"), [(4, 4), (1, 4)])
     def test_of_very_many_files_only_that_is_said(self, desk: Desk, there: int, named: int, monkeypatch: pytest.MonkeyPatch) -> None:
