@@ -16,7 +16,8 @@ from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels import agreement, behaviour, boxes, sampling
 from dataops_assets.labels.agreement import wilson
-from dataops_assets.labels.references import compare, is_true, settled
+from dataops_assets.labels.references import compare, settled
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import ImageVendor, LabelVendor, ProjectSpec
 from dataops_assets.stages import gold as gold_
 from dataops_assets.stages.brief import finish
@@ -191,8 +192,9 @@ def _pace(vendor: LabelVendor, times: pd.DataFrame, spec: ProjectSpec) -> dict[s
     if rows.empty:
         return {"batches": 0}
     hours = (rows["returned_at"] - rows["sent_at"]).dt.total_seconds() / 3600
+    agreed, off = spec.brief, {*spec.brief.days_off, *vendor.days_off}
     due = [
-        finish(sent.date() + timedelta(days=1), int(np.ceil(answers / vendor.labels_per_day)), spec.brief.days_a_week)
+        finish(sent.date() + timedelta(days=1), int(np.ceil(answers / vendor.labels_per_day)), agreed.days_a_week, off)
         for sent, answers in zip(rows["sent_at"], rows["answers"], strict=True)
     ]
     on_time = [back.date() <= day for back, day in zip(rows["returned_at"], due, strict=True)]

@@ -180,6 +180,9 @@ def test_a_batch_is_on_time_by_the_pace_that_was_agreed(dresses: ProjectSpec) ->
     assert (row["batches"], row["turnaround_p50_h"]) == (3, 48.0)
     assert row["turnaround_p95_h"] == pytest.approx(69.6)
     assert row["on_time_share"] == pytest.approx(2 / 3)  # 4,000 a day: one day, late by one, three days
+    rested = changed(dresses, brief={"days_off": ["2026-11-03"]})
+    row = score(*frames, empty("costs"), rested, Facts(times=times)).set_index(["role", "vendor"]).loc[("labels", "labelworks")]
+    assert row["on_time_share"] == 1.0  # the second came on the first day of work after
 
 
 def test_vendors_are_compared_on_the_gold_that_both_answered() -> None:
