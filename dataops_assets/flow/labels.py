@@ -16,7 +16,7 @@ from dataops_assets.flow.images import showable
 from dataops_assets.flow.shared import listing, plain_files, rows_of
 from dataops_assets.labels import acceptance, returned
 from dataops_assets.labels.questions import SCREENING
-from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
+from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, NotReleased, Store, now
 
@@ -253,12 +253,21 @@ def stopped(store: Store, spec: ProjectSpec, vendor: str) -> str:
     return f"{vendor}: {found.sentence}, and has passed a qualification that is planned now (`{command}`)"
 
 
-def audit_rows(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str, str]]:
-    """`batch_verdict.audits` of all released batches, and the versions of the adjudications that they come from."""
+def audit_rows(
+    store: Store, spec: ProjectSpec, candidates: Mapping[str, pd.DataFrame] | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """`batch_verdict.audits` of all released batches, and the versions of the adjudications that they come from.
+
+    Args:
+        store: The store.
+        spec: The project.
+        candidates: batch -> `label_quality` rows that count in place of what is released of it.
+    """
     from dataops_assets.stages import batch_verdict
 
-    judged = store.released("label_quality", spec.name)
-    quality = store.read_all("label_quality", spec.name, {name: version for name, version in judged.items() if name.startswith(AUDITED)})
+    held, judged = candidates or {}, store.released("label_quality", spec.name)
+    bought = {name: version for name, version in judged.items() if name.startswith(AUDITED) and name not in held}
+    quality = pd.concat([store.read_all("label_quality", spec.name, bought), *held.values()], ignore_index=True)
     settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
     answers = store.read_all("label_quality", spec.name, settled)
     return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
@@ -284,14 +293,14 @@ def planned_order(store: Store, spec: ProjectSpec) -> dict[str, int]:
 
 
 def seen_before(store: Store, spec: ProjectSpec, tasks: Manifest) -> tuple[pd.DataFrame, Inputs]:
-    """Who answered which of a batch's gold pictures in batches planned before it (`vendor_feedback.SIGHTS`), and from which versions."""
+    """Who answered which of a batch's gold pictures in batches planned before it (`stages/vendor_feedback.SIGHTS`); the versions."""
     from dataops_assets.stages import gold as stage
 
     rows = tasks.frame[tasks.frame["task_id"].isin(stage.hidden(tasks.frame))]
     planned, order = plans(store, spec), planned_order(store, spec)
     columns = ("batch_id", "row_id", "worker_id", "image_id", "status")
     is_same = planned["image_id"].isin(set(rows["image_id"])) & planned["vendor"].isin(set(rows["vendor"]))
-    shown = planned[is_same & planned["is_gold"].astype("boolean").fillna(False).astype(bool)]
+    shown = planned[is_same & is_true(planned["is_gold"])]
     mine = order.get(tasks.partition, -1)
     names = {batch for batch in shown["batch_id"].unique() if order.get(str(batch), mine) < mine}
     held = store.released("labeled_batches", spec.name)
@@ -316,7 +325,7 @@ def gold(store: Store, spec: ProjectSpec, with_workers: bool = False) -> tuple[p
     approved, inputs = store.load_all("approved_labels", spec.name)
     planned = plans(store, spec)
     entries = rows_of(store.gold.rows(), spec.name)
-    sent = set(planned.loc[planned["is_gold"].astype("boolean").fillna(False).astype(bool), "batch_id"])
+    sent = set(planned.loc[is_true(planned["is_gold"]), "batch_id"])
     labeled = store.load_all("labeled_batches", spec.name, sent)[0] if with_workers else manifest.empty("labeled_batches")
     found = stage.registry(approved_labels.gold_of(approved, planned, spec.ontology), approved, planned, labeled, entries, spec)
     batches = set(found["batch_id"])

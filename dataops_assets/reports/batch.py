@@ -9,7 +9,7 @@ import pandas as pd
 from dataops_assets.flow import labels
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.labels import acceptance
-from dataops_assets.manifest import Manifest, records
+from dataops_assets.manifest import Manifest, is_true, records
 from dataops_assets.reports import curve
 from dataops_assets.reports.bars import Bar, bars
 from dataops_assets.reports.panels import Points, table_of
@@ -33,19 +33,14 @@ def is_told(batch: str) -> bool:
 
 def verdict(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) -> stage.Verdict:
     """What speaks for paying a batch, and what against, as things are now."""
-    judged = store.released("label_quality", spec.name)
-    others = {name: version for name, version in judged.items() if name.startswith(labels.AUDITED) and name != batch}
-    settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
-    every = pd.concat([store.read_all("label_quality", spec.name, others), quality], ignore_index=True)
-    found = stage.audited(every, store.read_all("label_quality", spec.name, settled))
+    audits, _ = labels.audit_rows(store, spec, {batch: quality})
     costs = rows_of(store.costs.rows(), spec.name)
     spent = float(costs.loc[costs["ref"].isin({batch, *_children(labels.plans(store, spec), batch)}), "amount"].sum())
-    return stage.verdict(batch, quality, stage.audits(every, found), spec, spent, _refused(store, spec, batch))
+    return stage.verdict(batch, quality, audits, spec, spent, _refused(store, spec, batch))
 
 
-def parts(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) -> dict[str, Any]:
+def parts(said: stage.Verdict, spec: ProjectSpec, quality: pd.DataFrame) -> dict[str, Any]:
     """What is shown of a batch (`label_quality` rows): the verdict first."""
-    said = verdict(store, spec, batch, quality)
     target = 1 - spec.brief.accuracy_target
     plan = said.plan
     return {
@@ -75,9 +70,9 @@ def write(store: Store, spec: ProjectSpec, judged: Manifest) -> None:
             frame = store.load("label_quality", spec.name, batch).frame
         else:
             continue
-        shown = parts(store, spec, batch, frame)
-        title = f"{batch}: {TITLES[verdict(store, spec, batch, frame).pay]}"
-        pages.write_parts(store, path(spec, batch), title, str(shown.pop("pay?")), shown)
+        said = verdict(store, spec, batch, frame)
+        shown = parts(said, spec, frame)
+        pages.write_parts(store, path(spec, batch), f"{batch}: {TITLES[said.pay]}", str(shown.pop("pay?")), shown)
 
 
 def _children(plans: pd.DataFrame, batch: str) -> set[str]:
@@ -118,7 +113,7 @@ def _audit(said: stage.Verdict, plan: acceptance.Plan | None) -> list[str]:
 
 
 def _decisions(quality: pd.DataFrame) -> Any:
-    work = quality[~quality["is_gold"].astype("boolean").fillna(False).astype(bool)].drop_duplicates(["task_id", "attribute"])
+    work = quality[~is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
     counts = (
         work.groupby(["attribute", "decision"]).size().unstack(fill_value=0).reindex(columns=[ACCEPT, REWORK, ADJUDICATE], fill_value=0)
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.manifest import Manifest, records
+from dataops_assets.manifest import Manifest, is_true, records
 from dataops_assets.reports import batch, brief, feedback_panels, guidelines, pictures, pilot, scorecard, screened, status, vendors
 from dataops_assets.reports.panels import Page, Points, Table, counts, sheet, table_of
 from dataops_assets.spec import ProjectSpec
@@ -123,7 +123,7 @@ def _labeled_batches(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
 
 def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     frame = made.frame
-    work = frame[~frame["is_gold"].fillna(False).astype(bool)]
+    work = frame[~is_true(frame["is_gold"])]
     tally = Counter(work["decision"])
     by_attribute = frame.groupby("attribute", sort=True).agg(
         tasks=("task_id", "count"), agreement=("agreement", "mean"), gold_accuracy=("gold_accuracy", "first"),
@@ -149,7 +149,8 @@ def _label_quality(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str,
 def _of_kind(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     """What a batch of some kinds is labelled for."""
     if batch.is_told(made.partition):
-        return {**batch.parts(store, spec, made.partition, made.frame), "batch page": Page(batch.path(spec, made.partition))}
+        said = batch.verdict(store, spec, made.partition, made.frame)
+        return {**batch.parts(said, spec, made.frame), "batch page": Page(batch.path(spec, made.partition))}
     if made.partition.startswith("qualification-"):
         found = qualification.verdicts(made.frame, spec)
         told = [f"{qualification.sentence(name, found, spec)}." for name in sorted(found["vendor"].unique())]
@@ -206,7 +207,7 @@ def _vendor_scorecard(store: Store, spec: ProjectSpec, made: Manifest) -> dict[s
 
 def _lineage_audit(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     frame = made.frame
-    broken = frame[~frame["is_complete"].fillna(False).astype(bool)]
+    broken = frame[~is_true(frame["is_complete"])]
     return {
         "rows": len(frame),
         "complete": len(frame) - len(broken),

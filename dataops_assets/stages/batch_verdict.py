@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets.labels import acceptance, agreement, boxes
+from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.label_quality import ACCEPT, ADJUDICATE, REWORK, auto_accepted
 
@@ -32,7 +33,7 @@ def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
         picture's boxes are one label: wrong where an object is missed, made up, named wrongly, or overlaps by less than IoU 0.5. Where
         our people can't tell, the label is wrong: nothing in the picture bears it out.
     """
-    drawn = quality[quality["is_audit"].astype("boolean").fillna(False).astype(bool)]
+    drawn = quality[is_true(quality["is_audit"])]
     answers = answers[(answers["kind"] == "adjudication") & (answers["decision"] == ACCEPT)]
     number = answers["batch_id"].str.extract(r"-(\d+)$", expand=False).astype("float64")
     last = answers.assign(number=number).groupby(UNIT)["number"].transform("max") if len(answers) else number
@@ -67,7 +68,7 @@ def audits(quality: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     plans = quality.drop_duplicates("batch_id").set_index("batch_id")[["inspection", "most_wrong"]]
     groups = found.groupby("batch_id")
     rows = pd.DataFrame({"size": size, "drawn": groups.size(), "n": groups["found"].count()})
-    rows["wrong"] = found[found["is_wrong"].fillna(False).astype(bool)].groupby("batch_id").size()
+    rows["wrong"] = found[is_true(found["is_wrong"])].groupby("batch_id").size()
     rows = rows.fillna(0).astype("int64").join(plans).rename_axis("batch_id")
     return rows.reset_index().sort_values("batch_id", ignore_index=True)
 
@@ -107,7 +108,6 @@ class Verdict:
         counts: Questions by decision.
         audit: The batch's own; and of all batches of the project.
         plan: How it was sampled; None where it has no plan.
-        needed: Posterior that accepted, by attribute.
         reasons: What speaks against it.
     """
 
@@ -141,7 +141,7 @@ def verdict(
         spent: What the batch has cost so far.
         refused: Sentences of gates that said no to it.
     """
-    is_gold = quality["is_gold"].astype("boolean").fillna(False).astype(bool)
+    is_gold = is_true(quality["is_gold"])
     work = quality[~is_gold].drop_duplicates(["task_id", "attribute"])
     counts = {name: int((work["decision"] == name).sum()) for name in (ACCEPT, REWORK, ADJUDICATE)}
     mine = audit_rows[audit_rows["batch_id"] == batch]
