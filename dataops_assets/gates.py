@@ -23,6 +23,7 @@ from dataops_assets import unfinished
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import gating
 from dataops_assets.manifest import UNPARTITIONED, Manifest
+from dataops_assets.outcomes import DROP_CHAIN
 from dataops_assets.reports import anew, batch, brief, delivery, feedback, pages, panels, pictures, pilot, screened, screening, vendors
 from dataops_assets.resources import metadata_of
 from dataops_assets.room import held_while_full
@@ -33,7 +34,6 @@ Outcome = Literal["pass", "fail", "error", "waived"]
 SHOWN_ROWS = 20
 SHOWN_PICTURES = 24
 GATE, WARNINGS = "gate", "warnings"
-OF_DROPS = ("raw_images", "cleaned_set", "augmented_set")
 VERDICT = "verdict"  # of a note in `unfinished`
 
 
@@ -192,7 +192,7 @@ def pass_through(
     by: str = "gate",
 ) -> Verdict:
     """Judge a stored candidate, enter the outcome into the ledger and publish what was released."""
-    with held_while_full(store, spec.name, partition, run_id) if asset in OF_DROPS else nullcontext():
+    with held_while_full(store, spec.name, partition, run_id) if asset in DROP_CHAIN else nullcontext():
         candidate = store.read(asset, spec.name, partition, version)
         verdict, document = judge(candidate, spec, gating.input_frames(store, spec, candidate))
         digest = store.put_document("suites", document)

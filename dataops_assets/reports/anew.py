@@ -159,23 +159,12 @@ def _pages(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Callabl
         found[f"{spec.name}/screening/{made.partition}.html"] = lambda path: screening.write(store, spec, made)
     if made.asset == "label_quality":
         found[pilot.path(spec, made.partition)] = lambda path: pilot.write(store, spec, made.partition)
-        found |= _feedback(store, spec, made.partition)
+        told = store.released("vendor_feedback", spec.name).get(made.partition)
+        found |= _pages(store, spec, store.read("vendor_feedback", spec.name, made.partition, told)) if told is not None else {}
+    if made.asset == "vendor_feedback":
+        vendors = sorted(made.frame["vendor"].unique())
+        found |= {feedback.path(spec, vendor, made.partition): lambda path: _told(store, spec, made, path) for vendor in vendors}
     return found
-
-
-def _feedback(store: Store, spec: ProjectSpec, batch: str) -> dict[str, Callable[[Path], object]]:
-    """What vendors were told about a batch, and what our own people see of it."""
-    version = store.released("vendor_feedback", spec.name).get(batch)
-    if version is None:
-        return {}
-    made = store.read("vendor_feedback", spec.name, batch, version)
-
-    def mended(path: Path) -> None:
-        pages.put(path, pages.with_pictures(path.read_text("utf-8"), shown.parts(store, spec, made)), store.home.tmp)
-
-    found: dict[str, Callable[[Path], object]] = {f"{spec.name}/vendor_feedback/{batch}.html": mended}
-    vendors = sorted(made.frame["vendor"].unique())
-    return found | {feedback.path(spec, vendor, batch): lambda path: _told(store, spec, made, path) for vendor in vendors}
 
 
 def _told(store: Store, spec: ProjectSpec, made: Manifest, path: Path) -> None:

@@ -189,7 +189,7 @@ def of(store: Store, spec: ProjectSpec) -> Status:
             "asset": "approved_labels",
             "partition": batch,
             "outcome": "void",
-            "why": "its labels changed after they were approved: approve again",
+            "why": VOID,
         }
         for batch in sorted(set(approved) - set(releases.loc[releases["asset"] == "approved_labels", "partition"]))
     ]
