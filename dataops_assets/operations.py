@@ -15,6 +15,7 @@ import pandas as pd
 
 from dataops_assets import atomic, claims, drops, gates, planning, runs, waiting
 from dataops_assets.flow import gating, handbook, images, shared, studio
+from dataops_assets.flow import gold as flow_gold
 from dataops_assets.home import Home, is_slug
 from dataops_assets.intake import landing
 from dataops_assets.labels import studio_server
@@ -312,7 +313,6 @@ class Operations:
 
     def gold(self, project: str, action: str, image: str, attribute: str | None, label: str | None, reason: str, by: str) -> Done:
         """Enter into the ledger that a gold answer is disputed, settled or retired."""
-        from dataops_assets.flow import labels
         from dataops_assets.stages import gold
 
         done, spec = Done(), self.specs[project]
@@ -320,7 +320,7 @@ class Operations:
             raise Refused("--by must name a person, and --reason say why.")
 
         def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
-            row = gold.entry(labels.gold(self.store, spec)[0], action, image, attribute, label, spec)
+            row = gold.entry(flow_gold.registry(self.store, spec)[0], action, image, attribute, label, spec)
             return [{"project": project, **row, "reason": reason, "by": by, "at": now()}]
 
         try:

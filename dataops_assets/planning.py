@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dataops_assets.flow import images, labels, shared
+from dataops_assets.flow import gold as flow_gold
+from dataops_assets.flow import history, images, shared
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -44,13 +45,13 @@ def plan_batches(
     from dataops_assets.stages import label_tasks as stage
 
     with shared.exclusive(store, f"{spec.name}.plan_batches"):
-        planned = labels.plans(store, spec)
+        planned = history.plans(store, spec)
         for batch_id, rows in planned.groupby("batch_id"):  # a plan that was kept before its cost was entered
             _commit(store, spec, str(batch_id), rows)
         may = may_plan(store, spec, planned, vendor) if kind == "production" else May(vendor, None, "", False)
         if may.is_refused and not is_anyway:
             return Planned([], 0.0, may.reason, is_refused=True)
-        found, _ = labels.gold(store, spec)
+        found, _ = flow_gold.registry(store, spec)
         approved = approved_labels.current(store.load_all("approved_labels", spec.name)[0])
         cut = stage.plan(
             kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
@@ -115,7 +116,7 @@ def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str
     if vendor is not None and spec.labeling.vendor(vendor) is None:
         return May(vendor, None, "", False)  # planning refuses it by name
     if spec.labeling.is_qualified_first:
-        found = labels.qualification(store, spec)
+        found = history.qualification(store, spec)
         reason = qualification.refusal(spec, found, vendor)
         if reason:
             return May(vendor, spec.labeling.ramp_start, reason, True)
@@ -123,12 +124,12 @@ def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str
     else:
         chosen = spec.labeling.production
     who = vendor or (chosen.name if chosen is not None else None)
-    stop = labels.stopped(store, spec, who) if who is not None else ""
+    stop = history.stopped(store, spec, who) if who is not None else ""
     if stop:
         return May(vendor, None, stop, True)
     if who is None or spec.labeling.ramp_start is None:
         return May(who, None, "", False)
-    past = ramp.history(planned, labels.judged_on(store, spec, "production"), spec, who)
+    past = ramp.history(planned, history.judged_on(store, spec, "production"), spec, who)
     step = ramp.step(past, spec.labeling.ramp_start, spec.labeling.batch_size)
     if step.waits:
         return May(who, step.size, step.sentence, True)

@@ -12,7 +12,8 @@ import pandas as pd
 from dataops_assets import drops as drops_
 from dataops_assets import planning
 from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
-from dataops_assets.flow import handbook, images, labels, shared
+from dataops_assets.flow import gold as flow_gold
+from dataops_assets.flow import handbook, history, images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -109,11 +110,11 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
 
 def plannable(store: Store, spec: ProjectSpec) -> list[str]:
     """A key for the set of unlabelled images, once they fill a production batch that somebody may have; else nothing."""
-    planned = labels.plans(store, spec)
+    planned = history.plans(store, spec)
     taken = set(planned.loc[planned["kind"].isin(["pilot", "production"]), "image_id"])
     usable, _ = images.usable_images(store, spec)
     free = sorted(set(usable.loc[usable["kind"] == "source", "image_id"]) - taken)
-    has_gold = not spec.labeling.gold_share or bool(labels.gold(store, spec)[0]["status"].eq("active").any())
+    has_gold = not spec.labeling.gold_share or bool(flow_gold.registry(store, spec)[0]["status"].eq("active").any())
     least = min(spec.labeling.batch_size, spec.labeling.ramp_start or spec.labeling.batch_size)
     if not has_gold or len(free) < least:
         return []

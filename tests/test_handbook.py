@@ -17,6 +17,7 @@ from PIL import Image
 from dataops_assets import gates, planning, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import gating, handbook, labels
+from dataops_assets.flow import gold as flow_gold
 from dataops_assets.imaging.illustrations import RIGHT, Wanted, illustration
 from dataops_assets.manifest import Manifest, conform, empty
 from dataops_assets.reports import anew, panels, shown
@@ -123,7 +124,7 @@ def test_gold_in_the_guidelines_is_entered_as_shown_and_hidden_no_more(world: St
     entries = world.gold.rows()
     assert set(entries["image_id"]) == examples(made) and set(entries["action"]) == {"show"} and world.gold.verify() == []
     assert not hidden(world) & examples(made)
-    assert labels.gold_labels(world, SPEC)[0]["image_id"].nunique() == 12  # what it measured stands
+    assert flow_gold.measuring(world, SPEC)[0]["image_id"].nunique() == 12  # what it measured stands
 
 
 @pytest.mark.parametrize(("chance", "is_shown"), [(0.995, True), (0.9, False)])
@@ -163,7 +164,7 @@ def test_gold_in_a_batch_on_its_way_is_not_given_away(world: Store) -> None:
 
 def test_the_gate_holds_guidelines_that_show_hidden_gold(world: Store) -> None:
     made = make(world)
-    gold = sorted(set(labels.gold_labels(world, SPEC)[0]["image_id"]) - examples(made))[0]
+    gold = sorted(set(flow_gold.measuring(world, SPEC)[0]["image_id"]) - examples(made))[0]
     spoilt = made.frame.assign(examples=made.frame["examples"].str.replace(sorted(examples(made))[0], gold))
     candidate = Manifest("guidelines", SPEC.name, made.partition, spoilt, made.inputs)
     world.write(candidate)
@@ -242,7 +243,7 @@ class TestPack:
         book = make(world)
         wrong = handbook._mixed(world, SPEC)
         (image,) = set(wrong["image_id"])
-        gold = labels.gold_labels(world, SPEC)[0]
+        gold = flow_gold.measuring(world, SPEC)[0]
         answers = gold[gold["image_id"] == image].assign(why="You said blue.")
         folder = handbook.write_pack(world, SPEC, "retraining-x", answers, book, mixed=wrong, title="Your own mistakes")
         rows = {row["attribute"]: row for row in table(folder / "answers.csv")}

@@ -9,7 +9,8 @@ import pytest
 
 from dataops_assets import gates, planning, waiting
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import delivery, gating, handbook, labels
+from dataops_assets.flow import delivery, gating, handbook, history, labels
+from dataops_assets.flow import gold as flow_gold
 from dataops_assets.home import Home
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.operations import Operations, Refused
@@ -154,9 +155,9 @@ def test_disputed_gold_is_not_hidden_in_batches(home: Home) -> None:
         shown = set(store.only("batch_plans", SPEC.name, planned.batch_ids[0]).frame["image_id"])
         assert not shown & {first, second} and len(shown) == 6
         assert planned.reason == "of 8 gold pictures 1 disputed and 1 retired"
-        assert first not in set(labels.gold_labels(store, SPEC)[0]["image_id"])
+        assert first not in set(flow_gold.measuring(store, SPEC)[0]["image_id"])
         work.gold(SPEC.name, "settle", first, "colour", "blue", "third look", "bob")
-        settled = labels.gold_labels(store, SPEC)[0].set_index("image_id")["label"]
+        settled = flow_gold.measuring(store, SPEC)[0].set_index("image_id")["label"]
         assert settled[first] == "blue"
         assert list(store.gold.rows()["by"]) == ["ann", "ann", "bob"] and store.gold.verify() == []
         with pytest.raises(Refused, match="is not disputed"):
@@ -166,7 +167,7 @@ def test_disputed_gold_is_not_hidden_in_batches(home: Home) -> None:
 
 
 def test_what_a_third_expert_decided_is_gold_too(world: Store) -> None:
-    image = sorted(labels.gold_labels(world, SPEC)[0]["image_id"])[0]
+    image = sorted(flow_gold.measuring(world, SPEC)[0]["image_id"])[0]
     decided = {
         "batch_id": "adjudication-001",
         "kind": "adjudication",
@@ -176,7 +177,7 @@ def test_what_a_third_expert_decided_is_gold_too(world: Store) -> None:
         "label": "NA",
     }
     put(world, "approved_labels", "adjudication-001", pd.DataFrame([decided | {"n_labels": 1, "decided_by": "adjudication"}]))
-    found, used = labels.gold_labels(world, SPEC)
+    found, used = flow_gold.measuring(world, SPEC)
     assert found.set_index("image_id").loc[image, "label"] == "NA" and len(found) == 8
     assert set(used["approved_labels"]) == {"pilot-001", "adjudication-001"}  # what measured is named among what it is made from
 
@@ -185,9 +186,9 @@ def test_a_test_is_what_was_answered_first(world: Store) -> None:
     planning.plan_batches(world, SPEC, "qualification", vendor="acme")
     for right, version in ((1, "first"), (3, "corrected")):
         answer(world, "qualification-001", right, inputs=json.dumps({"labeled_batches": {"qualification-001": version}}))
-    assert "acme" not in set(labels.standing(world, SPEC).query("is_passed")["vendor"])
+    assert "acme" not in set(history.standing(world, SPEC).query("is_passed")["vendor"])
     answer(world, "qualification-001", 2, inputs=json.dumps({"labeled_batches": {"qualification-001": "first"}}))  # by other gold
-    assert "12 of 18" in labels.standing(world, SPEC).set_index("vendor").loc["acme", "sentence"]
+    assert "12 of 18" in history.standing(world, SPEC).set_index("vendor").loc["acme", "sentence"]
 
 
 @pytest.mark.parametrize(("outcome", "is_out"), [("pass", True), ("waived", False)])
@@ -198,10 +199,10 @@ def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(s
     rows = pd.DataFrame([base | {"batch_id": "production-001", "kind": "production"}])
     approved = conform(rows[[name for name in rows if name in CONTRACTS["approved_labels"].columns]], CONTRACTS["approved_labels"])
     put(store, "approved_labels", "production-001", approved, outcome)
-    assert labels.failed_since(store, SPEC) == []  # nobody has answered yet
+    assert history.failed_since(store, SPEC) == []  # nobody has answered yet
     found = base | {"batch_id": "adjudication-001", "kind": "adjudication", "label": "NA", "is_gold": False}
     put(store, "label_quality", "adjudication-001", conform(pd.DataFrame([found]), CONTRACTS["label_quality"]))
-    assert labels.failed_since(store, SPEC) == (["production-001"] if is_out else [])
+    assert history.failed_since(store, SPEC) == (["production-001"] if is_out else [])
     taken = delivery.training_export(store, SPEC, "r001").inputs["approved_labels"]
     assert ("production-001" in taken) is not is_out
     assert any(status.AUDIT_FAILED in line for line in status.of(store, SPEC).lines()) is is_out
@@ -242,7 +243,7 @@ def test_labels_that_a_changed_ontology_voids_are_asked_again(world: Store) -> N
     put(world, "approved_labels", "pilot-001", pilot.assign(ontology_version="7"))
     assert planning.plan_batches(world, SPEC, "rework").batch_ids == []
     spec = changed(SPEC, ontology={"version": "8", "attributes": [{"name": "colour", "values": values}], "changes": [change]})
-    assert labels.gold_labels(world, spec)[0].empty
+    assert flow_gold.measuring(world, spec)[0].empty
     asked = [world.only("batch_plans", spec.name, batch).frame for batch in planning.plan_batches(world, spec, "rework").batch_ids]
     assert sorted(pd.concat(asked)["image_id"]) == sorted(pilot["image_id"])
     assert planning.plan_batches(world, spec, "rework").batch_ids == []  # once

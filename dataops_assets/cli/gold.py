@@ -21,7 +21,7 @@ def gold_list(project: Project, home: Home = None, json: Json = False) -> None:
     """Every gold answer: votes, source batch, how often it was shown, and whether it is active, disputed or retired."""
     (spec,) = specs_of(project)
     with store_of(home) as store:
-        from dataops_assets.flow.labels import gold as registry
+        from dataops_assets.flow.gold import registry
         from dataops_assets.manifest import records
 
         rows = records(registry(store, spec, with_workers=True)[0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dataops_assets.flow import labels
+from dataops_assets.flow import history
 from dataops_assets.flow.shared import listing, plain_files, rows_of
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
@@ -34,7 +34,7 @@ def training_export(store: Store, spec: ProjectSpec, release: str) -> Manifest:
 def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
     drops, images = store.withdrawn(spec.name)
     inputs = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
-    failed = labels.failed_since(store, spec)
+    failed = history.failed_since(store, spec)
     inputs["approved_labels"] = {batch: version for batch, version in inputs["approved_labels"].items() if batch not in failed}
     superseded = store.superseded(spec.name)
     for asset in ("augmented_set", "cleaned_set"):
@@ -91,10 +91,10 @@ def vendor_scorecard(store: Store, spec: ProjectSpec) -> Manifest:
         inputs.update(used)
     costs, drops = rows_of(store.costs.rows(), spec.name), rows_of(store.drops.rows(), spec.name)
     facts = stage.Facts(
-        labels.plans(store, spec), frames["approved_labels"], frames["vendor_feedback"], _times(store, spec, frames["labeled_batches"]),
+        history.plans(store, spec), frames["approved_labels"], frames["vendor_feedback"], _times(store, spec, frames["labeled_batches"]),
         rows_of(store.gold.rows(), spec.name),
         drops[drops["received_at"].notna()].drop_duplicates("drop_id")[["drop_id", "received_at"]],
-        labels.planned_order(store, spec),
+        history.planned_order(store, spec),
     )  # fmt: skip
     frame = stage.score(frames["raw_images"], frames["cleaned_set"], frames["labeled_batches"], frames["label_quality"], costs, spec, facts)
     return Manifest("vendor_scorecard", spec.name, UNPARTITIONED, frame, inputs)

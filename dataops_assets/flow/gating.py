@@ -10,7 +10,9 @@ import pandas as pd
 from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.flow import handbook
 from dataops_assets.flow.delivery import assemble
-from dataops_assets.flow.labels import blobs_of, gold, may_show, standing
+from dataops_assets.flow.gold import registry
+from dataops_assets.flow.history import standing
+from dataops_assets.flow.labels import blobs_of, may_show
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.spec import ProjectSpec
@@ -37,7 +39,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
         frames["in_use"] = store.read_all("guidelines", candidate.project, store.released("guidelines", candidate.project))
         stated = [change.model_dump_json(by_alias=True) for change in spec.ontology.changes]
         frames["stated"] = pd.DataFrame({"change": stated}, dtype="object")
-        frames["hidden"] = usable(gold(store, spec)[0])[["image_id"]]
+        frames["hidden"] = usable(registry(store, spec)[0])[["image_id"]]
     if candidate.asset == "approved_labels":
         frames["audits"] = store.read_all("label_quality", candidate.project, candidate.inputs.get("audits", {}))
     if candidate.asset == "label_tasks":

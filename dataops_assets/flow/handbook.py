@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dataops_assets.flow import images, labels
+from dataops_assets.flow import gold as flow_gold
+from dataops_assets.flow import history, images
 from dataops_assets.flow.shared import digest_of, exclusive, rows_of
 from dataops_assets.labels.handbook import Edition, html, markdown
 from dataops_assets.labels.questions import questions
@@ -41,13 +42,13 @@ def guidelines(store: Store, spec: ProjectSpec, agreed: Manifest) -> Manifest:
     held = store.released("guidelines", spec.name)
     in_use = store.read_all("guidelines", spec.name, held)
     with exclusive(store, f"{spec.name}.plan_batches"):
-        found, _ = labels.gold(store, spec)
+        found, _ = flow_gold.registry(store, spec)
         stock, used = _stock(store, spec, found)
         before = guidelines.edition(in_use).examples
         examples = choose(spec.ontology, stock, _stated(store, spec, stock.may_show), spec.labeling.shown_gold, before)
         expose(store, spec, [one.image_id for one in examples], gold.SHOW, "guidelines")
     frame = guidelines.build(spec, store.blobs, examples, in_use)
-    hidden = gold.usable(labels.gold(store, spec)[0])["image_id"].nunique()
+    hidden = gold.usable(flow_gold.registry(store, spec)[0])["image_id"].nunique()
     facts = {"examples": len(examples), "gold": int(found["image_id"].nunique()), "gold that stays hidden": int(hidden)}
     return Manifest("guidelines", spec.name, UNPARTITIONED, frame, {**agreed.input, **_named(used, examples)}, facts=facts)
 
@@ -67,7 +68,7 @@ def expose(store: Store, spec: ProjectSpec, shown: Collection[str], action: str,
     from dataops_assets.stages import gold
 
     def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
-        found = labels.gold(store, spec)[0]
+        found = flow_gold.registry(store, spec)[0]
         new = gold.exposure(found, rows_of(rows, spec.name), shown, action, where)
         return [{"project": spec.name, **row, "at": now()} for row in new]
 
@@ -124,8 +125,8 @@ def training_pack(store: Store, spec: ProjectSpec, n: int) -> tuple[Path, int, i
     told = guidelines.edition(book.frame)
     name = f"training-{told.number:03d}"
     with exclusive(store, f"{spec.name}.plan_batches"):
-        found, _ = labels.gold(store, spec)
-        plans, sources = labels.plans(store, spec), images.showable(store, spec, "pilot")
+        found, _ = flow_gold.registry(store, spec)
+        plans, sources = history.plans(store, spec), images.showable(store, spec, "pilot")
         whole = label_tasks.whole_gold(gold.measuring(found), spec, sources, plans)
         hidden = set(gold.usable(found)["image_id"])
         chosen = training.practice(
@@ -141,7 +142,7 @@ def training_pack(store: Store, spec: ProjectSpec, n: int) -> tuple[Path, int, i
                 f"{n} practice tasks would leave no hidden gold of {len(whole)} pictures: ask for fewer, or label another pilot"
             )
         expose(store, spec, chosen, gold.PRACTISE, name)
-    answers = gold.measuring(labels.gold(store, spec)[0])
+    answers = gold.measuring(flow_gold.registry(store, spec)[0])
     mixed = _mixed(store, spec)
     folder = write_pack(store, spec, name, answers[answers["image_id"].isin(chosen)], book, mixed=mixed)
     return folder, len(chosen), left
@@ -296,7 +297,7 @@ def _stock(store: Store, spec: ProjectSpec, found: pd.DataFrame) -> tuple[Stock,
     alike = settled[(settled["posterior"] >= SURE) & (settled["n_labels"] > 1)]
     practised = _practised(store, spec)
     known = set(found.loc[found["status"] == gold.RETIRED, "image_id"]) - practised
-    plans = labels.plans(store, spec)
+    plans = history.plans(store, spec)
     stock = Stock(
         gold.measuring(found), alike, _mixed(store, spec), _shas(store, spec).keys() - practised - _open(store, spec, plans),
         known, _busy(store, spec, plans),
@@ -312,7 +313,7 @@ def _mixed(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     from dataops_assets.stages.approved_labels import current
 
     settled, _ = restate(current(store.load_all("approved_labels", spec.name)[0]), spec.ontology)
-    truth = pd.concat([gold.measuring(labels.gold(store, spec)[0]), settled], ignore_index=True)
+    truth = pd.concat([gold.measuring(flow_gold.registry(store, spec)[0]), settled], ignore_index=True)
     given, _ = store.load_all("labeled_batches", spec.name)
     given = given[given["status"] == "accepted"]
     parts = [restate(rows, spec.ontology)[0] for _, rows in given.groupby("batch_id")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.flow import labels
+from dataops_assets.flow import history
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.labels import acceptance
 from dataops_assets.manifest import Manifest, is_true, records
@@ -28,14 +28,14 @@ def path(spec: ProjectSpec, batch: str) -> str:
 
 def is_told(batch: str) -> bool:
     """Whether a batch has such a page: those that are bought from vendors."""
-    return batch.startswith(labels.AUDITED)
+    return batch.startswith(history.AUDITED)
 
 
 def verdict(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) -> stage.Verdict:
     """What speaks for paying a batch, and what against, as things are now."""
-    audits, _ = labels.audit_rows(store, spec, {batch: quality})
+    audits, _ = history.audit_rows(store, spec, {batch: quality})
     costs = rows_of(store.costs.rows(), spec.name)
-    spent = float(costs.loc[costs["ref"].isin({batch, *_children(labels.plans(store, spec), batch)}), "amount"].sum())
+    spent = float(costs.loc[costs["ref"].isin({batch, *history.children_of(history.plans(store, spec), batch)}), "amount"].sum())
     return stage.verdict(batch, quality, audits, spec, spent, _refused(store, spec, batch))
 
 
@@ -62,7 +62,7 @@ def write(store: Store, spec: ProjectSpec, judged: Manifest) -> None:
     """Write the pages of all batches that a judged one has a bearing on: itself, and those that its questions come from."""
     from dataops_assets.reports import pages
 
-    about = {judged.partition} | labels.parents_of(labels.plans(store, spec), judged.partition)
+    about = {judged.partition} | history.parents_of(history.plans(store, spec), judged.partition)
     for batch in sorted(filter(is_told, about)):
         if batch == judged.partition and judged.asset == "label_quality":
             frame = judged.frame
@@ -73,15 +73,6 @@ def write(store: Store, spec: ProjectSpec, judged: Manifest) -> None:
         said = verdict(store, spec, batch, frame)
         shown = parts(said, spec, frame)
         pages.write_parts(store, path(spec, batch), f"{batch}: {TITLES[said.pay]}", str(shown.pop("pay?")), shown)
-
-
-def _children(plans: pd.DataFrame, batch: str) -> set[str]:
-    found: set[str] = set()
-    open_ = {batch}
-    while open_:
-        open_ = set(plans.loc[plans["parent_batch_id"].isin(open_), "batch_id"]) - found
-        found |= open_
-    return found
 
 
 def _refused(store: Store, spec: ProjectSpec, batch: str) -> list[str]:

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dataops_assets.flow import labels
+from dataops_assets.flow import gold as flow_gold
+from dataops_assets.flow import history, labels
 from dataops_assets.manifest import Manifest, is_true
 from dataops_assets.reports import feedback_page, pages
 from dataops_assets.spec import ProjectSpec
@@ -89,7 +90,7 @@ def write(store: Store, spec: ProjectSpec, made: Manifest) -> list[Path]:
 
 def rewrite(store: Store, spec: ProjectSpec, batch: str) -> None:
     """Write what was told about the batches that a batch sends answers back to: what was open there is settled now."""
-    parents = labels.parents_of(labels.plans(store, spec), batch)  # a question may have come back in several rounds
+    parents = history.parents_of(history.plans(store, spec), batch)  # a question may have come back in several rounds
     held = store.released("vendor_feedback", spec.name)
     for parent in sorted(parents & held.keys()):
         try:
@@ -122,9 +123,9 @@ def _write(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Path
 def gather(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Story:
     """The story of a vendor's part of a batch."""
     labeled, quality, tasks = inputs(store, spec, made)
-    answers = stage.compared(labeled, quality, tasks, spec, labels.seen_before(store, spec, tasks_of(made, spec, tasks))[0])
+    answers = stage.compared(labeled, quality, tasks, spec, flow_gold.seen_before(store, spec, tasks_of(made, spec, tasks))[0])
     answers = answers[answers["vendor"] == vendor]
-    registry, _ = labels.gold(store, spec)
+    registry, _ = flow_gold.registry(store, spec)
     approved = approved_labels.current(store.load_all("approved_labels", spec.name)[0])
     mistakes = shown(answers, tasks, approved, registry, store.home.worker_key())
     work = quality[~is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
@@ -250,9 +251,9 @@ def _agreement(rows: pd.DataFrame, vendor: str) -> pd.DataFrame:
 
 def _yields(store: Store, spec: ProjectSpec, vendor: str, batch: str) -> pd.DataFrame:
     """Share of questions accepted at once in the vendor's production batches up to this one."""
-    quality = labels.judged_on(store, spec, "production")
+    quality = history.judged_on(store, spec, "production")
     rows = quality[(quality["vendor"] == vendor) & ~is_true(quality["is_gold"])].drop_duplicates(["task_id", "attribute"])
-    order = labels.planned_order(store, spec)
+    order = history.planned_order(store, spec)
     made = (rows["decision"] == "accept").groupby(rows["batch_id"]).mean().rename("share").reset_index()
     made = made.assign(order=made["batch_id"].map(order)).sort_values("order")
     return made.loc[made["order"] <= order.get(batch, -1), ["batch_id", "share"]].tail(12).reset_index(drop=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dataops_assets.flow import labels
+from dataops_assets.flow import gold as flow_gold
 from dataops_assets.labels import agreement
 from dataops_assets.manifest import Manifest, is_true, records
 from dataops_assets.reports import feedback, pictures
@@ -108,7 +108,7 @@ def _measured(store: Store, spec: ProjectSpec, made: Manifest) -> _Measured:
     key = (made.version, spec.digest)
     if key not in _held:
         labeled, quality, tasks = feedback.inputs(store, spec, made)
-        seen, _ = labels.seen_before(store, spec, feedback.tasks_of(made, spec, tasks))
+        seen, _ = flow_gold.seen_before(store, spec, feedback.tasks_of(made, spec, tasks))
         _held.clear()
         _held[key] = _Measured(stage.compared(labeled, quality, tasks, spec, seen), spec)
     return _held[key]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.flow import labels
+from dataops_assets.flow import gold as flow_gold
 from dataops_assets.manifest import records
 from dataops_assets.reports import pictures
 from dataops_assets.reports.bars import Bar, bars
@@ -78,7 +78,7 @@ def compare(store: Store, spec: ProjectSpec, first: str, second: str) -> dict[st
     if not set(sides[0]["image_id"].dropna()) & set(sides[1]["image_id"].dropna()):
         again = f"dataops plan {spec.name} --kind pilot --like {first}"
         raise ValueError(f"{first} and {second} share no picture: cut the second one from the pictures of the first (`{again}`)")
-    registry = labels.gold(store, spec)[0]
+    registry = flow_gold.registry(store, spec)[0]
     known = gold.measuring(registry[~registry["batch_id"].isin([first, second])])  # nobody is measured with his own answers
     table, told = stage.compare(sides[0], sides[1], _chosen(known, spec), (first, second))
     if known.empty:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.flow import labels
+from dataops_assets.flow import history
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.reports.bars import Bar, bars
 from dataops_assets.reports.panels import Picture, Points, Table, table_of
@@ -30,7 +30,7 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     images = [row for row in rows if row["role"] == "images" and row["delivered"]]
     quality = store.read_all("label_quality", spec.name, made.inputs.get("label_quality", {}))
     pairs = stage.paired(quality)
-    loop = stage.loop(labels.plans(store, spec), quality)
+    loop = stage.loop(history.plans(store, spec), quality)
     currency = spec.brief.currency
     return {
         "what it says": Points(_sentences(people, images, spec)),

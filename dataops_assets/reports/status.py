@@ -167,7 +167,7 @@ class Status:
 
 def of(store: Store, spec: ProjectSpec) -> Status:
     """The status of one project now."""
-    from dataops_assets.flow import labels
+    from dataops_assets.flow import history
 
     gates = store.gates.rows()
     gates = gates[gates["project"] == spec.name]
@@ -195,7 +195,7 @@ def of(store: Store, spec: ProjectSpec) -> Status:
     ]
     held += [
         {"asset": "approved_labels", "partition": batch, "outcome": "fail", "why": AUDIT_FAILED}
-        for batch in labels.failed_since(store, spec)
+        for batch in history.failed_since(store, spec)
     ]
     listed = deliveries(store, spec)
     memory = claims.memory(store.home, spec.name, "drops")

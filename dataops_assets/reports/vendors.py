@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.flow import labels
+from dataops_assets.flow import history
 from dataops_assets.manifest import records
 from dataops_assets.reports.bars import Bar, bars
 from dataops_assets.reports.panels import Picture, Points, Table, table_of
@@ -22,7 +22,7 @@ def path(spec: ProjectSpec) -> str:
 
 def parts(store: Store, spec: ProjectSpec) -> dict[str, Any]:
     """What the qualification batches and production batches judged so far say of each external vendor."""
-    quality = labels.judged_on(store, spec, "qualification")
+    quality = history.judged_on(store, spec, "qualification")
     found = qualification.verdicts(quality, spec)
     tried = {batch: version for batch, version in store.released("labeled_batches", spec.name).items() if batch in set(found["batch_id"])}
     pairs = qualification.compare(quality, spec)
@@ -36,7 +36,7 @@ def parts(store: Store, spec: ProjectSpec) -> dict[str, Any]:
         "accuracy on gold": _accuracy(found),
         "on the same items": Points(list(pairs.loc[pairs["attribute"] == "all", "sentence"])) if len(pairs) else None,
         "by attribute": table_of(pairs.drop(columns="sentence")) if len(pairs) else None,
-        "production batches": _batches(labels.plans(store, spec), labels.judged_on(store, spec, "production"), spec, external),
+        "production batches": _batches(history.plans(store, spec), history.judged_on(store, spec, "production"), spec, external),
     }
 
 

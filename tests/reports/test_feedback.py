@@ -17,7 +17,8 @@ import pytest
 
 from dataops_assets import gates, manifest, planning
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import delivery, handbook, labels
+from dataops_assets.flow import delivery, handbook, history, labels
+from dataops_assets.flow import gold as flow_gold
 from dataops_assets.home import Home, pseudonym
 from dataops_assets.labels.handbook import html as handbook_html
 from dataops_assets.manifest import Manifest
@@ -209,7 +210,7 @@ def test_gold_that_a_person_has_seen_counts_in_no_table(town: Town) -> None:
     quality = store.load("label_quality", strict.name, "qualification-001").frame
     assert quality["n_labels"].sum() == len(second) - worn
     assert made.inputs["seen_before"] == {"production-001": store.released("labeled_batches", strict.name)["production-001"]}
-    again = labels.seen_before(store, strict, store.load("label_tasks", strict.name, "production-001"))
+    again = flow_gold.seen_before(store, strict, store.load("label_tasks", strict.name, "production-001"))
     assert again[0].empty and again[1] == {}  # what was planned later doesn't count
 
 
@@ -302,7 +303,7 @@ class TestWhoeverLooksForTheGold:
 
 
 def test_retired_gold_may_be_shown(town: Town) -> None:
-    registry, _ = labels.gold(town.store, SPEC)
+    registry, _ = flow_gold.registry(town.store, SPEC)
     answers = stage.compared(*feedback.inputs(town.store, SPEC, town.made), SPEC)
     wrong = answers[answers["on_gold"] & answers["is_judged"] & ~answers["is_right"]]["image_id"].iloc[0]
     _, _, tasks = feedback.inputs(town.store, SPEC, town.made)
@@ -340,7 +341,7 @@ def test_gold_that_was_shown_before_it_was_answered_measures_nobody(town: Town) 
 
 
 def test_gold_of_a_batch_that_was_refused_stays_hidden_while_it_may_be_corrected(town: Town) -> None:
-    store, plans = town.store, labels.plans(town.store, SPEC)
+    store, plans = town.store, history.plans(town.store, SPEC)
     mine = set(plans.loc[(plans["batch_id"] == "production-001") & plans["is_gold"].astype(bool), "image_id"])
     elsewhere = handbook._busy(store, SPEC, plans)
     assert mine - elsewhere

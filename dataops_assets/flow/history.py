@@ -1,0 +1,216 @@
+"""What stands of the batches before: their plans, what their gates and audits found, and what that means for vendors and releases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dataops_assets.flow.shared import rows_of
+from dataops_assets.labels import acceptance
+from dataops_assets.manifest import Manifest
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import RELEASING, Store
+
+AUDITED = ("production-", "rework-")  # batches whose labels are accepted by themselves
+MOST_EARLIER = 200_000  # answers of earlier batches that tell what workers are worth, the newest first
+
+
+def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Rows of all batch plans. A plan is written once and never changes."""
+    versions = {batch: held[0] for batch, held in store.candidates("batch_plans", spec.name).items()}
+    return store.read_all("batch_plans", spec.name, versions)
+
+
+def planned_order(store: Store, spec: ProjectSpec) -> dict[str, int]:
+    """batch_id -> its place in the order in which batches were planned."""
+    costs = rows_of(store.costs.rows(), spec.name)
+    return {str(batch): place for place, batch in enumerate(costs.loc[costs["kind"] == "labels", "ref"].drop_duplicates())}
+
+
+def parents_of(about: pd.DataFrame, batch: str) -> set[str]:
+    """Batches that a batch's questions come from, and those these come from."""
+    return _reached(about, batch, "batch_id", "parent_batch_id")
+
+
+def children_of(about: pd.DataFrame, batch: str) -> set[str]:
+    """Batches whose questions come from a batch, and those that come from these."""
+    return _reached(about, batch, "parent_batch_id", "batch_id")
+
+
+def _reached(about: pd.DataFrame, batch: str, start: str, end: str) -> set[str]:
+    found: set[str] = set()
+    open_ = {batch}
+    while open_:
+        open_ = set(about.loc[about[start].isin(open_), end].dropna()) - found
+        found |= open_
+    return found
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was released before a batch was first judged: it is judged by that whenever it is judged again. batch -> version, each.
+
+    Attributes:
+        answers: `labeled_batches` of its vendor, and of the batches that its questions come from.
+        parents: `label_quality` of the latter.
+        history: `label_quality` of the vendor's production batches, oldest first, and of adjudication.
+        refused: The vendor's production batches that their gate refused last.
+    """
+
+    answers: dict[str, str]
+    parents: dict[str, str]
+    history: dict[str, str]
+    refused: tuple[str, ...]
+
+    @property
+    def inputs(self) -> dict[str, Mapping[str, str]]:
+        """By which names a manifest tells them: not those of the tables, which hold what the batch itself is made from."""
+        named = {"earlier_answers": self.answers, "earlier_quality": {**self.parents, **self.history}}
+        return {name: versions for name, versions in named.items() if versions}
+
+
+def earlier(store: Store, spec: ProjectSpec, tasks: Manifest) -> Earlier:
+    """What tells of a batch's vendor and questions beside the batch itself."""
+    if tasks.frame.empty:
+        return Earlier({}, {}, {}, ())
+    rows = rows_of(store.gates.rows(), spec.name)
+    first = rows.loc[(rows["asset"] == "label_quality") & (rows["partition"] == tasks.partition), "seq"]
+    rows = rows[rows["seq"] < first.min()] if len(first) else rows
+    rows = rows[(rows["partition"] != tasks.partition) & (rows["outcome"] != "error")]
+    last = rows.drop_duplicates(["asset", "partition"], keep="last")
+    released = rows[rows["outcome"].isin(RELEASING)].drop_duplicates(["asset", "partition"], keep="last")
+    held = {asset: dict(zip(of["partition"], of["version"], strict=True)) for asset, of in released.groupby("asset")}
+    answered, judged = held.get("labeled_batches", {}), held.get("label_quality", {})
+    about = plans(store, spec).drop_duplicates(["batch_id", "parent_batch_id"])
+    parents = parents_of(about, tasks.partition) & answered.keys()
+    vendor = about[about["vendor"] == str(tasks.frame["vendor"].iloc[0])]
+    bought = vendor[vendor["kind"].isin(["production", "rework", "qualification"])]
+    seen = dict(zip(rows["partition"], rows["seq"], strict=True))
+    names = sorted((set(bought["batch_id"]) & judged.keys() & answered.keys()) - parents, key=lambda name: -seen[name])
+    chosen, n = dict.fromkeys(sorted(parents)), 0
+    for name in names:
+        n += store.row_count("labeled_batches", spec.name, name, answered[name])
+        if n > MOST_EARLIER:
+            break
+        chosen[name] = None
+    production = set(vendor.loc[vendor["kind"] == "production", "batch_id"])
+    settled = set(about.loc[about["kind"] == "adjudication", "batch_id"])
+    wanted = [name for name in seen if name in (production | settled) and name in judged]
+    of_gate = last[(last["asset"] == "label_quality") & last["partition"].isin(production)]
+    return Earlier(
+        {name: answered[name] for name in chosen},
+        {name: judged[name] for name in sorted(parents & judged.keys())},
+        {name: judged[name] for name in sorted(wanted, key=lambda name: seen[name])} if _is_production(tasks) else {},
+        tuple(of_gate.loc[of_gate["outcome"] != "pass", "partition"]),
+    )
+
+
+def _is_production(tasks: Manifest) -> bool:
+    return bool(tasks.frame["kind"].eq("production").all())
+
+
+def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Switch:
+    """How hard to look at a vendor's next batch, by what became of those before."""
+    from dataops_assets.stages import batch_verdict
+
+    quality = store.read_all("label_quality", spec.name, past.history)
+    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality))
+    order = [name for name in (*past.refused, *past.history) if name.startswith("production-")]
+    return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
+
+
+def stopped(store: Store, spec: ProjectSpec, vendor: str) -> str:
+    """Why no production batch is to be bought from a vendor; "" where one may be.
+
+    Its batches have been refused too often under tightened inspection (`acceptance.switch`). It has mended its work where it passed a
+    qualification that was planned after the last of them.
+    """
+    from dataops_assets.stages import qualification as stage
+
+    order = planned_order(store, spec)
+    about = plans(store, spec).drop_duplicates("batch_id")
+    production = set(about.loc[(about["vendor"] == vendor) & (about["kind"] == "production"), "batch_id"])
+    rows = rows_of(store.gates.rows(), spec.name)
+    rows = rows[(rows["asset"] == "label_quality") & rows["partition"].isin(production) & (rows["outcome"] != "error")]
+    last = rows.drop_duplicates("partition", keep="last")
+    if len(last) <= acceptance.STOP:  # nobody was refused so often: nothing has to be read
+        return ""
+    judged = store.released("label_quality", spec.name)
+    past = {name: version for name, version in judged.items() if name in production or name.startswith("adjudication-")}
+    found = inspection(store, spec, Earlier({}, {}, past, tuple(last.loc[last["outcome"] != "pass", "partition"])))
+    if not found.is_stopped:
+        return ""
+    tests = qualification(store, spec)
+    mine = [order.get(str(batch), -1) for batch in tests.loc[tests["vendor"] == vendor, "batch_id"]]
+    is_mended = vendor in stage.passed(tests, spec) and max(mine, default=-1) > max(order.get(batch, -1) for batch in production)
+    if is_mended:
+        return ""
+    command = f"dataops plan {spec.name} --kind qualification --vendor {vendor}"
+    return f"{vendor}: {found.sentence}, and has passed a qualification that is planned now (`{command}`)"
+
+
+def judged_on(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
+    """`label_quality` rows of all batches of a kind as they were judged last, whether their gate released them or not.
+
+    A qualification is what was answered first: who corrects a test until it is passed shows nothing. Another try is another batch.
+    """
+    rows = rows_of(store.gates.rows(), spec.name)
+    rows = rows[(rows["asset"] == "label_quality") & (rows["outcome"] != "error") & rows["partition"].str.startswith(f"{kind}-")]
+    if kind == "qualification":
+        answers = rows["inputs"].map(lambda text: str(json.loads(text).get("labeled_batches", "")))
+        rows = rows[answers == answers.groupby(rows["partition"]).transform("first")]
+    last = rows.drop_duplicates("partition", keep="last")
+    return store.read_all("label_quality", spec.name, dict(zip(last["partition"], last["version"], strict=True)))
+
+
+def qualification(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """What each vendor's last qualification batch showed: `qualification.verdicts`."""
+    from dataops_assets.stages import qualification as stage
+
+    return stage.verdicts(judged_on(store, spec, "qualification"), spec)
+
+
+def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """Whether each labelling vendor may have production batches: `vendor, is_passed, sentence`."""
+    from dataops_assets.stages import qualification as stage
+
+    found = qualification(store, spec)
+    allowed = stage.passed(found, spec)
+    rows = [(vendor.name, vendor.name in allowed, stage.sentence(vendor.name, found, spec)) for vendor in spec.labeling.vendors]
+    return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence"])
+
+
+def audit_rows(
+    store: Store, spec: ProjectSpec, candidates: Mapping[str, pd.DataFrame] | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """`batch_verdict.audits` of all released batches, and the versions of the adjudications that they come from.
+
+    Args:
+        store: The store.
+        spec: The project.
+        candidates: batch -> `label_quality` rows that count in place of what is released of it.
+    """
+    from dataops_assets.stages import batch_verdict
+
+    held, judged = candidates or {}, store.released("label_quality", spec.name)
+    bought = {name: version for name, version in judged.items() if name.startswith(AUDITED) and name not in held}
+    quality = pd.concat([store.read_all("label_quality", spec.name, bought), *held.values()], ignore_index=True)
+    settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
+    answers = store.read_all("label_quality", spec.name, settled)
+    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
+
+
+def failed_since(store: Store, spec: ProjectSpec) -> list[str]:
+    """Approved batches of which the audit has found more wrong labels by now than their sampling plan allows: no release takes them.
+
+    A waiver stands: somebody answers for these labels.
+    """
+    from dataops_assets.stages import batch_verdict
+
+    approvals = store.releases(spec.name, "approved_labels")
+    made, _ = audit_rows(store, spec)
+    lost = {str(row["batch_id"]) for row in made.to_dict("records") if batch_verdict.was_accepted(row) is False}
+    return sorted(lost & set(approvals.loc[approvals["outcome"] != "waived", "partition"]))
