@@ -68,27 +68,32 @@ def test_what_was_read_is_not_read_again_until_a_file_changes(store: Store, spec
     assert [item.partition for item in waiting.returns(store, spec, {}, 0).ready] == [BATCH]
 
 
-def test_a_correction_voids_the_approval_and_approved_anew_it_is_paid_as_it_is(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
-    def judge() -> Manifest:
-        labeled = returned(store, spec, tasks)
-        quality = labels.label_quality(store, spec, labeled, tasks)
-        for made in (labeled, quality):
-            store.write(made)
-            gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
-        return quality
+def release(store: Store, made: Manifest) -> None:
+    store.write(made)
+    gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
 
+
+def judge(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifest:
+    """Take in what was returned for a batch, and judge it; both are released."""
+    labeled = returned(store, spec, tasks)
+    quality = labels.label_quality(store, spec, labeled, tasks)
+    for made in (labeled, quality):
+        release(store, made)
+    return quality
+
+
+def test_a_correction_voids_the_approval_and_approved_anew_it_is_paid_as_it_is(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
     def approve(quality: Manifest) -> None:
         made = labels.approved_labels(store, spec, quality, store.load("labeled_batches", "demo", BATCH), tasks, "eve@example.org")
-        store.write(made)
-        gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
+        release(store, made)
 
     put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
-    approve(judge())
+    approve(judge(store, spec, tasks))
     assert set(store.released("approved_labels", "demo")) == {BATCH}
-    judge()
+    judge(store, spec, tasks)
     assert set(store.released("approved_labels", "demo")) == {BATCH}  # the same labels, judged again
     put(store, "acme/correction.csv", answer_all(tasks.frame, spec, value=1).replace(b"2026-01-02", b"2026-01-03"))
-    corrected = judge()
+    corrected = judge(store, spec, tasks)
     assert store.released("approved_labels", "demo") == {} and BATCH not in set(store.load_all("approved_labels", "demo")[0]["batch_id"])
     assert [row["outcome"] for row in status.of(store, spec).held if row["asset"] == "approved_labels"] == ["void"]
 
@@ -102,13 +107,13 @@ def test_a_correction_voids_the_approval_and_approved_anew_it_is_paid_as_it_is(s
     put(store, "acme/fewer.csv", answer_all(tasks.frame.head(1), spec, value=1).replace(b"2026-01-02", b"2026-01-04"))
     (store.home.returns("demo") / BATCH / "acme/labels.csv").unlink()
     (store.home.returns("demo") / BATCH / "acme/correction.csv").unlink()
-    approve(judge())
+    approve(judge(store, spec, tasks))
     assert spent() == pytest.approx(before / 2)  # one of two pictures was answered after all
     approve(store.load("label_quality", "demo", BATCH))
     assert spent() == pytest.approx(before / 2)
     put(store, "acme/correction.csv", answer_all(tasks.frame, spec, value=1).replace(b"2026-01-02", b"2026-01-05"))
     (store.home.returns("demo") / BATCH / "acme/fewer.csv").unlink()
-    approve(judge())
+    approve(judge(store, spec, tasks))
     assert spent() == pytest.approx(before)
     assert set(store.load("approved_labels", "demo", BATCH).frame.query("attribute == 'colour'")["label"]) == {"blue"}
 
@@ -168,21 +173,13 @@ def test_nobody_approves_answers_of_his_own(store: Store, spec: ProjectSpec, tas
 
 
 def test_a_batch_is_judged_by_what_was_released_before_it_and_again_so(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
-    def judge(of: Manifest) -> Manifest:
-        labeled = returned(store, spec, of)
-        quality = labels.label_quality(store, spec, labeled, of)
-        for made in (labeled, quality):
-            store.write(made)
-            gates.enter(store, made, gates.Verdict("pass"), run_id="", until=None)
-        return quality
-
     def plan(of: Manifest) -> None:
         rows = of.frame.assign(amount=0.0, currency="EUR")
         store.write(Manifest("batch_plans", "demo", of.partition, conform(rows[list(PLAN.columns)], PLAN)))
 
     plan(tasks)
     put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
-    first = judge(tasks)
+    first = judge(store, spec, tasks)
     frame = tasks.frame.assign(batch_id="production-002", task_id="u" + tasks.frame["task_id"], image_id="u" + tasks.frame["image_id"])
     later = Manifest("label_tasks", spec.name, "production-002", frame)
     pass_gate(store, later)
@@ -190,8 +187,8 @@ def test_a_batch_is_judged_by_what_was_released_before_it_and_again_so(store: St
     target = store.home.returns("demo") / "production-002" / "acme" / "labels.csv"
     target.parent.mkdir(parents=True)
     target.write_bytes(answer_all(later.frame, spec))
-    second = judge(later)
+    second = judge(store, spec, later)
     answered = store.released("labeled_batches", "demo")
     assert second.inputs["earlier_answers"] == {BATCH: answered[BATCH]} and "earlier_answers" not in first.inputs
     assert second.inputs["earlier_quality"] == {BATCH: first.version}
-    assert judge(tasks).version == first.version and judge(later).version == second.version
+    assert judge(store, spec, tasks).version == first.version and judge(store, spec, later).version == second.version
