@@ -73,7 +73,7 @@ def intake(folder: Path, store: Path) -> None:
     from dataops_assets.blobs import Blobs
     from dataops_assets.intake.journal import Journal
     from dataops_assets.intake.landing import Delivery
-    from dataops_assets.spec import load_project
+    from dataops_assets.projects import load_project
     from dataops_assets.stages.raw_images import receive
 
     spec = load_project(Path(__file__).resolve().parents[1] / "dataops_assets/defs/garments/defs.yaml")

@@ -22,7 +22,8 @@ from dataops_assets import assets, manifest, runs, sensors, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.home import Home
 from dataops_assets.intake import identity, landing
-from dataops_assets.spec import ProjectSpec, defs_root, load_project
+from dataops_assets.projects import defs_root, load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
 FILES = 10

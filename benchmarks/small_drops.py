@@ -23,8 +23,8 @@ from pathlib import Path
 import yaml
 
 from dataops_assets.home import Home
+from dataops_assets.projects import load_project
 from dataops_assets.simulate import vendors
-from dataops_assets.spec import load_project
 from dataops_assets.store import Store
 
 PACKAGE = Path(__file__).resolve().parent.parent / "dataops_assets"

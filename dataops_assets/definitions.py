@@ -13,8 +13,8 @@ import dagster as dg
 
 from dataops_assets import program, sensors
 from dataops_assets.io import manifest_io_manager
+from dataops_assets.projects import defs_root
 from dataops_assets.resources import store_resource
-from dataops_assets.spec import defs_root
 
 ROOT = Path(__file__).resolve().parent
 

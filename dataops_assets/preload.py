@@ -88,7 +88,7 @@ class Ready:
 
 def watched() -> tuple[str, ...]:
     """Folders and files that a run's outcome depends on: code, suites, projects' YAML, `.env`."""
-    from dataops_assets.spec import defs_root
+    from dataops_assets.projects import defs_root
 
     suites = importlib.util.find_spec("quality_suites")
     folders = list(suites.submodule_search_locations or ()) if suites is not None else []

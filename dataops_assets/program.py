@@ -10,9 +10,9 @@ from dagster_duckdb import DuckDBResource
 
 from dataops_assets import gates, unfinished, warehouse
 from dataops_assets.flow import delivery, handbook
+from dataops_assets.projects import defs_root, load_projects
 from dataops_assets.reports import anew, pages, shown
 from dataops_assets.resources import metadata_of
-from dataops_assets.spec import defs_root, load_projects
 from dataops_assets.store import Store
 
 GROUP = "program"

@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dataops_assets.spec import PROJECT_PATTERN, ProjectSpec, SpecError, defs_root, load_project, load_projects
+from dataops_assets.projects import SpecError, defs_root, load_project, load_projects
+from dataops_assets.spec import PROJECT_PATTERN, ProjectSpec
 
 
 @dataclass(frozen=True)

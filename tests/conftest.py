@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dataops_assets.home import ENV_HOME, Home
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.projects import load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"

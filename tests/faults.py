@@ -36,7 +36,8 @@ from dataops_assets.drops import NO_SPACE
 from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.manifest import records
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.projects import load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 from tests.breaking.sitecustomize import COUNT, FAULT, break_operations
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dataops_assets.cli.audit import audit
 from dataops_assets.cli.commands import app
 from dataops_assets.cli.label_studio import labelstudio
-from dataops_assets.spec import ENV_DEFS
+from dataops_assets.projects import ENV_DEFS
 from tests.conftest import REPO
 
 RUN = CliRunner()

@@ -29,7 +29,7 @@ Break = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dataops_assets.spec import load_project
+    from dataops_assets.projects import load_project
 
     spec: ProjectSpec = load_project(REPO / "dataops_assets/defs/dresses/defs.yaml")
     folder = tmp_path_factory.mktemp("vendor") / "lot"

@@ -21,7 +21,8 @@ from dataops_assets.imaging.decode import encode
 from dataops_assets.imaging.relevance import ReferencesError
 from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.manifest import Manifest, conform
-from dataops_assets.spec import ENV_DEFS, ProjectSpec
+from dataops_assets.projects import ENV_DEFS
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import cleaned_set
 from dataops_assets.store import Store, now
 from tests.conftest import REPO, changed

@@ -21,7 +21,8 @@ from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.operations import Operations, Refused
-from dataops_assets.spec import ENV_DEFS, ProjectSpec
+from dataops_assets.projects import ENV_DEFS
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import label_tasks
 from dataops_assets.store import Store, now
 from tests.labels.studio_fake import TOKEN, Fake, running

@@ -21,8 +21,9 @@ from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.labels.tables import FIELDS
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
+from dataops_assets.projects import load_project
 from dataops_assets.reports import pictures, screening
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.label_tasks import plan
 from dataops_assets.store import Store
 from tests.conftest import REPO, SHARED, changed

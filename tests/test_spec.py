@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dataops_assets import scaffold
-from dataops_assets.spec import ENV_DEFS, ProjectSpec, SpecError, load_project, load_projects
+from dataops_assets.projects import ENV_DEFS, SpecError, load_project, load_projects
+from dataops_assets.spec import ProjectSpec
 from tests.conftest import REPO
 
 DEFS = REPO / "dataops_assets/defs"

@@ -41,7 +41,7 @@ app.add_typer(gold, name="gold")
 
 def main() -> None:
     """Entry point: errors a person can act on become one sentence on stderr."""
-    from dataops_assets.spec import SpecError
+    from dataops_assets.projects import SpecError
 
     try:
         app()

@@ -44,7 +44,7 @@ def operations_of(home: Path | None, project: str | None = None) -> Iterator[Ope
 
 
 def specs_of(project: str | None) -> list[Any]:
-    from dataops_assets.spec import defs_root, load_projects
+    from dataops_assets.projects import defs_root, load_projects
 
     specs = list(load_projects(defs_root()))
     if project is None:

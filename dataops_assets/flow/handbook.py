@@ -23,7 +23,8 @@ from dataops_assets.labels.handbook import Edition, html, markdown
 from dataops_assets.labels.questions import questions
 from dataops_assets.labels.request import replace_documents
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, is_true
-from dataops_assets.spec import ProjectSpec, defs_root
+from dataops_assets.projects import defs_root
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, NotReleased, Store, now
 
 if TYPE_CHECKING:

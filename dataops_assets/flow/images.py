@@ -15,8 +15,9 @@ from dataops_assets.flow.beside import Beside, beside, first_used
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Inputs, Manifest
+from dataops_assets.projects import defs_root
 from dataops_assets.room import held_while_full
-from dataops_assets.spec import ProjectSpec, defs_root
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from dataops_assets.flow.labels import keep_prelabels
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.labels.studio_client import Client, StudioDown, StudioError
-from dataops_assets.spec import LabelVendor, ProjectSpec, SpecError, defs_root, load_projects
+from dataops_assets.projects import SpecError, defs_root, load_projects
+from dataops_assets.spec import LabelVendor, ProjectSpec
 from dataops_assets.store import Store
 
 SERVER = "-"

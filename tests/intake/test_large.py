@@ -23,7 +23,7 @@ from dataops_assets.flow import images
 from dataops_assets import blobs, gates
 from dataops_assets.home import Home
 from dataops_assets.intake.identity import drop_id_of
-from dataops_assets.spec import load_project
+from dataops_assets.projects import load_project
 from dataops_assets.store import Store
 written, real, told = [0], blobs.Batch.put_stream, set()
 def counted(self, chunks):

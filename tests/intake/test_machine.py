@@ -22,7 +22,7 @@ from dataops_assets import drops, waiting
 from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.imaging.headers import header
-from dataops_assets.spec import load_project
+from dataops_assets.projects import load_project
 from dataops_assets.stages import raw_images
 from dataops_assets.store import Store, now
 from tests.conftest import REPO

@@ -466,7 +466,7 @@ def lineage_audit() -> Case:
 
 
 def project() -> ProjectSpec:
-    from dataops_assets.spec import load_project
+    from dataops_assets.projects import load_project
 
     spec = load_project(REPO / "dataops_assets/defs/dresses/defs.yaml")
     gates = {"min_images_per_value": 2, "max_reason_share": {"blurry": 0.2, "near_duplicate": 0.05}}

@@ -22,9 +22,10 @@ from dataops_assets.home import Home
 from dataops_assets.imaging.decode import decode
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
+from dataops_assets.projects import load_project
 from dataops_assets.reports import pages, screening, shown
 from dataops_assets.reports.panels import Table
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 from tests.conftest import REPO, changed
 from tests.reports.test_delivery import Desk, photo, terms

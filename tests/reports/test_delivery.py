@@ -28,10 +28,11 @@ from dataops_assets.home import Home
 from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
+from dataops_assets.projects import load_project
 from dataops_assets.reports import delivery, shown, status
 from dataops_assets.reports.delivery_story import WORDS
 from dataops_assets.reports.reasons import REASONS, WARNINGS
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 from tests.conftest import REPO, changed
 

@@ -21,9 +21,10 @@ from dataops_assets.home import Home
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.manifest import Manifest
+from dataops_assets.projects import load_project
 from dataops_assets.reports import anew, histograms, pictures, screening, shown
 from dataops_assets.reports.panels import Page, Picture
-from dataops_assets.spec import Cleaning, ProjectSpec, load_project
+from dataops_assets.spec import Cleaning, ProjectSpec
 from dataops_assets.store import Store
 from tests.conftest import REPO, SHARED, changed
 from tests.imaging.personal_data.made import scene, with_face

@@ -30,8 +30,9 @@ from dataops_assets.home import Home
 from dataops_assets.labels import label_studio, studio, studio_server
 from dataops_assets.labels.studio_client import Client
 from dataops_assets.operations import Operations
+from dataops_assets.projects import COMPONENT_TYPE, ENV_DEFS
 from dataops_assets.simulate import vendors, workers
-from dataops_assets.spec import COMPONENT_TYPE, ENV_DEFS, ProjectSpec
+from dataops_assets.spec import ProjectSpec
 from tests.conftest import REPO, changed
 from tests.services.conftest import free_ports
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from dataops_assets.preload import PROCESS_TAG, process_name
+from dataops_assets.projects import load_project
 from dataops_assets.simulate import vendors
-from dataops_assets.spec import load_project
 from tests.conftest import REPO
 from tests.services.conftest import Live, started
 

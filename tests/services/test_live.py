@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dataops_assets.projects import load_project
 from dataops_assets.simulate import dresses, vendors, workers
-from dataops_assets.spec import load_project
 from tests.conftest import REPO
 from tests.services.conftest import Live
 

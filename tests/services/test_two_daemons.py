@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dataops_assets.projects import load_project
 from dataops_assets.simulate import vendors
-from dataops_assets.spec import load_project
 from tests.conftest import REPO
 from tests.services.conftest import free_ports, started
 

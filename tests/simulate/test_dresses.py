@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dataops_assets.projects import load_project
 from dataops_assets.simulate import dresses
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.spec import ProjectSpec
 
 SPEC: ProjectSpec = load_project(Path(__file__).parents[2] / "dataops_assets/defs/dresses/defs.yaml")
 BASE = {name: values[0] for name, values in dresses.KNOWN.items()}

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dataops_assets.projects import load_project
 from dataops_assets.simulate import vendors
-from dataops_assets.spec import load_project
 
 SPEC = load_project(Path(__file__).parents[2] / "dataops_assets/defs/dresses/defs.yaml")
 

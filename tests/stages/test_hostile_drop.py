@@ -20,8 +20,9 @@ from dataops_assets.imaging.decode import decode
 from dataops_assets.imaging.screening import Preparation, prepare
 from dataops_assets.intake import landing
 from dataops_assets.intake.journal import Journal
+from dataops_assets.projects import load_project
 from dataops_assets.reports.reasons import REASONS
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.cleaned_set import screen
 from dataops_assets.stages.raw_images import FORMATS, receive
 from tests.conftest import REPO, SHARED, changed

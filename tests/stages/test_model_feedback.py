@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.manifest import conform
-from dataops_assets.spec import ProjectSpec, load_project
+from dataops_assets.projects import load_project
+from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.model_feedback import accept
 from tests.conftest import REPO, changed
 
