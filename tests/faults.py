@@ -32,10 +32,11 @@ from pathlib import Path
 from typing import Any
 
 from dataops_assets import gates
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.drops import NO_SPACE
 from dataops_assets.flow import images
 from dataops_assets.home import Home
-from dataops_assets.manifest import records
+from dataops_assets.manifest import digest, records
 from dataops_assets.projects import load_project
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -66,7 +67,6 @@ STEPS = {
     "keep what was seen": ("dataops_assets.checkpoint", "Checkpoint", "flush"),
     "forget what was seen": ("dataops_assets.checkpoint", "Checkpoint", "discard"),
     "set apart": ("dataops_assets.apart", "Apart", "set_apart"),
-    "delete": ("dataops_assets.apart", "Apart", "purge"),
     "mark duplicates": ("dataops_assets.stages.cleaned_set", "", "_mark_near_duplicates"),
 }
 OPERATIONS = ("write", "fsync", "replace", "link", "syncfs", "commit")
@@ -107,10 +107,20 @@ def state(root: Path, project: str) -> dict[str, Any]:
     return {
         "files": files,
         "released": released,
-        "rows": {key: store.read(*key.split("/")[:1], project, key.split("/")[1], version).version for key, version in released.items()},
+        "rows": {key: written(store, project, key, version) for key, version in released.items()},
+        "verdicts": sorted(
+            {f"{row['asset']}/{row['partition']}/{row['version']}: {row['outcome']}" for row in records(store.gates.rows())}
+        ),
         "drops": _outcomes([{name: row[name] for name in kept} for row in records(store.drops.rows())]),
         "costs": [[row["kind"], row["ref"], row["quantity"], row["amount"]] for row in records(store.costs.rows())],
     }
+
+
+def written(store: Store, project: str, key: str, version: str) -> str:
+    """The version that the rows on the disk make, whatever the table says theirs is."""
+    asset, partition = key.split("/")
+    held = store.read(asset, project, partition, version)
+    return digest(held.frame, CONTRACTS[asset], held.inputs)
 
 
 def _outcomes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -140,7 +150,8 @@ def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: 
         key = f"{row['asset']}/{row['partition']}"
         if whole is not None and whole["released"].get(key) != row["version"]:
             found.append(f"{key} was released in a version that is not the whole one")
-        store.read(row["asset"], project, row["partition"], row["version"])
+        if written(store, project, key, row["version"]) != row["version"]:
+            found.append(f"the rows of {key} are not those of version {row['version']}")
     return found
 
 
@@ -249,7 +260,7 @@ def difference(final: Any, whole: dict[str, Any]) -> list[str]:
         return [str(final)]
     told = [
         f"{part}: {final[part]} instead of {whole[part]}"[:2000]
-        for part in ("released", "rows", "drops", "costs")
+        for part in ("released", "rows", "verdicts", "drops", "costs")
         if final[part] != whole[part]
     ]
     names = sorted(final["files"].items() ^ whole["files"].items())

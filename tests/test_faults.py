@@ -120,7 +120,9 @@ class TestEverywhere:
     """The long form: every named step, fifty moments, every operation, a disk that is full at every few kilobytes."""
 
     def test_killed_at_every_step(self, break_off: Break) -> None:
-        break_off(kills(1, 2, 3), seconds=3500)
+        told = break_off(kills(1, 2, 3), seconds=3500)
+        missed = {one["case"]["kill"] for one in told if one["case"]["nth"] == 1 and one["ended"] != "killed"}
+        assert missed == set()  # each step is one that this work takes
 
     def test_killed_at_fifty_moments(self, break_off: Break) -> None:
         told = break_off(at_random(50), seconds=3500)

@@ -25,6 +25,14 @@ def test_the_target_is_reached_with_fewer_answers_than_a_fixed_overlap(crew: tup
     assert found.estimate[1] <= 1 - found.automatic_accuracy <= found.estimate[2]
 
 
+def test_the_target_is_reached_with_the_confidence_stated() -> None:
+    runs = [programme.run(SPEC, CREW, batches=2, size=150, seed=seed, n_gold=30) for seed in range(2, 14)]
+    assert sum(run.automatic_accuracy >= 0.95 for run in runs) >= 11  # of 12, at 95 %
+    assert sum(run.estimate[1] <= 1 - run.automatic_accuracy <= run.estimate[2] for run in runs) >= 11
+    paid = sum(verdict.pay == "pay" for run in runs for verdict in run.verdicts)
+    assert paid >= 12  # of 24: most of what is good passes a sample of this size
+
+
 @pytest.mark.parametrize("shows", [True, False], ids=["gold shows it", "gold doesn't"])
 def test_a_vendor_with_a_wrong_guideline_is_not_paid(shows: bool) -> None:
     found = programme.run(SPEC, misled(GOOD, {"boat": "round"}), batches=2, size=150, seed=1, n_gold=30, clever_gold=shows)
