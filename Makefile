@@ -34,7 +34,7 @@ ui: $(INSTALLED)  ## Dagster on http://127.0.0.1:3000, on ./var
 	$(BIN)/dataops ui
 
 test: $(DEVELOPING)  ## all tests that need no server of their own
-	$(BIN)/python -m pytest -m 'not services and not long' -n auto --dist loadfile
+	$(BIN)/python -m pytest -m 'not services and not long' -n auto --dist loadfile --no-loadscope-reorder
 
 # Label Studio and Dagster need versions of the same packages that exclude each other: an environment each
 $(STUDIO)/installed: dataops_assets/labels/label_studio_constraints.txt | $(INSTALLED)

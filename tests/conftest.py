@@ -20,6 +20,15 @@ REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("DATAOPS_SHARED", REPO.parent / "shared")) / "data"
 
 
+# files that take longest, longest first: one that is begun last keeps everybody waiting for it
+LONG_FILES = ("test_faults.py", "test_programme.py", "test_hostile_drop.py", "test_large.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of real test data; tests that need it skip where it is absent."""
