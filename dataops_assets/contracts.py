@@ -220,6 +220,7 @@ _CONTRACTS = (
             "reason": "string",
             "given": "string",  # the label as returned, where it was a synonym of the value it is taken for
             "leaves_out": "string",  # questions that this worker was right not to answer of this picture, joined by |; on one row
+            "is_superseded": "bool",  # rejected for a later answer of this worker, or for the same one: no fault of the return
         },
         ("batch_id", "row_id"),
     ),

@@ -13,7 +13,7 @@ from dataops_assets.manifest import Manifest, conform
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
-from tests.labels.world import COLOUR, PARTS, answer_all, make_spec, make_tasks
+from tests.labels.world import COLOUR, PARTS, answer_all, make_csv, make_spec, make_tasks
 
 BATCH = "production-001"
 PLAN = CONTRACTS["batch_plans"]
@@ -116,6 +116,56 @@ def test_a_correction_voids_the_approval_and_approved_anew_it_is_paid_as_it_is(s
     approve(judge(store, spec, tasks))
     assert spent() == pytest.approx(before)
     assert set(store.load("approved_labels", "demo", BATCH).frame.query("attribute == 'colour'")["label"]) == {"blue"}
+
+
+def through_its_gate(store: Store, spec: ProjectSpec, tasks: Manifest) -> gates.Verdict:
+    """Take in what was returned for a batch as it lies there, and let the gate decide."""
+    store.write(tasks)
+    made = returned(store, spec, tasks)
+    store.write(made)
+    return gates.pass_through(store, spec, made.asset, made.partition, made.version)
+
+
+def test_a_correction_of_everything_passes_its_gate_and_voids_the_approval(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    def judged() -> Manifest:
+        made = labels.label_quality(store, spec, store.load("labeled_batches", "demo", BATCH), tasks)
+        release(store, made)
+        return made
+
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    assert through_its_gate(store, spec, tasks).outcome == "pass"
+    quality, labeled = judged(), store.load("labeled_batches", "demo", BATCH)
+    release(store, labels.approved_labels(store, spec, quality, labeled, tasks, "eve@example.org"))
+    put(store, "acme/correction.csv", answer_all(tasks.frame, spec, value=1).replace(b"2026-01-02", b"2026-01-03"))
+    assert through_its_gate(store, spec, tasks).outcome == "pass"
+    assert set(judged().frame.query("attribute == 'colour'")["label"]) == {"blue"}
+    assert store.released("approved_labels", "demo") == {}
+
+
+def test_the_same_answers_exported_again_pass_the_gate(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    data = answer_all(tasks.frame, spec)
+    put(store, "acme/labels.csv", data)
+    put(store, "acme/again.csv", data.replace(b"\n", b"\r\n"))
+    assert through_its_gate(store, spec, tasks).outcome == "pass"
+    labeled = store.load("labeled_batches", "demo", BATCH).frame
+    assert labeled["status"].value_counts().to_dict() == {"accepted": 12, "rejected": 12}
+
+
+def test_a_correction_beside_rows_that_nobody_can_use_is_held_back_for_these(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    put(store, "acme/correction.csv", answer_all(tasks.frame, spec, value=1).replace(b"2026-01-02", b"2026-01-03"))
+    put(store, "acme/stray.csv", make_csv("nobody,colour,red,,,,,ann,,"))
+    verdict = through_its_gate(store, spec, tasks)
+    assert (verdict.outcome, verdict.reason, verdict.failed_row_count) == ("fail", "accepted_share", 1)
+
+
+def test_two_answers_of_which_nobody_knows_the_later_still_count(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:
+    four = answer_all(tasks.frame, spec, workers=("ann", "bob", "cid", "dan"))
+    other = [row.replace("red", "blue") for row in four.decode().splitlines() if "colour" in row and "dan" in row]
+    assert len(other) == 2
+    put(store, "acme/labels.csv", four + "\n".join(other).encode())
+    verdict = through_its_gate(store, spec, tasks)
+    assert (verdict.outcome, verdict.reason, verdict.failed_row_count) == ("fail", "accepted_share", 4)
 
 
 def test_a_correction_is_a_new_version_and_the_old_one_stays(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:

@@ -72,6 +72,28 @@ def leave_out(rows: pd.DataFrame, asked: Sequence[Attribute], attributes_of: Map
     return contradicts, left
 
 
+def ruled_out_later(refused: pd.DataFrame, rows: pd.DataFrame, asked: Sequence[Attribute]) -> pd.Series:
+    """Whether each refused answer was given before the answer of the same worker that rules it out: then it was corrected.
+
+    Args:
+        refused: task_id, worker_id, attribute, submitted_at of answers that contradict others.
+        rows: The answers that stand, with their labels. Of several refused or standing ones to a question the latest counts.
+        asked: The batch's questions, those that others depend on first.
+    """
+    if refused.empty:
+        return pd.Series(False, index=refused.index)
+    question = [*_UNIT, "attribute"]
+    last = refused.groupby(question)["submitted_at"].max().reset_index()
+    last["task"] = [str(place) for place in range(len(last))]  # each is looked at by itself, with what was said after it
+    said = rows.groupby([*question, "label"])["submitted_at"].max().reset_index()
+    both = said.merge(last[[*_UNIT, "task", "submitted_at"]], on=_UNIT, suffixes=("", "_refused"))
+    both = pd.concat([last.assign(label=""), both[both["submitted_at"] > both["submitted_at_refused"]]], ignore_index=True)
+    is_out, _ = leave_out(both.assign(task_id=both["task"]), asked, dict.fromkeys(last["task"], ""))
+    last["is_out"] = is_out[: len(last)]
+    found = refused[question].merge(last, on=question, how="left")["is_out"]
+    return found.astype(bool).set_axis(refused.index)
+
+
 def with_implied(rows: pd.DataFrame, boxes: Sequence[str] = ()) -> pd.DataFrame:
     """Accepted answers and, below them, those given by leaving a question out: `not_applicable`, or nothing to box.
 

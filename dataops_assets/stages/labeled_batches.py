@@ -89,6 +89,7 @@ def accept(
     rows = _judge(rows, tasks.reset_index(drop=True), asked, former, received_before)
     rows["row_id"] = [f"{name}:{row}:{part}" for name, row, part in zip(rows["document"], rows["row"], rows["part"], strict=True)]
     rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
+    rows["is_superseded"] |= _stood_for(rows)
     rows["batch_id"] = batch_id
     rows["ontology_version"] = version
     contract = CONTRACTS["labeled_batches"]
@@ -340,12 +341,25 @@ def _mark_repeats(rows: pd.DataFrame, is_box: np.ndarray) -> None:
 
 def _mark_left_out(rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute]) -> None:
     """Answers that a worker's other answer rules out are refused; what was rightly left out is said on one row of the worker's."""
-    good = rows.loc[rows["reason"] == "", ["task_id", "worker_id", "attribute", "label"]]
+    good = rows.loc[rows["reason"] == "", ["task_id", "worker_id", "attribute", "label", "submitted_at"]]
     attributes_of = dict(zip(tasks["task_id"], tasks["attributes"], strict=True))
     contradicts, _ = dependent.leave_out(good, asked, attributes_of)
     rows.loc[contradicts[contradicts].index, "reason"] = "LABEL_CONFLICT"
+    rows["is_superseded"] = False
+    overtaken = dependent.ruled_out_later(good[contradicts], good[~contradicts], asked)
+    rows.loc[overtaken[overtaken].index, "is_superseded"] = True
     _, left = dependent.leave_out(good[~contradicts], asked, attributes_of)
     rows["leaves_out"] = left.reindex(rows.index)
+
+
+def _stood_for(rows: pd.DataFrame) -> pd.Series:
+    """Whether a row is refused only because another answer of its worker to the same question counts in its place."""
+    unit = ["task_id", "attribute", "worker_id"]
+    found = pd.Series(False, index=rows.index)
+    refused = rows.loc[rows["reason"].isin(["DUPLICATE_CONTENT", "LABEL_CONFLICT"]), unit]
+    if len(refused):
+        found[refused.index] = pd.MultiIndex.from_frame(refused).isin(pd.MultiIndex.from_frame(rows.loc[rows["reason"] == "", unit]))
+    return found
 
 
 def _together(texts: pd.Series) -> str:

@@ -118,6 +118,26 @@ def test_repeated_answers_of_one_worker(answers, expected):
     assert reasons(*(f"{ITEM},colour,{label},,,,,ann,{when},3" for label, when in answers)) == expected
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (("colour", "red", "2026-01-01"), ("colour", "blue", "2026-01-02"), [True, False]),
+        (("colour", "red", WHEN), ("colour", "red", WHEN), [False, True]),
+        (("colour", "red", WHEN), ("colour", "blue", WHEN), [False, False]),
+        (("marks", "logo", "2026-01-01"), ("colour", "blue", "2026-01-02"), [True, False]),
+        (("marks", "logo", "2026-01-02"), ("colour", "blue", "2026-01-01"), [False, False]),
+        (("marks", "logo", WHEN), ("colour", "blue", WHEN), [False, False]),
+        (("marks", "logo", ""), ("colour", "blue", WHEN), [False, False]),
+        (("parts", "none", "2026-01-01"), ("colour", "blue", "2026-01-02"), [True, False]),
+    ],
+)
+def test_what_a_later_answer_stands_for_is_told_from_what_contradicts_it(first, second, expected):
+    spec = make_spec(COLOUR, {**MARKS, "when": {"colour": ["red"]}}, {**PARTS, "when": {"marks": ["logo"]}})
+    tasks = make_tasks(spec)
+    rows = make_csv(*(f"{tasks['task_id'][0]},{name},{label},,,,,ann,{when},3" for name, label, when in (first, second)))
+    assert list(accept([("acme", "a.csv", rows)], tasks, spec, KEY)["is_superseded"]) == expected
+
+
 def test_other_workers_and_other_items_are_no_repetition():
     assert reasons(f"{ITEM},colour,red,,,,,ann,,", f"{ITEM},colour,blue,,,,,bob,,", f"{OTHER},colour,blue,,,,,ann,,") == ["", "", ""]
 
