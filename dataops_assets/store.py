@@ -244,9 +244,9 @@ class Store:
         """Keep a value under a name; a second pin of that name changes nothing."""
         self._put_json(f"{self.blobs.root}/pins/{kind}/{project}/{name}.json", value)
 
-    def pins(self, kind: str, project: str) -> dict[str, Any]:
-        """All pinned values of a kind, by name."""
-        paths = sorted(self.blobs.fs.glob(f"{self.blobs.root}/pins/{kind}/{project}/*.json"))
+    def pins(self, kind: str, project: str, start: str = "") -> dict[str, Any]:
+        """All pinned values of a kind, by name; of names with that start."""
+        paths = sorted(self.blobs.fs.glob(f"{self.blobs.root}/pins/{kind}/{project}/{start}*.json"))
         return {str(path).rsplit("/", 1)[1].removesuffix(".json"): json.loads(self.blobs.fs.cat_file(path)) for path in paths}
 
     # ---- documents (suites, records): small immutable JSON files

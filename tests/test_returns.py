@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,28 @@ def test_a_correction_is_a_new_version_and_the_old_one_stays(store: Store, spec:
     assert store.read("labeled_batches", spec.name, BATCH, first.version).frame.equals(first.frame)
     reasons = second.frame[second.frame["worker_id"].isin(set(second.frame.loc[second.frame["file"] == "correction.csv", "worker_id"]))]
     assert reasons.groupby("file")["reason"].apply(set).to_dict() == {"correction.csv": {""}, "labels.csv": {"LABEL_CONFLICT"}}
+
+
+def test_answers_from_the_future_are_refused_and_again_so_when_it_has_come(
+    store: Store, spec: ProjectSpec, tasks: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime(2026, 1, 3, tzinfo=UTC)
+
+    def on(day: datetime) -> Manifest:
+        monkeypatch.setattr(labels, "now", lambda: day)
+        return returned(store, spec, tasks)
+
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec, workers=("ann", "bob")))
+    put(store, "acme/wild.csv", answer_all(tasks.frame, spec, workers=("cid",)).replace(b"2026-01-02", b"2199-01-02"))
+    first = on(today)
+    assert first.frame.groupby("file")["reason"].apply(set).to_dict() == {"labels.csv": {""}, "wild.csv": {"CLOCK_SKEW"}}
+    assert on(datetime(2199, 2, 1, tzinfo=UTC)).version == first.version
+    put(store, "acme/correction.csv", answer_all(tasks.frame, spec, workers=("cid",), value=1).replace(b"2026-01-02", b"2026-01-05"))
+    later = on(today + timedelta(days=3)).frame
+    assert set(later.loc[later["file"] == "correction.csv", "reason"]) == {""}
+    assert set(later.loc[later["file"] == "wild.csv", "reason"]) == {"CLOCK_SKEW"}
+    (store.home.returns("demo") / BATCH / "acme/correction.csv").rename(store.home.returns("demo") / BATCH / "acme/renamed.csv")
+    assert set(on(today).frame.query("file == 'renamed.csv'")["reason"]) == {""}  # seen before, under another name
 
 
 def test_the_annotator_named_by_a_folder_is_named_nowhere_else(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dataops_assets.blobs import Blobs
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.flow import history
 from dataops_assets.flow.images import showable
-from dataops_assets.flow.shared import listing, plain_files
+from dataops_assets.flow.shared import digest_of, listing, plain_files
 from dataops_assets.labels import returned
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest
@@ -79,10 +80,31 @@ def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifes
     key = store.home.worker_key()
     sent = _once((vendor, name, store.blobs.put(data)) for vendor, name, data in files)
     names = {f"{vendor}/{stage.shown(name, vendor, key)}": sha256[:16] for vendor, name, sha256 in sent}
-    frame = stage.accept(files, tasks.frame, spec, key)
+    frame = stage.accept(files, tasks.frame, spec, key, _first_seen(store, spec, tasks.partition, sent))
     made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": names})
     store.pin("returns", spec.name, f"{tasks.partition}.{listing(found, folder)}", {"version": made.version})
     return made
+
+
+def _first_seen(store: Store, spec: ProjectSpec, batch: str, sent: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str], datetime]:
+    """(vendor, sha256) of a batch's files (vendor, path, sha256) -> when we first saw it.
+
+    It is kept, so that the same file read again is judged the same.
+    """
+
+    def known() -> dict[tuple[str, str], datetime]:
+        looks = store.pins("received", spec.name, f"{batch}.").values()
+        found = [(datetime.fromisoformat(look["at"]), vendor, sha256) for look in looks for vendor, sha256 in look["files"]]
+        return {(vendor, sha256): at for at, vendor, sha256 in sorted(found, reverse=True)}
+
+    held = known()
+    new = sorted({(vendor, sha256) for vendor, _, sha256 in sent} - held.keys())
+    if not new:
+        return held
+    store.pin(
+        "received", spec.name, f"{batch}.{digest_of([part for file in new for part in file])}", {"at": now().isoformat(), "files": new}
+    )
+    return known()
 
 
 def _once(files: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

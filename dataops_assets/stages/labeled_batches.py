@@ -9,7 +9,7 @@ Rejections (one code a row, the first that applies):
 | SCHEMA | a box on a picture that the file says has another size than the one sent out; a shape that is no box |
 | UNKNOWN_LABEL | not a value of the attribute nor a synonym of one; an empty label; `cant_tell` beside a value |
 | NOT_FINITE, OUT_OF_BOUNDS | coordinates that are no numbers, leave the picture by more than a pixel, or are smaller than one |
-| BAD_TIME, CLOCK_SKEW | `submitted_at` is no ISO 8601 time, `seconds` is negative; submitted after we received it |
+| BAD_TIME, CLOCK_SKEW | `submitted_at` is no ISO 8601 time, `seconds` is negative; submitted after we first saw the file |
 | DUPLICATE_CONTENT | the same worker gave the same answer before |
 | LABEL_CONFLICT | the same worker answered otherwise later; or twice at the same or an unknown time: then none of them counts; \
 or answered a question that its answer to another one rules out (`when`) |
@@ -48,7 +48,7 @@ def accept(
     tasks: pd.DataFrame,
     spec: ProjectSpec,
     key: bytes,
-    received_before: datetime | None = None,
+    first_seen: Mapping[tuple[str, str], datetime] | None = None,
 ) -> pd.DataFrame:
     """Judge every row of the files returned for one batch. Nothing a vendor sends raises.
 
@@ -58,7 +58,8 @@ def accept(
         tasks: `label_tasks` rows of the batch.
         spec: The project.
         key: Secret behind the workers' pseudonyms; the names themselves are in nothing that is returned.
-        received_before: When the files were looked at; later submissions are CLOCK_SKEW. None: not checked.
+        first_seen: When each file was first seen, by vendor and sha256; answers dated later are CLOCK_SKEW. Of a file that isn't in
+            it no answer is.
 
     Returns:
         `labeled_batches` rows: as many as the files have rows, plus one for each file refused as a whole, and one for each picture
@@ -68,6 +69,7 @@ def accept(
     asked = questions(spec, list(tasks["attributes"].unique()))
     sizes = _sizes(tasks)
     parts: list[pd.DataFrame] = []
+    received: list[datetime | None] = []
     seen: set[str] = set()
     for vendor, group in itertools.groupby(sorted(files), key=lambda file: file[0]):
         for document in returned.documents((name, data) for _, name, data in group):
@@ -79,6 +81,7 @@ def accept(
             part["file"] = _pseudonymise(part, vendor, document.name, key)
             part["file_sha256"], part["vendor"], part["order"], part["document"] = document.sha256, vendor, len(parts), key_[:12]
             parts.append(part)
+            received.append((first_seen or {}).get((vendor, document.sha256)))
     if not parts:
         return manifest.empty("labeled_batches")
     rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
@@ -86,7 +89,8 @@ def accept(
     rows = _settle_implied(rows, tasks.reset_index(drop=True))
     version = str(tasks["ontology_version"].iloc[0])
     former = {attribute.name: changes.former(spec.ontology, attribute.name) for attribute in asked if version != spec.ontology.version}
-    rows = _judge(rows, tasks.reset_index(drop=True), asked, former, received_before)
+    latest = pd.to_datetime(pd.Series(received, dtype="object"), utc=True) + CLOCK_TOLERANCE
+    rows = _judge(rows, tasks.reset_index(drop=True), asked, former, latest)
     rows["row_id"] = [f"{name}:{row}:{part}" for name, row, part in zip(rows["document"], rows["row"], rows["part"], strict=True)]
     rows["status"] = np.where(rows["reason"] == "", "accepted", "rejected")
     rows["is_superseded"] |= _stood_for(rows)
@@ -164,11 +168,12 @@ def _settle_implied(rows: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _judge(
-    rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], former: Mapping[str, set[str]], received_before: datetime | None
+    rows: pd.DataFrame, tasks: pd.DataFrame, asked: list[Attribute], former: Mapping[str, set[str]], latest: pd.Series
 ) -> pd.DataFrame:
     """Fill task_id, image_id, typed values and `reason` ("" is accepted).
 
-    `former` are values that an earlier version had: the batch may have been asked under it.
+    `former` are values that an earlier version had: the batch may have been asked under it. `latest` is the time after which an answer
+    of a document, by its `order`, can't have been given.
     """
     reason = rows.pop("fault").to_numpy(dtype="object", copy=True)
 
@@ -217,8 +222,7 @@ def _judge(
     times, bad_time = _times(rows["submitted_at"])
     rows["submitted_at"] = times
     mark(bad_time, "BAD_TIME")
-    if received_before is not None:
-        mark((rows["submitted_at"] > pd.to_datetime(received_before, utc=True) + CLOCK_TOLERANCE).to_numpy(), "CLOCK_SKEW")
+    mark((rows["submitted_at"] > latest.take(rows["order"].to_numpy()).set_axis(rows.index)).to_numpy(), "CLOCK_SKEW")
     rows["reason"] = pd.Series(reason, index=rows.index)
     _mark_repeats(rows, is_box)
     _mark_left_out(rows, tasks, asked)

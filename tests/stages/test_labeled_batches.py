@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -20,7 +21,9 @@ WHEN = "2026-01-02T00:00:00Z"
 
 
 def returned(*rows: str, vendor: str = "acme", received_before: datetime | None = None) -> pd.DataFrame:
-    frame = accept([(vendor, "a.csv", make_csv(*rows))], TASKS, SPEC, KEY, received_before)
+    data = make_csv(*rows)
+    seen = {(vendor, hashlib.sha256(data).hexdigest()): received_before} if received_before else None
+    frame = accept([(vendor, "a.csv", data)], TASKS, SPEC, KEY, seen)
     order = frame["row_id"].str.split(":").str[1].astype(int).sort_values().index
     return frame.loc[order].reset_index(drop=True)
 
