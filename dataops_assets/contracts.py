@@ -202,7 +202,7 @@ _CONTRACTS = (
         "labeled_batches",
         {
             "batch_id": "string",
-            "row_id": "string",  # <first 12 of the file's sha256>:<row, from 1>:<part>
+            "row_id": "string",  # <12 hex digits of the file's content, and of what its path says>:<row, from 1>:<part>
             "file": "string",
             "file_sha256": "string",
             "item_id": "string",  # as returned

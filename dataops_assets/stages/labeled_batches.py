@@ -54,7 +54,7 @@ def accept(
 
     Args:
         files: (vendor whose folder it lay in, path below it, bytes). The same content twice counts once; completion markers and
-            hidden files are no returns. How files belong together: `labels/returned.py`.
+            hidden files are no returns. The same from two vendors counts for each. How files belong together: `labels/returned.py`.
         tasks: `label_tasks` rows of the batch.
         spec: The project.
         key: Secret behind the workers' pseudonyms; the names themselves are in nothing that is returned.
@@ -70,13 +70,16 @@ def accept(
     sizes = _sizes(tasks)
     parts: list[pd.DataFrame] = []
     received: list[datetime | None] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    own = str(tasks["vendor"].iloc[0])
     for vendor, group in itertools.groupby(sorted(files), key=lambda file: file[0]):
         for document in returned.documents((name, data) for _, name, data in group):
             key_ = document.key
-            if key_ in seen:
+            if (vendor, key_) in seen:
                 continue
-            seen.add(key_)
+            seen.add((vendor, key_))
+            if vendor != own:  # a copy in another vendor's folder has row ids of its own
+                key_ = hashlib.sha256(f"{vendor}/{key_}".encode()).hexdigest()
             part = returned.read(document, sizes, asked)
             part["file"] = _pseudonymise(part, vendor, document.name, key)
             part["file_sha256"], part["vendor"], part["order"], part["document"] = document.sha256, vendor, len(parts), key_[:12]

@@ -160,6 +160,15 @@ def test_the_same_file_again_adds_nothing():
     pd.testing.assert_frame_equal(once, twice)
 
 
+def test_a_copy_in_another_vendors_folder_takes_nothing_from_the_right_one():
+    data = answer_all(TASKS, SPEC)
+    alone = accept([("acme", "a.csv", data)], TASKS, SPEC, KEY)
+    frame = accept([(vendor, "a.csv", data) for vendor in ("aaa", "acme", "other")], TASKS, SPEC, KEY)
+    assert frame.groupby("vendor")["reason"].apply(set).to_dict() == {"aaa": {"UNKNOWN_ITEM"}, "acme": {""}, "other": {"UNKNOWN_ITEM"}}
+    assert frame["vendor"].value_counts().to_dict() == {"aaa": 18, "acme": 18, "other": 18}
+    pd.testing.assert_frame_equal(frame[frame["vendor"] == "acme"].reset_index(drop=True), alone)
+
+
 def test_the_order_of_the_files_does_not_matter():
     files = [("acme", f"{name}.csv", make_csv(f"{ITEM},colour,{label},,,,,ann,,")) for name, label in [("a", "red"), ("b", "red")]]
     pd.testing.assert_frame_equal(accept(files, TASKS, SPEC, KEY), accept(files[::-1], TASKS, SPEC, KEY))
