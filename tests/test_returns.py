@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from dataops_assets import gates, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import labels, shared
+from dataops_assets.labels import tables
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
@@ -203,6 +205,22 @@ def test_answers_from_the_future_are_refused_and_again_so_when_it_has_come(
     assert set(later.loc[later["file"] == "wild.csv", "reason"]) == {"CLOCK_SKEW"}
     (store.home.returns("demo") / BATCH / "acme/correction.csv").rename(store.home.returns("demo") / BATCH / "acme/renamed.csv")
     assert set(on(today).frame.query("file == 'renamed.csv'")["reason"]) == {""}  # seen before, under another name
+
+
+def test_a_file_too_large_to_be_read_is_a_row_and_the_good_one_beside_it_is_taken_in(
+    store: Store, spec: ProjectSpec, tasks: Manifest
+) -> None:
+    put(store, "acme/labels.csv", answer_all(tasks.frame, spec))
+    sizes = {"huge.csv": 1 << 40, "huge.json": tables.MAX_JSON_BYTES + 1, "huge.zip": tables.MAX_BYTES + 1, "set/classes.txt": 1 << 40}
+    for name, size in sizes.items():
+        os.truncate(put(store, f"acme/{name}", b"["), size)  # holes: nothing of it is on the disk, all of it would be in memory
+    made = returned(store, spec, tasks)
+    refused = made.frame[made.frame["status"] == "rejected"]
+    assert dict(zip(refused["file"], refused["reason"], strict=True)) == dict.fromkeys(sizes, "TOO_LARGE")
+    assert refused["file_sha256"].isna().all()
+    assert (made.frame["status"] == "accepted").sum() == 12
+    assert {f"acme/{name}" for name in sizes} <= made.inputs["returns"].keys()
+    assert returned(store, spec, tasks).version == made.version
 
 
 def test_the_annotator_named_by_a_folder_is_named_nowhere_else(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:

@@ -74,12 +74,12 @@ def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifes
     folder = store.home.returns(spec.name) / tasks.partition
     found = return_files(folder)
     places = [path.relative_to(folder) for path in found]
-    files = [(place.parts[0], "/".join(place.parts[1:]), path.read_bytes()) for place, path in zip(places, found, strict=True)]
+    files = [(place.parts[0], "/".join(place.parts[1:]), returned.taken(path)) for place, path in zip(places, found, strict=True)]
     if not files:
         raise NotReleased(f"nothing was returned for {tasks.partition}: {folder}/<vendor>/ holds no file")
     key = store.home.worker_key()
-    sent = _once((vendor, name, store.blobs.put(data)) for vendor, name, data in files)
-    names = {f"{vendor}/{stage.shown(name, vendor, key)}": sha256[:16] for vendor, name, sha256 in sent}
+    sent = _once((vendor, name, "" if data is None else store.blobs.put(data)) for vendor, name, data in files)
+    names = {f"{vendor}/{stage.shown(name, vendor, key)}": sha256[:16] or "TOO_LARGE" for vendor, name, sha256 in sent}
     frame = stage.accept(files, tasks.frame, spec, key, _first_seen(store, spec, tasks.partition, sent))
     made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": names})
     store.pin("returns", spec.name, f"{tasks.partition}.{listing(found, folder)}", {"version": made.version})
@@ -98,7 +98,7 @@ def _first_seen(store: Store, spec: ProjectSpec, batch: str, sent: Sequence[tupl
         return {(vendor, sha256): at for at, vendor, sha256 in sorted(found, reverse=True)}
 
     held = known()
-    new = sorted({(vendor, sha256) for vendor, _, sha256 in sent} - held.keys())
+    new = sorted({(vendor, sha256) for vendor, _, sha256 in sent if sha256} - held.keys())
     if not new:
         return held
     store.pin(
@@ -110,11 +110,11 @@ def _first_seen(store: Store, spec: ProjectSpec, batch: str, sent: Sequence[tupl
 def _once(files: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     """Files (vendor, path, sha256) without those that a vendor sent before: the same batch again is no other version.
 
-    Text files are named in any case: two of YOLO may be equal and mean two pictures.
+    Text files are named in any case: two of YOLO may be equal and mean two pictures. So are those too large to be read (no sha256).
     """
     first: dict[tuple[str, ...], tuple[str, str, str]] = {}
     for vendor, name, sha256 in sorted(files, key=lambda file: (file[0], *returned.rank(file[1]))):
-        sent = (vendor, returned.annotator_of(name) or "", sha256, name if name.endswith(".txt") else "")
+        sent = (vendor, returned.annotator_of(name) or "", sha256, name if name.endswith(".txt") or not sha256 else "")
         first.setdefault(sent, (vendor, name, sha256))
     return list(first.values())
 

@@ -15,6 +15,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
@@ -42,7 +43,7 @@ class Document:
     Attributes:
         name: Its path below the vendor's folder; a zip's members lie below the zip.
         data: Its bytes.
-        sha256: Of the file that was delivered: the zip's, for its members.
+        sha256: Of the file that was delivered: the zip's, for its members; "" of one too large to be read.
         fault: The reason code for which it can't be read at all, or "".
         classes: What YOLO's numbers mean; None for a file of another format.
     """
@@ -63,15 +64,33 @@ class Document:
         return content.hexdigest()
 
 
-def documents(files: Iterable[tuple[str, bytes]]) -> list[Document]:
+def taken(path: Path) -> bytes | None:
+    """A returned file's bytes; None where it is larger than is read, by its size before it is opened and by what came after."""
+    size = path.stat().st_size
+    if size > tables.MAX_BYTES:
+        return None
+    with path.open("rb") as file:
+        head = file.read(tables.HEAD)
+        most = tables.most_bytes(head)
+        if size > most:
+            return None
+        data = head + file.read(most + 1 - len(head))
+    return data if len(data) <= most else None
+
+
+def documents(files: Iterable[tuple[str, bytes | None]]) -> list[Document]:
     """What there is to read among one vendor's files, those in no folder first, then by their paths.
 
     Args:
-        files: (path below the vendor's folder, bytes).
+        files: (path below the vendor's folder, bytes as `taken`).
     """
     found: list[Document] = []
     for name, data in sorted(files, key=lambda file: rank(file[0])):
-        if not MARKERS.fullmatch(name):
+        if MARKERS.fullmatch(name):
+            continue
+        if data is None:
+            found.append(Document(name, name.encode("utf-8", "surrogatepass"), "", "TOO_LARGE"))
+        else:
             found += _unpacked(name, data) if data[:4] in zips.MAGIC else [Document(name, data, hashlib.sha256(data).hexdigest())]
     lists = _class_lists(found)
     return [done for document in found for done in _with_classes(document, lists)]
@@ -138,7 +157,7 @@ def _class_lists(found: Sequence[Document]) -> dict[str, tuple[str, ...] | str]:
             if last.lower() != name:
                 continue
             try:
-                names: tuple[str, ...] | str = yolo.classes(last, document.data)
+                names: tuple[str, ...] | str = document.fault or yolo.classes(last, document.data)
             except Refused as refused:
                 names = refused.code
             if lists.setdefault(folder, names) != names:

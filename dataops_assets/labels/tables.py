@@ -27,7 +27,10 @@ IMPLIED = "IMPLIED"  # mark of a row that nobody wrote: the picture has no box, 
 UNNAMED = "(unnamed)"  # annotator of a file whose format names nobody: one person a vendor, however many there were
 
 MAX_BYTES = 512 * 2**20
+MAX_JSON_BYTES = 64 * 2**20  # a document is read as a whole, and its values take many times the room of their text
+MAX_JSON_VALUES = 5_000_000  # some 400,000 answers of Label Studio; a text that means harm says as many in 10 MB
 MAX_DEPTH = 64
+HEAD = 4096  # bytes that tell what a file is
 CHUNK_ROWS = 10_000
 MAX_SEEN = 200_000
 _REPEATING = ("item_id", "attribute", "label", "annotator")  # few values, many rows: one string object each
@@ -58,14 +61,23 @@ def read(data: bytes, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribu
     Raises:
         Refused: when the file as a whole can't be used.
     """
-    if len(data) > MAX_BYTES:
-        raise Refused("TOO_LARGE", f"{len(data)} bytes; at most {MAX_BYTES} are read")
-    start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if len(data) > most_bytes(data[:HEAD]):
+        raise Refused("TOO_LARGE", f"{len(data)} bytes; at most {most_bytes(data[:HEAD])} are read")
+    start = _first_sign(data[:HEAD])
     if start in (b"[", b"{"):
         return _read_json(data, sizes, asked)
     if start == b"<":
         return _read_xml(data, sizes, asked)
     return read_csv(data)
+
+
+def most_bytes(head: bytes) -> int:
+    """How large a file may be to be read, by its first `HEAD` bytes."""
+    return MAX_JSON_BYTES if _first_sign(head) in (b"[", b"{") else MAX_BYTES
+
+
+def _first_sign(head: bytes) -> bytes:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
 
 def _read_json(data: bytes, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribute]) -> pd.DataFrame:
@@ -166,11 +178,14 @@ def strict_json(data: bytes) -> Any:
 
     Raises:
         Refused: ENCODING (not UTF-8, lone surrogates), NOT_FINITE (NaN, Infinity), SCHEMA (not JSON, duplicate keys),
-            TOO_DEEP (nested deeper than `MAX_DEPTH`).
+            TOO_DEEP (nested deeper than `MAX_DEPTH`), TOO_LARGE (more than `MAX_JSON_VALUES`).
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if _depth(data) > MAX_DEPTH:
+    depth, values = _extent(data)
+    if depth > MAX_DEPTH:
         raise Refused("TOO_DEEP", f"nested deeper than {MAX_DEPTH}")
+    if values > MAX_JSON_VALUES:
+        raise Refused("TOO_LARGE", f"{values} values; at most {MAX_JSON_VALUES} are read")
     try:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_constant)
         if re.search(rb"\\u[dD][89a-fA-F]", data):
@@ -186,10 +201,17 @@ def strict_json(data: bytes) -> Any:
     return document
 
 
-def _depth(data: bytes) -> int:
+def _extent(data: bytes) -> tuple[int, int]:
+    """How deep a document is nested, and about how many values it has; a piece at a time, before anything is made of it."""
     bare = np.frombuffer(_STRING.sub(b"", data), dtype=np.uint8)
-    steps = np.isin(bare, (0x5B, 0x7B)).astype(np.int32) - np.isin(bare, (0x5D, 0x7D))
-    return int(np.cumsum(steps).max(initial=0))
+    deepest = depth = values = 0
+    for start in range(0, len(bare), 1 << 20):
+        piece = bare[start : start + (1 << 20)]
+        opens = np.isin(piece, (0x5B, 0x7B))
+        levels = depth + np.cumsum(opens.astype(np.int32) - np.isin(piece, (0x5D, 0x7D)))
+        deepest, depth = max(deepest, int(levels.max())), int(levels[-1])
+        values += int(opens.sum()) + int((piece == 0x2C).sum())
+    return deepest, values
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

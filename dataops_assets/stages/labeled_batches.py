@@ -44,7 +44,7 @@ _SIDES = ("x", "y", "w", "h")
 
 
 def accept(
-    files: Sequence[tuple[str, str, bytes]],
+    files: Sequence[tuple[str, str, bytes | None]],
     tasks: pd.DataFrame,
     spec: ProjectSpec,
     key: bytes,
@@ -53,8 +53,8 @@ def accept(
     """Judge every row of the files returned for one batch. Nothing a vendor sends raises.
 
     Args:
-        files: (vendor whose folder it lay in, path below it, bytes). The same content twice counts once; completion markers and
-            hidden files are no returns. The same from two vendors counts for each. How files belong together: `labels/returned.py`.
+        files: (vendor whose folder it lay in, path below it, bytes, or None where it is too large to be read). A vendor's content
+            twice counts once; completion markers and hidden files are no returns. How files belong together: `labels/returned.py`.
         tasks: `label_tasks` rows of the batch.
         spec: The project.
         key: Secret behind the workers' pseudonyms; the names themselves are in nothing that is returned.
@@ -100,7 +100,7 @@ def accept(
     rows["batch_id"] = batch_id
     rows["ontology_version"] = version
     contract = CONTRACTS["labeled_batches"]
-    for column in ("item_id", "attribute", "worker_id", "label"):
+    for column in ("file_sha256", "item_id", "attribute", "worker_id", "label"):
         rows[column] = rows[column].where(rows[column] != "", None)
     for column in set(rows.columns) - contract.columns.keys():
         del rows[column]  # in place: a copy of a million rows is dear

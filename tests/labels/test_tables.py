@@ -58,6 +58,8 @@ def test_a_row_of_wrong_length_is_kept_without_its_cells():
         (b'[{"a": "\xff"}]', "ENCODING"),
         (b"[" * 100_000, "TOO_DEEP"),
         (b"[" * 65 + b"]" * 65, "TOO_DEEP"),
+        (b"[" * 33 + b" " * (1 << 20) + b"[" * 32 + b"]" * 65, "TOO_DEEP"),
+        (b"[" + b"[]," * 2_600_000 + b"[]]", "TOO_LARGE"),
         (b'[{"a": ' + b"9" * 5000 + b"}]", "SCHEMA"),
         (b"<annotations/>", "SCHEMA"),
         (b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><x/>', "XML_FORBIDDEN"),
