@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -78,8 +79,9 @@ def labeled_batches(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifes
     if not files:
         raise NotReleased(f"nothing was returned for {tasks.partition}: {folder}/<vendor>/ holds no file")
     key = store.home.worker_key()
-    sent = _once((vendor, name, "" if data is None else store.blobs.put(data)) for vendor, name, data in files)
-    names = {f"{vendor}/{stage.shown(name, vendor, key)}": sha256[:16] or "TOO_LARGE" for vendor, name, sha256 in sent}
+    # files and their names name people: the store keeps what is made of them, and digests; the files themselves stay in returns
+    sent = _once((vendor, name, "" if data is None else hashlib.sha256(data).hexdigest()) for vendor, name, data in files)
+    names = {f"{vendor}/{digest_of([stage.shown(name, vendor, key)])}": sha256[:16] or "TOO_LARGE" for vendor, name, sha256 in sent}
     frame = stage.accept(files, tasks.frame, spec, key, _first_seen(store, spec, tasks.partition, sent))
     made = Manifest("labeled_batches", spec.name, tasks.partition, frame, {**tasks.input, "returns": names})
     store.pin("returns", spec.name, f"{tasks.partition}.{listing(found, folder)}", {"version": made.version})
