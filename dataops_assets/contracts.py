@@ -214,7 +214,7 @@ _CONTRACTS = (
             "label": "string",
             **_BOX,
             "submitted_at": "timestamp",
-            "seconds": "float64",
+            "seconds": "float64",  # for this answer; questions of a picture that a tool timed as a whole have equal shares of it
             "ontology_version": "string",
             "status": "string",  # accepted, rejected
             "reason": "string",
@@ -279,7 +279,7 @@ _CONTRACTS = (
             "gold_lower": "float64",
             "gold_upper": "float64",
             "n_worn": "int64",  # answers to gold that the worker had seen too often: they count nowhere
-            "median_seconds": "float64",
+            "median_seconds": "float64",  # an answer
             "confused": "string",  # most frequent mistakes, "true>given xN", joined by |
             "missed": "string",  # classes not recognised, "class k/n", joined by |
             "falsely": "string",  # classes given where they weren't right, likewise

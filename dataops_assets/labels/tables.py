@@ -56,7 +56,8 @@ def read(data: bytes, sizes: dict[str, tuple[int, int]], asked: Sequence[Attribu
 
     Returns:
         A frame with `COLUMNS`: `row` from 1 and `part` name the place in the file; rows with the same `answer` were
-        submitted together; fields are text or numbers as given, "" where there was none; `fault` is a reason code, `IMPLIED` or "".
+        submitted together, and `seconds` is the time that all of these took; fields are text or numbers as given, "" where there
+        was none; `fault` is a reason code, `IMPLIED` or "".
 
     Raises:
         Refused: when the file as a whole can't be used.

@@ -222,6 +222,7 @@ def _judge(
     mark(wild, "NOT_FINITE")
     mark(wrong | (seconds < 0), "BAD_TIME")
     rows["seconds"] = np.where(wild | wrong, np.nan, seconds)
+    _share_time(rows)
     times, bad_time = _times(rows["submitted_at"])
     rows["submitted_at"] = times
     mark(bad_time, "BAD_TIME")
@@ -230,6 +231,14 @@ def _judge(
     _mark_repeats(rows, is_box)
     _mark_left_out(rows, tasks, asked)
     return rows
+
+
+def _share_time(rows: pd.DataFrame) -> None:
+    """Make `seconds` the time of an answer: what was submitted together was timed together, and its questions share the time."""
+    together = ["order", "row", "answer"]
+    shared = rows.duplicated(together, keep=False)
+    if shared.any():
+        rows.loc[shared, "seconds"] /= rows[shared].groupby(together)["attribute"].transform("nunique")
 
 
 def _is_asked(attribute: pd.Series, wanted: pd.Series, place: np.ndarray) -> np.ndarray:

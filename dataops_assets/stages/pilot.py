@@ -36,19 +36,14 @@ class Confused:
 def times(labeled: pd.DataFrame) -> pd.DataFrame:
     """Seconds an item and an answer: columns what, n, median_s, p90_s; what is `item`, then each attribute.
 
-    An item is a picture answered by one person: its answers' seconds are added up, unless a tool gave the time of the whole
-    picture with each of them (Label Studio does). Answers without a time are left out.
+    An item is a picture answered by one person: the seconds of its answers together. Answers without a time are left out.
     """
     rows = _answers(labeled)
     rows = rows[rows["seconds"].notna()]
     if rows.empty:
         return pd.DataFrame(columns=["what", "n", "median_s", "p90_s"])
-    whole = rows["file"].fillna("").str.lower().str.endswith(".json")
-    items = rows.groupby(["task_id", "worker_id"])
-    seconds = items["seconds"].sum().where(~whole.groupby([rows["task_id"], rows["worker_id"]]).first(), items["seconds"].max())
-    questions = items["attribute"].transform("nunique")
-    each = rows.assign(seconds=rows["seconds"].where(~whole, rows["seconds"] / questions))
-    groups = [("item", seconds), *((str(name), part["seconds"]) for name, part in each.groupby("attribute", sort=True))]
+    items = rows.groupby(["task_id", "worker_id"])["seconds"].sum()
+    groups = [("item", items), *((str(name), part["seconds"]) for name, part in rows.groupby("attribute", sort=True))]
     made = [(name, len(part), round(float(part.median()), 2), round(float(part.quantile(0.9)), 2)) for name, part in groups]
     return pd.DataFrame(made, columns=["what", "n", "median_s", "p90_s"])
 
@@ -180,11 +175,9 @@ def _answers(labeled: pd.DataFrame) -> pd.DataFrame:
     rows = labeled[(labeled["status"] == "accepted") & labeled["label"].notna()]
     unit = ["task_id", "image_id", "attribute", "worker_id"]
     if not rows.duplicated(unit).any():
-        return rows[[*unit, "label", "seconds", "file"]]
+        return rows[[*unit, "label", "seconds"]]
     held = rows.groupby(unit, sort=True)
-    return held.agg(
-        label=("label", lambda values: "|".join(sorted(set(values)))), seconds=("seconds", "max"), file=("file", "first")
-    ).reset_index()
+    return held.agg(label=("label", lambda values: "|".join(sorted(set(values)))), seconds=("seconds", "max")).reset_index()
 
 
 def _votes(labeled: pd.DataFrame) -> pd.Series:

@@ -140,7 +140,7 @@ def _offer(vendor: LabelVendor, found: pd.DataFrame, labeled: pd.DataFrame, is_p
         "its lower bound": round(float(mine["lower"].iloc[0]), 3) if n else None,
         "price an answer": vendor.price_per_label,
         "price a right one": round(vendor.price_per_label * n / correct, 4) if correct else None,
-        "median s": _median(answers["seconds"]),
+        "median s an answer": _median(answers["seconds"]),
         "answers a day": vendor.labels_per_day,
     }
 

@@ -297,7 +297,7 @@ def test_round_trip_by_csv_and_by_label_studio(request_of_a_batch):
     results = [{"from_name": name, "type": "choices", "value": {"choices": answers[name].split("|")}} for name in ("colour", "marks")]
     results.append({"from_name": "parts", "type": "rectanglelabels", "value": box, "original_width": 40, "original_height": 30})
     for task in exported:
-        head = {"completed_by": {"id": "ann"}, "created_at": "2026-01-02T00:00:00Z", "lead_time": 2.5}
+        head = {"completed_by": {"id": "ann"}, "created_at": "2026-01-02T00:00:00Z", "lead_time": 7.5}
         task["annotations"] = [head | {"result": results}]
     by_studio = accept([("acme", "a.json", json.dumps(exported).encode())], tasks, spec, KEY)
     columns = ["task_id", "attribute", "label", "x", "y", "w", "h", "worker_id", "submitted_at", "seconds", "status"]

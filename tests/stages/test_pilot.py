@@ -5,22 +5,25 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from dataops_assets.labels import label_studio
+from dataops_assets.labels.formats import labelbox
 from dataops_assets.labels.formats.carries import Carry
+from dataops_assets.labels.tables import write_csv
 from dataops_assets.manifest import empty
-from dataops_assets.stages import label_tasks, pilot
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import label_tasks, pilot, qualification
+from dataops_assets.stages.labeled_batches import accept
 from tests.conftest import changed
-from tests.labels.world import COLOUR, MARKS, make_sources, make_spec
+from tests.labels.world import COLOUR, KEY, MARKS, PARTS, make_sources, make_spec, make_tasks
 
 SIZE = {"name": "size", "values": {"s": "Small.", "l": "Large."}}
 GOLD = pd.DataFrame({"image_id": ["i0", "i1", "i2"], "attribute": "colour", "label": ["red", "blue", "red"]})
 
 
-def answers(*rows: tuple[int, str, str, str, float | None], file: str = "a.csv", status: str = "accepted") -> pd.DataFrame:
+def answers(*rows: tuple[int, str, str, str, float | None], status: str = "accepted") -> pd.DataFrame:
     """(picture, attribute, worker, label, seconds)."""
     frame = pd.DataFrame(rows, columns=["n", "attribute", "worker_id", "label", "seconds"]).astype({"seconds": "float64"})
-    return frame.assign(
-        task_id="t" + frame["n"].astype(str), image_id="i" + frame["n"].astype(str), file=file, status=status, reason="LABEL"
-    )
+    return frame.assign(task_id="t" + frame["n"].astype(str), image_id="i" + frame["n"].astype(str), status=status, reason="LABEL")
 
 
 def test_a_picture_takes_as_long_as_its_answers_together() -> None:
@@ -31,9 +34,42 @@ def test_a_picture_takes_as_long_as_its_answers_together() -> None:
     assert pilot.times(answers((0, "colour", "a", "red", None))).empty
 
 
-def test_a_tool_that_times_the_whole_picture_is_not_counted_twice() -> None:
-    rows = answers((0, "colour", "a", "red", 6), (0, "size", "a", "s", 6), file="export.json")
-    assert pilot.times(rows).set_index("what")["median_s"].to_dict() == {"item": 6.0, "colour": 3.0, "size": 3.0}
+@pytest.mark.parametrize("name", ["labels.csv", "export", "labelbox.ndjson"])
+def test_a_picture_takes_as_long_whatever_the_format_times(name: str) -> None:
+    spec = make_spec(COLOUR, SIZE, PARTS)
+    tasks = make_tasks(spec)
+    tasks.loc[1, "attributes"] = "colour|size"  # nothing is boxed in it, so that its having no box is no answer
+    given = []
+    for (item, names), label in zip(tasks[["task_id", "attributes"]].itertuples(index=False), ("hat", "none"), strict=True):
+        said = {"colour": "red", "size": "s", "parts": label}
+        for question in names.split("|"):
+            sides = {"x": 4.0, "y": 3.0, "w": 20.0, "h": 15.0} if said[question] == "hat" else dict.fromkeys("xywh", "")
+            n = len(names.split("|")) if name == "labels.csv" else 1
+            head = {
+                "annotator": "ann",
+                "submitted_at": "2026-01-02T00:00:00Z",
+                "seconds": 12.0 / n,
+                "fault": "",
+                "row": 0,
+                "part": 0,
+                "answer": 0,
+            }
+            given.append(head | {"item_id": item, "attribute": question, "label": said[question]} | sides)
+    rows, sizes = pd.DataFrame(given), dict.fromkeys(tasks["task_id"], (40, 30))
+    asked = spec.ontology.attributes
+    written = {"labels.csv": lambda: write_csv(rows), "export": lambda: label_studio.write(rows, sizes, asked)["label_studio.json"],
+               "labelbox.ndjson": lambda: labelbox.write(rows, sizes, asked)["labelbox.ndjson"]}  # fmt: skip
+    labeled = accept([("acme", name, written[name]())], tasks, spec, KEY)
+    assert list(labeled["status"]) == ["accepted"] * 5
+    seen = pilot.times(labeled).set_index("what")
+    assert seen["median_s"].to_dict() == {"item": 12.0, "colour": 5.0, "parts": 4.0, "size": 5.0}
+    assert qualification.offers(verdict_of(spec), labeled, spec).set_index("vendor").loc["acme", "median s an answer"] == 4.0
+
+
+def verdict_of(spec: ProjectSpec) -> pd.DataFrame:
+    names = [attribute.name for attribute in spec.ontology.attributes]
+    batch = {"vendor": "acme", "batch_id": "production-001", "n": 5, "correct": 5, "lower": 0.5, "matters": True, "is_passed": False}
+    return pd.DataFrame([batch | {"attribute": name} for name in names])
 
 
 def test_agreement_is_told_by_attribute() -> None:

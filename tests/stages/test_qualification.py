@@ -111,6 +111,6 @@ def test_price_and_speed_stand_beside_the_accuracy() -> None:
     offer = qualification.offers(found, labeled, spec).set_index("vendor")
     assert list(offer.index) == ["acme", "other"]
     row = offer.loc["acme"]
-    assert (row["passed"], row["right"], row["weakest attribute"], row["median s"]) == (False, 0.75, "size", 4.0)
+    assert (row["passed"], row["right"], row["weakest attribute"], row["median s an answer"]) == (False, 0.75, "size", 4.0)
     assert row["price a right one"] == pytest.approx(0.1 / 0.75, abs=1e-4)
     assert changed(spec, labeling={"qualification": "optional"}).labeling.is_qualified_first is False

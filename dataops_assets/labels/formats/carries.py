@@ -44,8 +44,8 @@ FORMATS: dict[str, dict[str, Carry]] = {
     },
     "Label Studio JSON": {
         **dict.fromkeys(FEATURES, YES), "no_object": _EMPTY, "unanswered": _LOOKED, "skipped": Carry(True, "`was_cancelled`"),
-        "annotator": Carry(True, "`completed_by`"), "submitted_at": Carry(True, "`created_at`"), "seconds": Carry(True, "`lead_time`"),
-        "rotated": _REFUSED,
+        "annotator": Carry(True, "`completed_by`"), "submitted_at": Carry(True, "`created_at`"),
+        "seconds": Carry(True, "`lead_time`, of the picture"), "rotated": _REFUSED,
     },
     "CVAT for images 1.1": {
         **dict.fromkeys(FEATURES, YES), "single": Carry(True, "a tag"), "multi": Carry(True, "a tag each"),
@@ -72,7 +72,7 @@ FORMATS: dict[str, dict[str, Carry]] = {
     "Labelbox NDJSON": {
         **dict.fromkeys(FEATURES, YES), "single": Carry(True, "radio"), "multi": Carry(True, "checklist"), "no_object": _EMPTY,
         "unanswered": _LOOKED, "skipped": Carry(True, "`skipped`"), "annotator": Carry(True, "`created_by`"),
-        "submitted_at": Carry(True, "`updated_at`, else `created_at`"), "seconds": Carry(True, "`seconds_to_create`"),
+        "submitted_at": Carry(True, "`updated_at`, else `created_at`"), "seconds": Carry(True, "`seconds_to_create`, of the picture"),
         "item_id": Carry(True, "`global_key`"), "rotated": Carry(False, "no field for it"),
     },
 }  # fmt: skip
