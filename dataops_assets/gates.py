@@ -426,10 +426,12 @@ def _evidence(store: Store, spec: ProjectSpec, asset: str, frame: pd.DataFrame, 
     shown = rows.head(SHOWN_PICTURES)
     if asset == "cleaned_set":
         sheet = screened.evidence(shown, pictures.drawn(store, spec, shown))
+    elif asset == "raw_images":
+        sheet = panels.sheet(store.apart(spec.name), pictures.as_taken(store, spec.name, shown), is_screened=False)
     else:
         seen = pictures.in_use(store, spec.name, shown)
         seen = seen if "image_id" not in seen else pictures.as_sent(store, spec.name, seen)
-        sheet = panels.sheet(store.blobs, seen, is_screened=asset != "raw_images")
+        sheet = panels.sheet(store.blobs, seen)
     return parts | ({f"{finding.name}: pictures": sheet} if sheet else {})
 
 

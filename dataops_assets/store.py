@@ -46,10 +46,11 @@ class Store:
         ledgers = (Ledger(name, self._uri(name), storage_options) for name in LEDGERS)
         self.gates, self.costs, self.drops, self.withdrawals, self.gold = ledgers
         self._tables: dict[str, DeltaTable] = {}
+        self._apart: dict[str, Apart] = {}
 
     def apart(self, project: str) -> Apart:
         """The pictures as those see them who may see personal data."""
-        return Apart(self.blobs, project)
+        return self._apart.setdefault(project, Apart(self.blobs, project))  # one each: what is drawn of it is remembered
 
     # ---- candidates
 

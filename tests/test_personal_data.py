@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from dataops_assets import planning, waiting
+from dataops_assets import gates, planning, waiting
 from dataops_assets.apart import Apart
 from dataops_assets.flow import delivery, gating, handbook, images, labels
 from dataops_assets.home import Home
@@ -22,7 +24,7 @@ from dataops_assets.labels.tables import FIELDS
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
 from dataops_assets.projects import load_project
-from dataops_assets.reports import pictures, screening
+from dataops_assets.reports import pictures, screening, shown
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.label_tasks import plan
 from dataops_assets.store import Store
@@ -329,6 +331,64 @@ class TestLeftOutUnsearched:
         assert strict.ids()["grey.jpg"] in gone
         made = images.cleaned_set(strict.store, changed(strict.spec, cleaning={"reject": []}), strict.raw)
         assert strict.by_path(made).loc["grey.jpg", "reason"] == "grayscale"
+
+
+class TestRefusedAtIntake:
+    """Refused before any screening, because nobody says that the people in it agreed."""
+
+    @pytest.fixture
+    def desk(self, tmp_path: Path) -> Desk:
+        return Desk(Store(Home.at(tmp_path / "home")), changed(project(), sources={"consent": "required"}))
+
+    def take(self, desk: Desk, name: str = "d1", files: Iterable[str] = ("room.jpg",), agreed: Iterable[str] = ()) -> Manifest:
+        pixels = {"room.jpg": scene(7), "other.jpg": scene(9)}
+        listed = [{"path": path, **({"consent": "signed"} if path in agreed else {})} for path in files]
+        about = json.dumps({"schema_version": 1, "vendor": "acme", "drop_id": name, "files": listed})
+        made = images.raw_images(
+            desk.store, desk.spec, desk.put({**{path: encode(pixels[path]) for path in files}, "manifest.json": about.encode()}, name=name)
+        )
+        desk.release(made)
+        return made
+
+    def where(self, desk: Desk, made: Manifest) -> dict[str, str]:
+        """Path -> where its bytes lie."""
+        rows = made.frame[made.frame["status"] != "ignored"]
+        apart = desk.store.apart("garments")
+        return {
+            path: "common" if desk.store.blobs.has(sha256) else "apart" if apart.has(sha256) else "gone"
+            for path, sha256 in zip(rows["path"], rows["sha256"], strict=True)
+        }
+
+    def test_it_lies_apart_and_goes_in_time(self, desk: Desk) -> None:
+        made = self.take(desk, files=("room.jpg", "other.jpg"), agreed=("other.jpg",))
+        assert dict(zip(made.frame["path"], made.frame["reason"], strict=True))["room.jpg"] == "CONSENT_MISSING"
+        assert self.where(desk, made) == {"room.jpg": "apart", "other.jpg": "common"}
+        assert images.raw_images(desk.store, desk.spec, made.partition).version == made.version  # taken in again
+        images.purge(desk.store, desk.spec, time.time() + 31 * DAY)
+        assert self.where(desk, made) == {"room.jpg": "gone", "other.jpg": "common"}
+
+    def test_our_own_people_see_it_small_all_the_same(self, desk: Desk) -> None:
+        made = self.take(desk)
+        assert shown.parts(desk.store, desk.spec, made)["pictures refused"] is not None
+        verdict = desk.gate(made)
+        assert verdict.outcome == "fail"
+        told = gates.evaluations(desk.store, desk.spec, "raw_images", made.partition, made.version, verdict)
+        assert any(name.endswith(": pictures") for check in told for name in check.metadata)
+
+    def test_delivered_again_with_what_was_missing_it_is_screened(self, desk: Desk) -> None:
+        self.take(desk)
+        made = self.take(desk, name="d2", agreed=("room.jpg",))
+        assert list(images.cleaned_set(desk.store, desk.spec, made).frame["status"]) == ["kept"]
+
+    def test_the_bytes_that_another_delivery_brought_in_order_stay(self, desk: Desk) -> None:
+        taken = self.take(desk, agreed=("room.jpg",))
+        refused = self.take(desk, name="d2")
+        assert list(refused.frame["reason"].dropna()) == ["CONSENT_MISSING"]
+        assert self.where(desk, taken) == {"room.jpg": "common"}
+
+    def test_where_nothing_is_looked_for_nobody_minds(self, desk: Desk) -> None:
+        desk.spec = changed(desk.spec, cleaning={"personal_data": {"look_for": [], "policy": {}}})
+        assert self.where(desk, self.take(desk)) == {"room.jpg": "common"}
 
 
 @pytest.mark.parametrize("action", ["redact", "review", "reject"])

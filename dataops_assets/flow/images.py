@@ -45,10 +45,12 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             )
         with held_while_full(store, spec.name, drop_id, run_id, drops.held(spec, delivery, which, drops.NO_SPACE)):
             journal = journals.Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
-            receipt = stage.receive(delivery, drop_id, spec, store.apart(spec.name), journal, progress, store.home.scratch / "hosts")
+            apart = store.apart(spec.name)
+            receipt = stage.receive(delivery, drop_id, spec, apart, journal, progress, store.home.scratch / "hosts")
             inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
             made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
             store.write(made)  # before the ledger speaks of it, and before the journal goes
+            apart.set_apart(_never_searched(store, spec, receipt.frame))
             row = {
                 "project": spec.name,
                 "vendor": delivery.vendor,
@@ -68,6 +70,19 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             if not receipt.is_unfinished:
                 journal.discard()
     return made
+
+
+def _never_searched(store: Store, spec: ProjectSpec, raw: pd.DataFrame) -> list[str]:
+    """Files that the intake refuses, where the project looks for personal data: no screening will say what they show.
+
+    The same bytes may be accepted too, here or with another drop: then its screening decides.
+    """
+    refused = set(raw.loc[raw["status"] == "quarantined", "sha256"].dropna()) if spec.cleaning.personal_data.look_for else set()
+    if not refused:
+        return []
+    others = store.read_all("raw_images", spec.name, store.released("raw_images", spec.name), ("drop_id", "path", "sha256", "status"))
+    known = pd.concat([raw[["sha256", "status"]], others[["sha256", "status"]]])
+    return sorted(refused - set(known.loc[known["status"] == "accepted", "sha256"]))
 
 
 def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps = quiet_steps) -> Manifest:

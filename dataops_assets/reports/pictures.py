@@ -114,6 +114,13 @@ def in_use(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~is_gone]
 
 
+def as_taken(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `raw_images` in use without accepted ones that lie apart, of which screening knows more; refused ones lie apart anyway."""
+    rows = in_use(store, project, rows)
+    is_shown = [status != "accepted" or store.blobs.has(sha256) for status, sha256 in zip(rows["status"], rows["sha256"], strict=True)]
+    return rows[pd.Series(is_shown, index=rows.index, dtype=bool)]
+
+
 def forget() -> None:
     """Draw everything anew from now on: pictures were withdrawn or deleted."""
     _draw.cache_clear()

@@ -58,7 +58,7 @@ def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
         "files by status and reason": counts(frame, "status", "reason"),
         "accepted by category": counts(accepted, "category"),
         "pictures accepted": sheet(store.blobs, _spread(seen), "accepted", caption="category", is_screened=False),
-        "pictures refused": sheet(store.blobs, unusable.head(PICTURES), "refused", is_screened=False),
+        "pictures refused": sheet(store.apart(spec.name), unusable.head(PICTURES), "refused", is_screened=False),
         "landing": store.home.landing(spec.name),
         "delivery report": Page(f"{spec.name}/deliveries/{made.partition}.html"),
     }

@@ -184,7 +184,8 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     """Originals of a drop that aren't for everybody's sight, by image_id.
 
     They show what the policy doesn't simply keep, or are duplicates of such pictures; a person saw something in them that couldn't be
-    covered; or they were left out before anybody searched them, so that nobody knows what they show.
+    covered; or they were left out before anybody searched them, so that nobody knows what they show: by a measure, as a near duplicate
+    (the other one was searched, but this one's metadata and edges are its own), or as no picture that we can open.
 
     Args:
         frame: `cleaned_set` rows of the drop.
@@ -196,10 +197,11 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
     seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | (frame["reason"] == "NOTHING_TO_REDACT")
     if spec.personal_data.look_for:
-        is_judged = frame["reason"].fillna("").str.split("|").str[0].isin(ISSUES)  # else by a code: it can't be decoded, or is a copy
         is_searched = frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
+        is_searched |= frame["reason"] == "exact_duplicate"  # with the drop that keeps the same bytes
+        is_searched |= frame["image_id"].isin(frame["clean_sha256"].dropna())  # a cleaned file of ours, delivered
         # what waited for a person was searched then
-        seen |= (frame["status"] == "rejected") & is_judged & ~is_searched & frame["decided_by"].isna()
+        seen |= (frame["status"] == "rejected") & ~is_searched & frame["decided_by"].isna()
     return list(frame.loc[seen, "image_id"])
 
 

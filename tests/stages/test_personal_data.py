@@ -13,6 +13,7 @@ from PIL import Image
 from dataops_assets import gates, manifest
 from dataops_assets.apart import Apart
 from dataops_assets.blobs import BlobMissing, Blobs
+from dataops_assets.checkpoint import Checkpoint
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
@@ -216,11 +217,49 @@ def test_what_was_left_out_before_anybody_searched_it_lies_apart(drop: Drop) -> 
     strict = policy("redact").model_copy(update={"reject": ("odd_aspect_ratio",), "thresholds": {"odd_aspect_ratio": 1.0}})
     frame = screen(raw, none, strict, PIXELS, drop.apart)
     assert set(frame["reason"]) == {"odd_aspect_ratio", "CORRUPT"} and frame["faces"].isna().all()
-    assert set(confidential(frame, none, strict)) == set(frame.loc[frame["reason"] == "odd_aspect_ratio", "image_id"])
+    assert set(confidential(frame, none, strict)) == set(frame["image_id"])  # a damaged file may still show a face, or say a position
     assert confidential(frame, none, policy("redact", look_for=[], policy={})) == []  # nobody minds
 
     drop.apart.set_apart(confidential(frame, none, strict))
-    assert not any(map(drop.blobs.has, drop.raw["image_id"]))
+    assert not any(map(drop.blobs.has, raw["image_id"]))
     lenient = screen(raw, none, policy("redact"), PIXELS, drop.apart).set_index("path", drop=False)
     assert set(lenient["status"]) == {"kept", "rejected"} and lenient.loc["broken.jpg", "reason"] == "CORRUPT"
-    assert named(lenient, "redact") == set(KINDS)
+    assert named(lenient, "redact") == {*KINDS, "broken.jpg"}
+
+
+def test_a_picture_lies_apart_whose_preparation_died(drop: Drop) -> None:
+    face = drop.raw.set_index("path").loc["face.jpg", "image_id"]
+    died = Checkpoint()
+    died.add(f"Prepared {face}  ", {"reason": "TOO_LARGE"})
+    frame = screen(drop.raw, manifest.empty("cleaned_set"), policy("redact"), PIXELS, drop.apart, checkpoint=died)
+    frame = frame.set_index("path", drop=False)
+    assert shown(frame)["face.jpg"] == ("rejected", "TOO_LARGE", None)
+    assert named(frame, "redact") == set(KINDS)
+
+
+class TestCopies:
+    """Of a near duplicate nobody knows what its own metadata say: the better one was searched."""
+
+    @pytest.fixture
+    def frame(self, drop: Drop) -> pd.DataFrame:
+        room = Image.fromarray(scene(12, 800, 1066))
+        small = file_of("JPEG", exif=exif(gps=BERLIN), image=room.resize((400, 533)))
+        self.raw = raw_images(drop.apart, {"room.jpg": encode(np.asarray(room)), "small.jpg": small})
+        frame = screen(self.raw, manifest.empty("cleaned_set"), policy("redact"), PIXELS, drop.apart).set_index("path", drop=False)
+        assert shown(frame) == {"room.jpg": ("kept", None, None), "small.jpg": ("rejected", "near_duplicate", None)}
+        return frame
+
+    def test_it_lies_apart_and_the_one_that_stays_does_not(self, drop: Drop, frame: pd.DataFrame) -> None:
+        assert named(frame, "redact") == {"small.jpg"}
+        assert confidential(frame, manifest.empty("cleaned_set"), policy("redact", look_for=[], policy={})) == []
+
+    def test_until_it_is_deleted_it_can_take_the_better_ones_place(self, drop: Drop, frame: pd.DataFrame) -> None:
+        drop.apart.set_apart(confidential(frame, manifest.empty("cleaned_set"), policy("redact")))
+        alone = screen(self.raw[self.raw["path"] == "small.jpg"], manifest.empty("cleaned_set"), policy("redact"), PIXELS, drop.apart)
+        assert list(alone["status"]) == ["kept"]
+
+    def test_the_same_bytes_in_a_later_drop_are_what_the_first_one_found_of_them(self, drop: Drop, frame: pd.DataFrame) -> None:
+        again = self.raw[self.raw["path"] == "room.jpg"].assign(drop_id="d2")
+        later = screen(again, frame.reset_index(drop=True), policy("redact"), PIXELS, drop.apart)
+        assert list(later["reason"]) == ["exact_duplicate"]
+        assert confidential(later, frame.reset_index(drop=True), policy("redact")) == []
