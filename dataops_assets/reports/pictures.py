@@ -76,10 +76,11 @@ def of_drop(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, bytes]
 def drawn(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> dict[str, bytes]:
     """A JPEG by image_id of each picture that is still there: at most 200 px a side, what is personal covered and outlined.
 
-    Pictures in which nobody has looked for faces are thumbnails of 96 px, and what was withdrawn isn't drawn.
+    Pictures in which nobody has looked for faces are thumbnails of 96 px. What was withdrawn isn't drawn, nor is that in which a person
+    saw something which the search doesn't find: it can't be covered here either.
     """
     drops, images = store.withdrawn(spec.name)
-    rows = rows[~rows["drop_id"].isin(drops) & ~rows["image_id"].isin(images)]
+    rows = rows[~rows["drop_id"].isin(drops) & ~rows["image_id"].isin(images) & (rows["reason"] != "NOTHING_TO_REDACT")]
     wanted = tuple(
         Wanted(
             (clean, image) if isinstance(clean, str) else (image,),

@@ -204,6 +204,24 @@ def test_what_stays_of_a_group_is_shown_though_it_came_with_an_earlier_drop(tmp_
     assert page.count("kept in an earlier drop") == 2 and "no picture" not in page
 
 
+def test_what_a_person_saw_and_the_search_did_not_is_drawn_nowhere(redacted: Screened) -> None:
+    """It can't be covered, however small it is shown."""
+    store, spec, made = redacted.desk.store, redacted.desk.spec, redacted.made
+    frame = made.frame.copy()
+    seen = frame.index[frame["path"] == "room2.jpg"]
+    frame.loc[seen, ["status", "reason"]] = ["rejected", "NOTHING_TO_REDACT"]
+    frame.loc[seen, "clean_sha256"], frame.loc[seen, "faces"] = None, pd.NA
+    assert set(pictures.drawn(store, spec, frame)) == set(frame.drop(seen)["image_id"])
+
+    def evidence(path: str) -> list[str]:
+        rows = tuple(frame.index[frame["path"] == path])
+        verdict = gates.Verdict("fail", (gates.Finding("keep_share", "", "critical", "fail", "", 1, rows),), frame=frame)
+        told = gates.evaluations(store, spec, "cleaned_set", made.partition, made.version, verdict)
+        return [name for check in told for name in check.metadata if name.endswith(": pictures")]
+
+    assert (evidence("room2.jpg"), evidence("face.jpg")) == ([], ["keep_share: pictures"])
+
+
 def test_what_is_withdrawn_goes_from_the_page(tmp_path: Path) -> None:
     drop = screened(tmp_path / "home", "redact")
     before = drop.page
