@@ -135,6 +135,8 @@ PersonalKind = Literal[
 ]  # fmt: skip
 PersonalAction = Literal["reject", "review", "redact", "keep"]
 FOUND_BY: dict[str, tuple[PersonalKind, ...]] = {"face": ("face",), "text": ("e_mail", "phone", "iban", "card"), "plate": ("plate",)}
+MoreKind = Literal["more_faces", "more_text"]  # there is more of it in a picture than is looked at
+MORE: dict[MoreKind, tuple[PersonalKind, ...]] = {"more_faces": FOUND_BY["face"], "more_text": FOUND_BY["text"]}
 PERSONAL_ACTIONS: dict[PersonalKind, PersonalAction] = {
     "face": "redact",
     "e_mail": "review",
@@ -177,8 +179,12 @@ class PersonalData(Section):
 
     @property
     def actions(self) -> dict[str, str]:
-        """What becomes of each kind."""
-        return {**dict(PERSONAL_ACTIONS.items()), **dict(self.policy.items())}
+        """What becomes of each kind. Where not all could be searched a person decides, unless all of it is kept or some rejected anyway."""
+        actions: dict[str, str] = {**dict(PERSONAL_ACTIONS.items()), **dict(self.policy.items())}
+        for more, kinds in MORE.items():
+            asked = {actions[kind] for kind in kinds}
+            actions[more] = "reject" if "reject" in asked else "keep" if asked == {"keep"} else "review"
+        return actions
 
 
 class Relevance(Section):
@@ -330,7 +336,7 @@ class Quality(Section):
 
 
 Undecodable = Literal["CORRUPT", "MULTI_FRAME", "TOO_LARGE", "TYPE_MISMATCH", "ZERO_BYTE", "PURGED", "NOTHING_TO_REDACT"]
-LeftOut = Literal[Issue, PersonalKind, "exact_duplicate", "near_duplicate", Undecodable]  # reasons of `cleaned_set`
+LeftOut = Literal[Issue, PersonalKind, MoreKind, "exact_duplicate", "near_duplicate", Undecodable]  # reasons of `cleaned_set`
 
 
 class Gates(Section):

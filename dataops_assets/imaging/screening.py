@@ -21,7 +21,7 @@ from dataops_assets.imaging.personal_data.redact import redact
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 from dataops_assets.imaging.workers import Unfinished
 
-VERSION = 5  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 6  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Prepared:
         clean_sha256: The cleaned picture's blob; empty where the project's policy rejects the picture.
         faces: How many were found; None where they weren't looked for. So with the next.
         text_regions: Lines of text.
-        found: Kinds of personal data in the picture and its metadata.
+        found: Kinds of personal data in the picture and its metadata; `more_faces`, `more_text` where there may be more than was found.
         open: Those that the cleaned picture still shows.
         regions: Lists of kind, x, y, w, h (px of the cleaned picture), score, whether it is covered.
         embedding: As text; empty where relevance isn't looked at.
@@ -140,8 +140,10 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
     seen = look_for(pixels, data, kinds, how.phone_regions)
     personal = [region for region in seen.regions if region.kind != "text"]
     covered = [region for region in personal if "redact" in (decision, how.actions.get(region.kind))]
-    found = sorted({region.kind for region in personal} | set(seen.metadata))
-    still = sorted({region.kind for region in personal if region not in covered})
+    found = sorted({region.kind for region in personal} | set(seen.metadata) | set(seen.more))
+    still = sorted({region.kind for region in personal if region not in covered} | set(seen.more))
+    if decision == "redact" and any(how.actions.get(kind) == "review" for kind in seen.more):
+        return Prepared(reason="|".join(seen.more))  # what wasn't searched can't be covered
     if decision == "redact" and not covered and not _asked_about(seen.metadata, asked, how.actions):
         # somebody sees what was not found: it can't be covered, and the file that was made before leaves common sight
         apart.set_apart([hashlib.sha256(encode(pixels)).hexdigest()])

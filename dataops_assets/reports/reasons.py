@@ -145,6 +145,11 @@ OF_SCREENING: dict[str, Reason] = {
         "The picture is nearly the same as another one: saved again, resized or cropped by a hair.",
         "Deliver pictures that differ in what they show.",
     ),
+    "more_faces": Reason(
+        "It shows a crowd, or so many places that may be faces, that not all of them could be looked at.",
+        "Deliver pictures without crowds.",
+    ),
+    "more_text": Reason("It holds more text than we read in one picture.", "Cover or cut off the text and deliver the picture again."),
     "face": Reason("A person's face can be seen.", "Deliver pictures without people, or with faces out of the frame or covered."),
     "e_mail": Reason("An e-mail address can be read in the picture.", "Cover or cut off the text and deliver the picture again."),
     "phone": Reason("A phone number can be read in the picture.", "Cover or cut off the text and deliver the picture again."),

@@ -19,7 +19,7 @@ from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.imaging.personal_data.metadata import metadata
 from dataops_assets.imaging.personal_data.text import read_text
-from dataops_assets.imaging.screening import Preparation, prepare
+from dataops_assets.imaging.screening import Preparation, Prepared, prepare
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import Cleaning, ProjectSpec
 from dataops_assets.stages.cleaned_set import confidential, screen
@@ -188,6 +188,52 @@ def test_what_a_person_saw_and_nothing_found_is_not_kept_uncovered(drop: Drop) -
     for decision, reason in (("keep", None), ("redact", "NOTHING_TO_REDACT")):
         made = prepare(drop.apart, (sha256, decision), how)
         assert (made.reason, made.clean_sha256 == "") == (reason, reason is not None)
+
+
+class TestNotAllSearched:
+    """There are more faces, or there is more text, in a picture than one may cost."""
+
+    @pytest.fixture(params=["more_faces", "more_text"])
+    def more(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        kind = str(request.param)
+        name = {"more_faces": "faces.MAX_CANDIDATES", "more_text": "text.MAX_COST"}[kind]
+        monkeypatch.setattr(f"dataops_assets.imaging.personal_data.{name}", 0)
+        return kind
+
+    def prepared(self, drop: Drop, more: str, action: str, decision: str = "", asked: str = "") -> Prepared:
+        path = {"more_faces": "face.jpg", "more_text": "text.jpg"}[more]
+        kinds = ("face", "e_mail", "phone", "iban", "card")
+        spec = policy(action, policy=dict.fromkeys(kinds, action)).personal_data
+        item = (drop.raw.set_index("path").loc[path, "image_id"], decision, asked)
+        return prepare(drop.apart, item, Preparation(1600, look_for=("face", "text"), actions=spec.actions))
+
+    @pytest.mark.parametrize("action", ["redact", "review"])
+    def test_a_person_decides(self, drop: Drop, more: str, action: str) -> None:
+        waits = self.prepared(drop, more, action)
+        assert list(waits.found) == list(waits.open) == [more]
+        assert not drop.blobs.has(waits.clean_sha256) and drop.apart.has(waits.clean_sha256)
+        kept = self.prepared(drop, more, action, "keep", more)
+        assert drop.blobs.has(kept.clean_sha256)
+
+    def test_what_was_not_searched_can_not_be_covered(self, drop: Drop, more: str) -> None:
+        assert self.prepared(drop, more, "redact", "redact", more) == Prepared(reason=more)
+
+    def test_where_such_pictures_are_rejected_it_is_left_out(self, drop: Drop, more: str) -> None:
+        assert self.prepared(drop, more, "reject").clean_sha256 == ""
+
+    def test_where_all_of_it_is_kept_it_is_recorded(self, drop: Drop, more: str) -> None:
+        kept = self.prepared(drop, more, "keep")
+        assert list(kept.found) == [more] and drop.blobs.has(kept.clean_sha256)
+
+    @pytest.mark.parametrize(("action", "status"), [("redact", "review"), ("review", "review"), ("reject", "rejected"), ("keep", "kept")])
+    def test_the_drop_says_so(self, drop: Drop, action: str, status: str) -> None:
+        plain = drop.raw.set_index("path").loc["plain.jpg", "image_id"]
+        seen = Checkpoint()
+        seen.add(f"Prepared {plain}  ", {"clean_sha256": "0" * 64, "faces": 9, "found": ["more_faces"], "open": ["more_faces"]})
+        frame = screen(drop.raw, manifest.empty("cleaned_set"), policy(action), PIXELS, drop.apart, checkpoint=seen)
+        row = frame.set_index("path").loc["plain.jpg"]
+        assert (row["status"], row["reason"]) == (status, None if status == "kept" else "more_faces")
+        assert (row["image_id"] in confidential(frame, manifest.empty("cleaned_set"), policy(action))) == (action != "keep")
 
 
 @pytest.mark.parametrize("path", ["plain.jpg", "gps.jpg"])

@@ -6,12 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dataops_assets.imaging.decode import Pixels
-from dataops_assets.imaging.personal_data import contacts
-from dataops_assets.imaging.personal_data.faces import faces
+from dataops_assets.imaging.personal_data import contacts, faces, text
 from dataops_assets.imaging.personal_data.metadata import metadata
 from dataops_assets.imaging.personal_data.plates import plates
 from dataops_assets.imaging.personal_data.regions import Region, in_reading_order
-from dataops_assets.imaging.personal_data.text import Line, read_text, text_part
+from dataops_assets.imaging.personal_data.text import Line
 
 CONTACTS = frozenset({"e_mail", "phone", "iban", "card"})
 KINDS = CONTACTS | {"face", "plate", "text", "metadata"}
@@ -27,6 +26,7 @@ class Findings:
         text_regions: Lines of text that were read, whether personal or not.
         faces: How many.
         was_text_read: Whether the picture had anything like a line of text, so that it was read.
+        more: `more_faces`, `more_text`: there is more of it than is looked at in one picture, so not all may be found.
     """
 
     regions: tuple[Region, ...] = ()
@@ -34,6 +34,7 @@ class Findings:
     text_regions: int = 0
     faces: int = 0
     was_text_read: bool = False
+    more: tuple[str, ...] = ()
 
 
 def look_for(pixels: Pixels, data: bytes, kinds: Collection[str], phone_regions: Sequence[str] = contacts.PHONE_REGIONS) -> Findings:
@@ -51,12 +52,12 @@ def look_for(pixels: Pixels, data: bytes, kinds: Collection[str], phone_regions:
     unknown = set(kinds) - KINDS
     if unknown:
         raise ValueError(f"unknown kinds of personal data: {', '.join(sorted(unknown))}")
-    shown = faces(pixels) if "face" in kinds else []
+    shown, has_more_faces = faces.search(pixels) if "face" in kinds else ([], False)
     found = list(shown)
     if "plate" in kinds:
         found += plates(pixels)
-    part = text_part(pixels) if "text" in kinds or CONTACTS & set(kinds) else None
-    lines = read_text(pixels, part) if part else []
+    part = text.text_part(pixels) if "text" in kinds or CONTACTS & set(kinds) else None
+    lines, has_more_text = text.search(pixels, part) if part else ([], False)
     private = contacts.personal(lines, phone_regions) if lines and CONTACTS & set(kinds) else []
     found += [region for region in private if region.kind in kinds]
     if "text" in kinds:
@@ -67,6 +68,7 @@ def look_for(pixels: Pixels, data: bytes, kinds: Collection[str], phone_regions:
         text_regions=len(lines),
         faces=len(shown),
         was_text_read=part is not None,
+        more=tuple(name for name, is_so in (("more_faces", has_more_faces), ("more_text", has_more_text)) if is_so),
     )
 
 

@@ -32,8 +32,9 @@ LINE_ASPECT = 1.5
 MIN_LINE_SCORE = 0.5
 MIN_LINE_PX = 4
 EDGE_PX = 4  # a box so near to the edge of a part may go on beyond it
-MAX_LINES = 40
-MAX_ASPECT = 40  # 80 letters; together with the lines it keeps the worst picture under ten seconds
+MAX_ASPECT = 40  # 80 letters
+MIN_COST = 7  # shorter lines take as long to read as one of so many heights
+MAX_COST = 1600  # of all lines of a picture, in their heights: two full pages of a letter; keeps the worst picture under ten seconds
 ENGINE = {
     "Global.log_level": "critical",
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
@@ -117,13 +118,22 @@ def read_text(pixels: Pixels, part: Part | None = None) -> list[Line]:
         pixels: RGB of shape (height, width, 3), uint8. Lines are found at `READING_SIDE_PX` and read from the pixels as given.
         part: Of `text_part`; None: the whole picture. Where a line reaches over its edge, the whole picture is read after all.
     """
+    return search(pixels, part)[0]
+
+
+def search(pixels: Pixels, part: Part | None = None) -> tuple[list[Line], bool]:
+    """`read_text`, and whether the search was cut: there is more to read than `MAX_COST`, and the first lines were read."""
     import cv2
     from rapidocr.utils.process_img import get_rotate_crop_image
 
     height, width = pixels.shape[:2]
     picture = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), dtype=np.uint8)
-    lines = []
+    lines: list[Line] = []
+    cost = 0.0
     for box in _boxes(picture, part or (0, 0, width, height)):
+        cost += min(MAX_ASPECT, max(MIN_COST, _aspect(box)))
+        if cost > MAX_COST:
+            return lines, True
         crop = np.ascontiguousarray(get_rotate_crop_image(picture, box))
         if min(crop.shape[:2]) < MIN_LINE_PX:
             continue
@@ -135,7 +145,7 @@ def read_text(pixels: Pixels, part: Part | None = None) -> list[Line]:
         (x, y), (right, bottom) = box.min(axis=0).tolist(), box.max(axis=0).tolist()
         place = clipped("text", x, y, right - x, bottom - y, read.scores[0], width, height)
         lines.append(Line(read.txts[0].strip(), place.x, place.y, place.w, place.h, place.score))
-    return lines
+    return lines, False
 
 
 def _boxes(picture: Pixels, part: Part) -> list[Any]:
@@ -148,7 +158,7 @@ def _boxes(picture: Pixels, part: Part) -> list[Any]:
     for axis, end, edge, inwards in edges:
         if edge != end and any(((box[:, axis] - edge) * inwards < EDGE_PX).any() for box in boxes):
             return _boxes(picture, (0, 0, width, height))
-    return [box for box in boxes if _aspect(box) >= LINE_ASPECT][:MAX_LINES]
+    return [box for box in boxes if _aspect(box) >= LINE_ASPECT]
 
 
 def _aspect(corners: Any) -> float:

@@ -53,3 +53,39 @@ def test_a_room_holds_nothing() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown kinds of personal data: passport, tattoo"):
         look_for(np.zeros((8, 8, 3), np.uint8), b"", {"face", "tattoo", "passport"})
+
+
+def crowd(faces_folder: Path, across: int, down: int) -> np.ndarray:
+    """So many heads, side by side."""
+    pixels, (x, y, w, h) = with_face(faces_folder, 40, (150, 150))
+    head = pixels[y - h // 3 : y + h + h // 3, x - w // 3 : x + w + w // 3]
+    return np.ascontiguousarray(np.tile(head, (down, across, 1)))
+
+
+def test_everybody_in_a_crowd_is_found(faces_folder: Path) -> None:
+    found = look_for(crowd(faces_folder, 12, 10), b"", ("face",))
+    assert found.faces >= 118 and found.more == ()
+
+
+def test_where_there_are_more_places_than_are_looked_at_that_is_said(faces_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataops_assets.imaging.personal_data.faces.MAX_CANDIDATES", 3)
+    assert look_for(crowd(faces_folder, 2, 2), b"", ("face",)).more == ("more_faces",)
+
+
+PAGE = (
+    [f"order {number} is packed and on its way" for number in range(50)] + ["write to anna.nowak@example.org"] + ["thank you very much"] * 4
+)
+
+
+def test_a_full_page_is_read_to_its_end() -> None:
+    pixels, _ = written(*PAGE, letter_px=14, at=(60, 40), size=(1200, 1600))
+    found = look_for(pixels, b"", ("text", "e_mail"))
+    assert [region.kind for region in found.regions if region.kind != "text"] == ["e_mail"]
+    assert found.text_regions > 50 and found.more == ()
+
+
+def test_where_there_is_more_to_read_than_is_read_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, _ = written(*PAGE[:6])
+    monkeypatch.setattr("dataops_assets.imaging.personal_data.text.MAX_COST", 40)
+    found = look_for(pixels, b"", ("text", "e_mail"))
+    assert 0 < found.text_regions < 6 and found.more == ("more_text",)
