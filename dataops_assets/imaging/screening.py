@@ -144,9 +144,10 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
     still = sorted({region.kind for region in personal if region not in covered} | set(seen.more))
     if decision == "redact" and any(how.actions.get(kind) == "review" for kind in seen.more):
         return Prepared(reason="|".join(seen.more))  # what wasn't searched can't be covered
-    if decision == "redact" and not covered and not _asked_about(seen.metadata, asked, how.actions):
-        # somebody sees what was not found: it can't be covered, and the file that was made before leaves common sight
-        apart.set_apart([hashlib.sha256(encode(pixels)).hexdigest()])
+    changed = [region.kind for region in covered if how.actions.get(region.kind) != "redact"]
+    if decision == "redact" and not changed and not _asked_about([*seen.metadata, *(one.kind for one in covered)], asked, how.actions):
+        # somebody sees what was not found: it can't be covered, and the file that was shown leaves common sight
+        apart.set_apart([hashlib.sha256(encode(redact(pixels, covered, how.cover))).hexdigest()])
         return Prepared(reason="NOTHING_TO_REDACT")
     clean = ""
     if not any(how.actions.get(kind) == "reject" for kind in found):
@@ -165,7 +166,10 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
     )
 
 
-def _asked_about(metadata: Iterable[str], asked: str, actions: Mapping[str, str]) -> bool:
-    """Whether a person who decided knew of something in the metadata, which a cleaned file lacks anyhow; it may be all that was meant."""
+def _asked_about(gone: Iterable[str], asked: str, actions: Mapping[str, str]) -> bool:
+    """Whether a person who decided knew of something that a cleaned file lacks anyhow; it may be all that was meant.
+
+    That is what stands in the metadata, and what the policy of today has covered.
+    """
     reasons = asked.split("|") if asked else [kind for kind, action in actions.items() if action == "review"]
-    return any(kind in reasons for kind in metadata)
+    return any(kind in reasons for kind in gone)

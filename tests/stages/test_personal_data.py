@@ -245,6 +245,18 @@ def test_metadata_that_nobody_was_asked_about_is_not_what_a_person_wants_covered
     assert not drop.blobs.has(first["clean_sha256"]) and drop.apart.has(first["clean_sha256"])
 
 
+def test_what_the_policy_covers_by_itself_is_not_what_a_person_wants_covered(drop: Drop) -> None:
+    """The file was shown to that person as it would be kept: covered, and still showing something."""
+    face = drop.raw.set_index("path").loc["face.jpg", "image_id"]
+    how = Preparation(1600, look_for=("face", "text"), actions={"face": "redact", "e_mail": "review"})
+    shown_then = prepare(drop.apart, (face, ""), how)
+    assert drop.blobs.has(shown_then.clean_sha256)
+    assert prepare(drop.apart, (face, "redact", "bordered"), how) == Prepared(reason="NOTHING_TO_REDACT")
+    assert not drop.blobs.has(shown_then.clean_sha256) and drop.apart.has(shown_then.clean_sha256)
+    # asked about the face, before the policy was to cover it
+    assert prepare(drop.apart, (face, "redact", "bordered|face"), how).clean_sha256 == shown_then.clean_sha256
+
+
 def test_a_picture_in_which_nothing_could_be_covered_lies_apart(drop: Drop) -> None:
     spec = policy("review")
     odd = spec.model_copy(update={"review": ("odd_aspect_ratio",), "thresholds": {"odd_aspect_ratio": 1.0}})
