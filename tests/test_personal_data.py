@@ -8,7 +8,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -340,12 +340,19 @@ class TestRefusedAtIntake:
     def desk(self, tmp_path: Path) -> Desk:
         return Desk(Store(Home.at(tmp_path / "home")), changed(project(), sources={"consent": "required"}))
 
-    def take(self, desk: Desk, name: str = "d1", files: Iterable[str] = ("room.jpg",), agreed: Iterable[str] = ()) -> Manifest:
-        pixels = {"room.jpg": scene(7), "other.jpg": scene(9)}
+    def take(
+        self,
+        desk: Desk,
+        name: str = "d1",
+        files: Iterable[str] = ("room.jpg",),
+        agreed: Iterable[str] = (),
+        known: Mapping[str, bytes] | None = None,
+    ) -> Manifest:
+        data = known or {"room.jpg": encode(scene(7)), "other.jpg": encode(scene(9))}
         listed = [{"path": path, **({"consent": "signed"} if path in agreed else {})} for path in files]
         about = json.dumps({"schema_version": 1, "vendor": "acme", "drop_id": name, "files": listed})
         made = images.raw_images(
-            desk.store, desk.spec, desk.put({**{path: encode(pixels[path]) for path in files}, "manifest.json": about.encode()}, name=name)
+            desk.store, desk.spec, desk.put({**{path: data[path] for path in files}, "manifest.json": about.encode()}, name=name)
         )
         desk.release(made)
         return made
@@ -385,6 +392,16 @@ class TestRefusedAtIntake:
         refused = self.take(desk, name="d2")
         assert list(refused.frame["reason"].dropna()) == ["CONSENT_MISSING"]
         assert self.where(desk, taken) == {"room.jpg": "common"}
+
+    @pytest.mark.parametrize("agreed", [(), ("again.jpg",)])
+    def test_a_cleaned_file_of_ours_that_comes_back_stays_in_use(self, desk: Desk, agreed: tuple[str, ...]) -> None:
+        made = images.cleaned_set(desk.store, desk.spec, self.take(desk, agreed=("room.jpg",)))
+        desk.release(made)
+        (clean,) = made.frame["clean_sha256"]
+        again = self.take(desk, name="d2", files=("again.jpg",), agreed=agreed, known={"again.jpg": desk.store.blobs.read(clean)})
+        if agreed:
+            assert list(images.cleaned_set(desk.store, desk.spec, again).frame["reason"]) == ["near_duplicate"]
+        assert desk.store.blobs.has(clean)
 
     def test_where_nothing_is_looked_for_nobody_minds(self, desk: Desk) -> None:
         desk.spec = changed(desk.spec, cleaning={"personal_data": {"look_for": [], "policy": {}}})

@@ -75,14 +75,27 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
 def _never_searched(store: Store, spec: ProjectSpec, raw: pd.DataFrame) -> list[str]:
     """Files that the intake refuses, where the project looks for personal data: no screening will say what they show.
 
-    The same bytes may be accepted too, here or with another drop: then its screening decides.
+    The same bytes may be accepted too, here or with another drop: then its screening decides. Cleaned files of ours that somebody delivers
+    are in use, and stay.
     """
     refused = set(raw.loc[raw["status"] == "quarantined", "sha256"].dropna()) if spec.cleaning.personal_data.look_for else set()
     if not refused:
         return []
     others = store.read_all("raw_images", spec.name, store.released("raw_images", spec.name), ("drop_id", "path", "sha256", "status"))
     known = pd.concat([raw[["sha256", "status"]], others[["sha256", "status"]]])
-    return sorted(refused - set(known.loc[known["status"] == "accepted", "sha256"]))
+    made = store.read_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name), ("image_id", "clean_sha256"))
+    return sorted(refused - set(known.loc[known["status"] == "accepted", "sha256"]) - set(made["clean_sha256"].dropna()))
+
+
+def _confidential(store: Store, spec: ProjectSpec, frame: pd.DataFrame, by: Beside) -> list[str]:
+    """Originals of a screened drop that are to lie apart: not those that are cleaned files of ours, delivered, and in use."""
+    from dataops_assets.stages import cleaned_set as stage
+
+    others = pd.concat([by.earlier, by.later])
+    drops = set(others.loc[others["image_id"].isin(frame["duplicate_of"].dropna()), "drop_id"])
+    versions = {drop: version for drop, version in {**by.versions, **by.pinned}.items() if drop in drops}
+    kept = store.read_all("cleaned_set", spec.name, versions, ("image_id", "clean_sha256"))
+    return sorted(set(stage.confidential(frame, others, spec.cleaning)) - set(kept["clean_sha256"].dropna()))
 
 
 def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps = quiet_steps) -> Manifest:
@@ -135,7 +148,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                     used = {**by.pinned, **first_used(store, spec, winners, by.versions, by.before)}
                     made = Manifest("cleaned_set", spec.name, raw.partition, frame, {**by.inputs, "cleaned_set": used})
                     store.write(made)  # before what was found is forgotten
-                    apart.set_apart(stage.confidential(frame, pd.concat([by.earlier, by.later]), spec.cleaning))
+                    apart.set_apart(_confidential(store, spec, frame, by))
                     checkpoint.discard()
                     return made
 
