@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dataops_assets.imaging.decode import Pixels, decode
-from dataops_assets.imaging.personal_data import contacts, text
+from dataops_assets.imaging.personal_data import contacts, text, text_hint
 from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.imaging.personal_data.findings import CONTACTS, KINDS, look_for
 from dataops_assets.imaging.personal_data.metadata import metadata
@@ -91,7 +91,8 @@ def costs(photos: list[Pixels], stored: list[bytes]) -> None:
     print(f"\nms a picture, one core: median of {len(some)} photos as they are (mean), and of {len(large)} at {LARGE_SIDE_PX} px")
     checks: list[tuple[str, Callable[[Any], object]]] = [
         ("faces", faces),
-        ("text: cheap test alone", text.has_text_hint),
+        ("text: cheap test, its first look alone", text_hint.has_text_hint),
+        ("text: cheap test", text_hint.text_part),
         ("text: cheap test, then reading where it says so", _read_where_likely),
         ("text: reading the whole picture", text.read_text),
         ("text: RapidOCR as it comes", _rapid_ocr()),
@@ -106,7 +107,7 @@ def costs(photos: list[Pixels], stored: list[bytes]) -> None:
 
 
 def _read_where_likely(pixels: Pixels) -> list[text.Line]:
-    part = text.text_part(pixels)
+    part = text_hint.text_part(pixels)
     return text.read_text(pixels, part) if part else []
 
 
@@ -207,12 +208,14 @@ def _is_hit(found: Sequence[Any], box: Box) -> bool:
 
 
 def finding_text(folder: Path, names: list[str], photos: list[Pixels], count: int) -> None:
-    parts = [(photo, part) for photo in photos if (part := text.text_part(photo))]
+    parts = [(photo, part) for photo in photos if (part := text_hint.text_part(photo))]
     areas = [(right - left) * (bottom - top) / photo[..., 0].size for photo, (left, top, right, bottom) in parts]
-    print(f"\ntext: the cheap test sends {len(parts) / len(photos):.0%} of garment photos on, {sum(areas) / len(photos):.0%} of all pixels")
+    likely = np.mean([text_hint.has_text_hint(photo) >= text_hint.TEXT_HINT for photo in photos])
+    print(f"\ntext: the cheap test looks twice at {likely:.0%} of garment photos, and sends {len(parts) / len(photos):.0%} on to reading;")
+    print(f"  of these {sum(areas) / max(1, len(areas)):.0%} of the pixels")
     street = [np.asarray(decode(path.read_bytes()).pixels) for path in sorted(folder.glob("*.jpg"))]
     if street:
-        passed = sum(text.has_text_hint(pixels) >= text.TEXT_HINT for pixels in street)
+        passed = sum(text_hint.text_part(pixels) is not None for pixels in street)
         read = [len(text.read_text(pixels)) for pixels in street]
         ours = [len(_read_where_likely(pixels)) for pixels in street]
         print(f"  street photos with signs: {passed} of {len(street)} sent on; lines read of the whole picture {read}, of the part {ours}")
@@ -226,11 +229,16 @@ def finding_text(folder: Path, names: list[str], photos: list[Pixels], count: in
         for case in inserted:
             whole.append(any(region.kind == case.kind for region in contacts.personal(text.read_text(case.pixels))))
             part.append(any(region.kind == case.kind for region in contacts.personal(_read_where_likely(case.pixels))))
-        hinted = [text.has_text_hint(case.pixels) >= text.TEXT_HINT for case in inserted]
-        print(f"  {len(inserted)} texts set into photos {f'of {side} px' if side else 'as they are'}")
-        readable = np.mean([hint for hint, is_found in zip(hinted, whole, strict=True) if is_found])
-        print(f"    cheap test: {np.mean(hinted):.3f} of all sent on, {readable:.3f} of those that reading the whole picture finds")
-        print(f"    found in the end: {np.mean(part):.3f}; without the cheap test {np.mean(whole):.3f}")
+        sent = [text_hint.text_part(case.pixels) is not None for case in inserted]
+        looked = [text_hint.has_text_hint(case.pixels) >= text_hint.TEXT_HINT for case in inserted]
+        size = f"of {side} px" if side else "as they are"
+        print(f"  {len(inserted)} texts set into photos {size}; {np.mean(whole):.3f} found in the whole picture")
+        print("    of these, by height of capitals in px, found:")
+        for name, hits in (("likely by strokes", looked), ("sent on to reading", sent), ("read in the end", part)):
+            read = [hit for hit, is_found in zip(hits, whole, strict=True) if is_found]
+            keys = [case.letter_px for case, is_found in zip(inserted, whole, strict=True) if is_found]
+            print(f"      {name:20s} {np.mean(read):.3f}: {_shares(read, keys, heights)}")
+        print(f"    found in the end: {np.mean(part):.3f} of all")
         print(
             "    by kind, on paper: " + _shares(part, [case.kind if case.ground == "paper" else "" for case in inserted], sorted(CONTACTS))
         )

@@ -44,7 +44,7 @@ from dataops_assets.imaging import composition, measures, nursery, workers
 from dataops_assets.imaging.decode import MAX_PIXELS, decode, encode, shrink
 from dataops_assets.imaging.duplicates import calc_colour_grids, calc_phash, find_leaders
 from dataops_assets.imaging.likeness import Compared, Model, compare_with, embed
-from dataops_assets.imaging.personal_data import text
+from dataops_assets.imaging.personal_data import text, text_hint
 from dataops_assets.imaging.personal_data.faces import faces
 from dataops_assets.imaging.personal_data.metadata import metadata
 from dataops_assets.imaging.personal_data.plates import plates
@@ -289,7 +289,7 @@ def take_steps(reads: Sequence[Callable[[], bytes]], model: Model) -> dict[str, 
     take("encode the cleaned file", encode, pixels)
     take("faces", faces, pixels)
     take("metadata", metadata, files)
-    parts = take("text: is there any", text.text_part, pixels)
+    parts = take("text: is there any", text_hint.text_part, pixels)
     take("text: reading", lambda one, part: text.read_text(one, part) if part else None, pixels, parts)
     take("plates", plates, pixels)
     take("embedding", partial(embed, model=model), pixels)

@@ -21,7 +21,7 @@ from dataops_assets.imaging.personal_data.redact import redact
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 from dataops_assets.imaging.workers import Unfinished
 
-VERSION = 6  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 7  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataops_assets.imaging.personal_data.metadata import metadata
 from dataops_assets.imaging.personal_data.plates import plates
 from dataops_assets.imaging.personal_data.regions import Region, in_reading_order
 from dataops_assets.imaging.personal_data.text import Line
+from dataops_assets.imaging.personal_data.text_hint import text_part
 
 CONTACTS = frozenset({"e_mail", "phone", "iban", "card"})
 KINDS = CONTACTS | {"face", "plate", "text", "metadata"}
@@ -56,7 +57,7 @@ def look_for(pixels: Pixels, data: bytes, kinds: Collection[str], phone_regions:
     found = list(shown)
     if "plate" in kinds:
         found += plates(pixels)
-    part = text.text_part(pixels) if "text" in kinds or CONTACTS & set(kinds) else None
+    part = text_part(pixels) if "text" in kinds or CONTACTS & set(kinds) else None
     lines, has_more_text = text.search(pixels, part) if part else ([], False)
     private = contacts.personal(lines, phone_regions) if lines and CONTACTS & set(kinds) else []
     found += [region for region in private if region.kind in kinds]

@@ -8,7 +8,8 @@ import pytest
 
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data import text
-from dataops_assets.imaging.personal_data.text import TEXT_HINT, has_text_hint, read_text, text_part
+from dataops_assets.imaging.personal_data.text import read_text
+from dataops_assets.imaging.personal_data.text_hint import TEXT_HINT, has_text_hint, text_part
 from tests.imaging.personal_data.made import scene, written
 
 WORDS = "anna.nowak@example.org"
@@ -77,3 +78,32 @@ def test_pictures_of_any_shape_can_be_looked_at(size: tuple[int, int]) -> None:
     part = text_part(pixels)
     assert part is None or (0 <= part[0] < part[2] <= size[0] and 0 <= part[1] < part[3] <= size[1])
     read_text(pixels)
+
+
+def fringed(pixels: np.ndarray, x: int, y: int) -> np.ndarray:
+    """With a fringe on a plain cloth: strokes between quiet bands, as a line of text has."""
+    hung = pixels.copy()
+    hung[y - 50 : y + 100, x : x + 260] = 180
+    for at in range(x, x + 260, 4):
+        hung[y : y + 16, at : at + 2] = 150
+    return hung
+
+
+def test_a_likely_place_without_letters_is_not_read() -> None:
+    pixels = fringed(scene(2), 40, 200)
+    assert has_text_hint(pixels) >= TEXT_HINT
+    assert text_part(pixels) is None
+
+
+def test_small_letters_in_a_large_picture_are_sent_on_and_read() -> None:
+    pixels, _ = written(WORDS, letter_px=14, at=(900, 700), size=(1600, 1200))
+    part = text_part(pixels)
+    assert part is not None
+    assert (part[2] - part[0]) * (part[3] - part[1]) < pixels[..., 0].size / 4
+    assert squeezed(read_text(pixels, part)) == WORDS
+
+
+def test_a_part_that_ends_between_two_words_grows() -> None:
+    pixels, (x, y, _, h) = written("+49 151 23456789", letter_px=12)
+    cut = x + 60  # after the second word
+    assert "23456789" in squeezed(read_text(pixels, (max(0, x - 20), max(0, y - 10), cut, y + h + 10)))
