@@ -104,6 +104,6 @@ def test_small_letters_in_a_large_picture_are_sent_on_and_read() -> None:
 
 
 def test_a_part_that_ends_between_two_words_grows() -> None:
-    pixels, (x, y, _, h) = written("+49 151 23456789", letter_px=12)
-    cut = x + 60  # after the second word
+    pixels, (x, y, _, h) = written("+49 151    23456789", letter_px=12)
+    cut = x + 90  # between the words, touching none
     assert "23456789" in squeezed(read_text(pixels, (max(0, x - 20), max(0, y - 10), cut, y + h + 10)))
