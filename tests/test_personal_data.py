@@ -24,7 +24,7 @@ from dataops_assets.labels.tables import FIELDS
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
 from dataops_assets.projects import load_project
-from dataops_assets.reports import pictures, screening, shown
+from dataops_assets.reports import pictures, screening, shown, status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.label_tasks import plan
 from dataops_assets.store import Store
@@ -462,6 +462,40 @@ class TestStricterPolicy:
         lax.desk.use(lax.drop)
         export = delivery.training_export(lax.store, lax.spec, "r001")
         assert set(export.frame["source_image_id"]) == kept
+
+    def test_until_it_is_screened_anew_nothing_that_is_forbidden_is_in_use(self, lax: World, action: str) -> None:
+        def told() -> str:
+            return "\n".join(status.of(lax.store, lax.spec).lines())
+
+        room = {lax.ids()["room.jpg"], lax.ids()["grey.jpg"]}
+        before, _ = images.usable_images(lax.store, lax.spec)
+        assert set(before["source_image_id"]) == room and len(before) == 4  # with their variants
+        assert set(labels.may_show(lax.store, lax.spec, self.tasks.frame)["source_image_id"]) == room
+        opened = delivery.training_export(lax.store, lax.spec, "r001")
+        assert set(opened.frame["source_image_id"]) == room
+        out = delivery.assemble(lax.store, lax.spec, "r001", opened.inputs).left_out.set_index("image_id")["reason"]
+        assert set(out[list(lax.people.values())]) == {"personal_data"}
+        assert [item.partition for item in waiting.rescreens(lax.store, lax.spec)] == [lax.drop]
+        assert f"drop {lax.drop} was screened under another policy" in told() and "3 of its pictures" in told()
+
+        made = images.cleaned_set(lax.store, lax.spec, lax.raw)
+        lax.store.write(made)
+        gates.enter(lax.store, made, gates.Verdict("fail"), run_id="", until=None)
+        assert set(images.usable_images(lax.store, lax.spec)[0]["source_image_id"]) == room
+        assert waiting.rescreens(lax.store, lax.spec) == [] and "the gate of cleaned_set said no" in told()
+
+        lax.desk.release(made)
+        assert waiting.rescreens(lax.store, lax.spec) == [] and "another policy" not in told()
+
+    def test_a_policy_that_changes_nothing_here_asks_for_nothing(self, lax: World, action: str) -> None:
+        same = {"policy": {"face": "keep", "gps": action}, "retention_days": 3, "look_for": ["metadata", "face"]}
+        spec = changed(lax.spec, cleaning={"personal_data": same})
+        assert waiting.rescreens(lax.store, spec) == [] and set(images.usable_images(lax.store, spec)[0]["source_image_id"]) == {
+            *lax.first.frame["image_id"]
+        }
+        wider = changed(spec, cleaning={"personal_data": {**same, "look_for": ["metadata", "face", "text"]}})
+        assert [item.partition for item in waiting.rescreens(lax.store, wider)] == [lax.drop]
+        assert images.usable_images(lax.store, wider)[0].empty  # nobody has looked for text
 
     def test_no_page_shows_it(self, lax: World, action: str) -> None:
         assert lax.desk.gate(self.tasks).is_released

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dataops_assets import atomic, drops, locks
+from dataops_assets.flow import policies
 from dataops_assets.flow.beside import Beside, beside, first_used
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
+from dataops_assets.imaging.personal_data.policy import COLUMNS
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Inputs, Manifest
 from dataops_assets.projects import defs_root
@@ -120,7 +122,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
 
         def here() -> Beside:
             decided, decisions = _screening_decisions(store, spec, raw.partition)
-            inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions}
+            inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions, **policies.named(store, spec)}
             if likeness is not None:
                 inputs["references"] = {spec.name: likeness.digest}
             return beside(store, spec, raw, decided, inputs)
@@ -288,7 +290,8 @@ def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs
     """Released `augmented_set` rows of all drops, without what was withdrawn and drops that were delivered anew.
 
     Where a drop was screened again and its variants aren't made anew yet, what the new screening says of pictures stands: those it left
-    out are out, the others are in with their new cleaned files, and variants of the old ones are out.
+    out are out, the others are in with their new cleaned files, and variants of the old ones are out. So are pictures, with their variants,
+    that were screened under another policy for personal data, and that today's doesn't let pass.
     """
     frame, inputs = store.load_all(
         "augmented_set", spec.name, store.released("augmented_set", spec.name).keys() - store.superseded(spec.name)
@@ -303,9 +306,11 @@ def _as_screened(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> pd.Dat
     """Rows of `augmented_set` by the released screening of their drops."""
     held = store.released("cleaned_set", spec.name)
     versions = {drop: held[drop] for drop in frame["drop_id"].unique() if drop in held}
-    now = store.read_all("cleaned_set", spec.name, versions, ("image_id", "drop_id", "status", "clean_sha256", "width_px", "height_px"))
+    now = store.read_all("cleaned_set", spec.name, versions, (*COLUMNS, "clean_sha256", "width_px", "height_px"))
+    now = now[(now["status"] == "kept") & ~policies.refused(store, spec, now, versions)]
+    now = now[["image_id", "drop_id", "clean_sha256", "width_px", "height_px"]]
     sources = frame[(frame["kind"] == "source") & frame["drop_id"].isin(versions)]
-    both = sources.merge(now[now["status"] == "kept"], how="left", on=["drop_id", "image_id"], suffixes=("_before", ""))
+    both = sources.merge(now, how="left", on=["drop_id", "image_id"], suffixes=("_before", ""))
     both = both[both["clean_sha256"] != both["sha256"]]
     if both.empty:
         return frame
