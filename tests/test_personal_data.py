@@ -20,6 +20,7 @@ from dataops_assets.flow import delivery, gating, handbook, images, labels
 from dataops_assets.home import Home
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.imaging.personal_data.faces import faces
+from dataops_assets.imaging.personal_data.findings import look_for
 from dataops_assets.labels.tables import FIELDS
 from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations
@@ -29,7 +30,7 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.label_tasks import plan
 from dataops_assets.store import Store
 from tests.conftest import REPO, SHARED, changed
-from tests.imaging.personal_data.made import scene, with_face
+from tests.imaging.personal_data.made import scene, with_face, written
 from tests.reports.test_delivery import Desk
 
 DAY = 86_400.0
@@ -288,6 +289,63 @@ class TestRetention:
         other = changed(own.spec, name="dresses")
         frame = images.cleaned_set(own.store, other, Manifest("raw_images", "dresses", own.drop, own.raw.frame)).frame
         assert set(frame.set_index("path").loc[list(own.people), "reason"]) == {"PURGED"}
+
+
+class TestWiderSearch:
+    """Faces were covered and the originals are gone; now the project looks for text too."""
+
+    @pytest.fixture
+    def late(self, tmp_path: Path) -> Desk:
+        folder = SHARED / "pii" / "faces"
+        if not folder.is_dir():
+            pytest.skip(f"needs the real test data, which is not at {SHARED}")
+
+        def noted(*lines: str, seed: int) -> bytes:
+            pixels, (paper, (x, y, w, h)) = with_face(folder, 90, (120, 250), seed)[0].copy(), written(*lines, letter_px=16, seed=seed)
+            pixels[y : y + h, x : x + w] = paper[y : y + h, x : x + w]
+            return encode(pixels)
+
+        plain = encode(with_face(folder, 90, (120, 150), 4)[0])
+        files = {
+            "plain.jpg": plain,
+            "mail.jpg": noted("anna@example.org", seed=5),
+            "note.jpg": noted("a light rain", "in the morning", seed=6),
+        }
+        spec = changed(project(), cleaning={"reject": [], "review": [], "personal_data": {}}, gates={"min_keep_share": 0.1})
+        desk = Desk(Store(Home.at(tmp_path / "home")), spec)
+        self.drop = desk.put(files)
+        self.raw = images.raw_images(desk.store, spec, self.drop)
+        desk.release(self.raw)
+        self.first = images.cleaned_set(desk.store, spec, self.raw)
+        desk.release(self.first)
+        desk.use(self.drop)
+        assert set(self.first.frame["status"]) == {"kept"} and set(self.first.frame["faces"]) == {1}
+        gone = images.purge(desk.store, spec, time.time() + 31 * DAY)
+        assert set(gone) >= set(self.first.frame["image_id"])
+        return desk
+
+    @pytest.mark.parametrize("action", ["redact", "review", "reject", "keep"])
+    def test_the_cleaned_files_are_searched_and_the_gate_can_pass(self, late: Desk, action: str) -> None:
+        wider = {"look_for": ["face", "text", "metadata"], "policy": {"e_mail": action}}
+        late.spec = spec = changed(late.spec, cleaning={"personal_data": wider})
+        assert [item.partition for item in waiting.rescreens(late.store, spec)] == [self.drop]
+        made = images.cleaned_set(late.store, spec, self.raw)
+        before, after = self.first.frame.set_index("path"), made.frame.set_index("path")
+        assert late.gate(made).is_released and waiting.rescreens(late.store, spec) == []
+        same = ["plain.jpg", "note.jpg"]
+        assert set(after.loc[same, "status"]) == {"kept"} and after.loc["note.jpg", "text_regions"] > 0
+        assert list(after.loc[same, "clean_sha256"]) == list(before.loc[same, "clean_sha256"])  # not saved a second time
+        mail = after.loc["mail.jpg"]
+        told = {"redact": ("kept", None), "review": ("rejected", "PURGED"), "reject": ("rejected", "e_mail"), "keep": ("kept", None)}
+        assert (mail["status"], mail["reason"]) == told[action] and mail["personal_data"] == "e_mail|face"
+        old = before.loc["mail.jpg", "clean_sha256"]
+        assert late.store.blobs.has(old) is (action == "keep") and (mail["clean_sha256"] == old) is (action == "keep")
+        if action == "redact":
+            assert late.store.blobs.has(mail["clean_sha256"]) and mail["open_personal_data"] is None
+            pixels = decode(late.store.blobs.read(mail["clean_sha256"])).pixels
+            assert pixels is not None and not [one for one in look_for(pixels, b"", {"text", "e_mail"}).regions if one.kind == "e_mail"]
+        again = images.cleaned_set(late.store, spec, self.raw)
+        pd.testing.assert_frame_equal(again.frame, made.frame)
 
 
 def test_a_withdrawal_names_who_still_has_the_picture(world: World, second: Manifest) -> None:

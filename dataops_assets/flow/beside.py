@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.flow import policies
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Inputs, Manifest, digest, empty
 from dataops_assets.spec import ProjectSpec
@@ -26,6 +27,7 @@ class Beside:
         earlier: Kept pictures of the drops it is compared with, in the versions `pinned`.
         later: Those of other drops in use, in the versions `versions`.
         before: The drop's own released version; null where nothing depends on it.
+        lasting: Its rows of pictures that nobody can look at again, and what they are `missing`, by `stages.cleaned_set.missing`.
         inputs: What its version will name, `cleaned_set` apart.
     """
 
@@ -37,6 +39,7 @@ class Beside:
     decided: pd.DataFrame | None
     before: Manifest | None
     lasting: pd.DataFrame
+    missing: Mapping[str, str]
     inputs: Inputs
 
     @property
@@ -72,9 +75,11 @@ def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame
     before = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else None
     rows = before.frame if before is not None else empty("cleaned_set")
     lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning)
+    missing = stage.missing(lasting, spec.cleaning, policies.of_inputs(store, spec, before.inputs if before is not None else {}))
     if len(lasting):  # named by its content: the version it is read from differs each time
-        inputs = {**inputs, "lasting": {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], {})}}
-    return Beside(pin, earlier, pinned, later, versions, decided, before, lasting, inputs)
+        searches = {"missing": missing} if missing else {}
+        inputs = {**inputs, "lasting": {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], searches)}}
+    return Beside(pin, earlier, pinned, later, versions, decided, before, lasting, missing, inputs)
 
 
 def first_used(

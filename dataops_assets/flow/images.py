@@ -132,7 +132,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
             try:
                 return stage.screen(
                     raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
-                    taken, lambda: _most(spec) // sharing(), may_look,
+                    taken, lambda: _most(spec) // sharing(), may_look, by.missing,
                 )  # fmt: skip
             except stage.Unseen:
                 return None

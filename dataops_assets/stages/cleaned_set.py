@@ -19,6 +19,7 @@ from dataops_assets.imaging.decode import shrunk
 from dataops_assets.imaging.duplicates import find_leaders
 from dataops_assets.imaging.likeness import Compared, rows_of
 from dataops_assets.imaging.measures import calc_odd_size
+from dataops_assets.imaging.personal_data.policy import Policy, policy_of, unsearched
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
 from dataops_assets.imaging.screening import Measured, Preparation, Prepared, measure, prepare
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
@@ -62,6 +63,7 @@ def screen(
     taken: Taken | None = None,
     workers: Callable[[], int] | None = None,
     may_look: bool = True,
+    missing: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
@@ -89,6 +91,7 @@ def screen(
         taken: What later drops hold; None: there are none.
         workers: How many pictures may be looked at together, asked again and again; None: what the spec says.
         may_look: Whether to look at pictures; if not, the checkpoint has to hold what is to be known of them.
+        missing: image_id -> what a lasting picture wasn't searched for, joined by |: its cleaned file is.
 
     Returns:
         A frame of the contract `cleaned_set`, one row for each accepted row of `raw`.
@@ -99,7 +102,10 @@ def screen(
     """
     eyes = _Eyes(spec, apart, progress, checkpoint or Checkpoint(), workers, may_look)
     rows = raw.loc[raw["status"] == "accepted", [*CARRIED, "sha256"]]
+    personal = spec.personal_data
+    how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
     if lasting is not None:
+        lasting = _searched(lasting, missing or {}, eyes, how)
         rows = rows[~rows["image_id"].isin(lasting["image_id"])]
         stay = lasting[lasting["status"] == "kept"]
         earlier = pd.concat([earlier, stay], ignore_index=True) if len(stay) else earlier
@@ -112,8 +118,6 @@ def screen(
     asked = settled["asked"].where(settled["asked"].notna(), "")
     decided = dict(zip(settled.index, zip(settled["decision"], asked, strict=True), strict=True))
     ahead = 0  # followers to prepare beside a leader: where many copies fall one after the other, twice as many each time
-    personal = spec.personal_data
-    how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
     how = replace(how, model=compared.model) if compared is not None else how
     prepared: dict[int, Prepared] = {}
     late: list[tuple[int, str, str]] = []  # position, the picture of a later drop that shows the same, its group
@@ -160,6 +164,40 @@ def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], sp
     lost = (rows["status"] == "kept") & pd.Series(banned, index=rows.index, dtype=bool)
     rows.loc[lost, ["status", "reason"]] = ["rejected", "PURGED"]
     rows.loc[lost, ["clean_sha256", "decided_by", "decided_at"]] = None
+    return rows
+
+
+def missing(lasting: pd.DataFrame, spec: Cleaning, then: Policy | None) -> dict[str, str]:
+    """image_id -> what a lasting picture in use wasn't searched for and today's policy looks for, joined by |."""
+    kept = lasting[lasting["status"] == "kept"]
+    found = unsearched(kept, policy_of(spec.personal_data), then)
+    return {image: kinds for image, kinds in zip(kept["image_id"], found, strict=True) if kinds}
+
+
+def _searched(lasting: pd.DataFrame, missing: Mapping[str, str], eyes: _Eyes, how: Preparation) -> pd.DataFrame:
+    """Lasting rows, with what a search of the cleaned files finds: covered there, or the picture is left out.
+
+    What people would have to decide on is left out as `PURGED`, like all that waits for them when its original is gone.
+    """
+    rows, asked = lasting.copy(), lasting["image_id"].map(missing)
+    for kinds, mine in rows[asked.notna()].groupby(asked):
+        search = replace(how, look_for=tuple(str(kinds).split("|")), max_side_px=how.max_pixels, is_cleaned=True)
+        items = [(sha256, "", "", str(kinds)) for sha256 in mine["clean_sha256"]]
+        looks = eyes.look(Prepared, partial(prepare, how=search), items, "cleaned images searched")
+        for place, look in zip(mine.index, looks, strict=True):
+            for name, new in (("personal_data", look.found), ("open_personal_data", look.open)):
+                old = mine.at[place, name]
+                rows.at[place, name] = "|".join(sorted({*(old.split("|") if isinstance(old, str) else ()), *new})) or None
+            if look.regions:
+                rows.at[place, "regions"] = json.dumps([*json.loads(mine.at[place, "regions"] or "[]"), *look.regions])
+            for name, count in (("faces", look.faces), ("text_regions", look.text_regions)):
+                rows.at[place, name] = mine.at[place, name] if count is None else count
+            refused = [kind for kind in look.found if how.actions.get(kind) == "reject"]
+            waits = any(how.actions.get(kind) == "review" for kind in look.found)
+            rows.at[place, "clean_sha256"] = look.clean_sha256
+            if look.reason or refused or waits:
+                rows.loc[place, ["status", "reason"]] = ["rejected", look.reason or "|".join(refused) or "PURGED"]
+                rows.loc[place, ["clean_sha256", "decided_by", "decided_at"]] = None
     return rows
 
 
