@@ -185,13 +185,14 @@ def _searched(lasting: pd.DataFrame, missing: Mapping[str, str], eyes: _Eyes, ho
         items = [(sha256, "", "", str(kinds)) for sha256 in mine["clean_sha256"]]
         looks = eyes.look(Prepared, partial(prepare, how=search), items, "cleaned images searched")
         for place, look in zip(mine.index, looks, strict=True):
+            was: dict[Any, Any] = mine.loc[place].to_dict()
             for name, new in (("personal_data", look.found), ("open_personal_data", look.open)):
-                old = mine.at[place, name]
-                rows.at[place, name] = "|".join(sorted({*(old.split("|") if isinstance(old, str) else ()), *new})) or None
+                old = was[name].split("|") if isinstance(was[name], str) else []
+                rows.at[place, name] = "|".join(sorted({*old, *new})) or None
             if look.regions:
-                rows.at[place, "regions"] = json.dumps([*json.loads(mine.at[place, "regions"] or "[]"), *look.regions])
+                rows.at[place, "regions"] = json.dumps([*json.loads(was["regions"] or "[]"), *look.regions])
             for name, count in (("faces", look.faces), ("text_regions", look.text_regions)):
-                rows.at[place, name] = mine.at[place, name] if count is None else count
+                rows.at[place, name] = was[name] if count is None else count
             refused = [kind for kind in look.found if how.actions.get(kind) == "reject"]
             waits = any(how.actions.get(kind) == "review" for kind in look.found)
             rows.at[place, "clean_sha256"] = look.clean_sha256
