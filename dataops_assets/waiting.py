@@ -33,9 +33,11 @@ __all__ = [
     "predictions",
     "rescreens",
     "returns",
+    "screenable",
     "setup",
 ]
 
+A_WEEK_S = 7 * 86_400.0
 RETURN_CHAIN = ("labeled_batches", "label_quality", "vendor_feedback")
 
 
@@ -120,6 +122,21 @@ def plannable(store: Store, spec: ProjectSpec) -> list[str]:
         return []
     may = planning.may_plan(store, spec, planned)
     return [shared.digest_of(free)] if not may.is_refused and len(free) >= (may.most or spec.labeling.batch_size) else []
+
+
+def screenable(store: Store, spec: ProjectSpec, now: float) -> list[str]:
+    """A key for the set of pictures that wait for people, once a screening batch is to be cut of them; else nothing.
+
+    While a batch is out others gather, unless they fill one, or would be deleted within a week.
+    """
+    found = planning.to_screen(store, spec, history.plans(store, spec))
+    free = sorted(found.waiting["image_id"])
+    if not free:
+        return []
+    is_full = len(free) >= spec.labeling.batch_size
+    if found.asked.empty or is_full or bool((images.kept_until(store, spec, found.waiting) < now + A_WEEK_S).any()):
+        return [shared.digest_of([*free, str(spec.brief.budget)])]
+    return []
 
 
 def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:

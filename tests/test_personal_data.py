@@ -9,8 +9,11 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pandas as pd
 import pytest
 
@@ -32,6 +35,9 @@ from dataops_assets.store import Store
 from tests.conftest import REPO, SHARED, changed
 from tests.imaging.personal_data.made import scene, with_face, written
 from tests.reports.test_delivery import Desk
+from tests.test_sensors import instance, requests, tick
+
+__all__ = ["instance"]
 
 DAY = 86_400.0
 
@@ -142,7 +148,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def screening_batch(world: World) -> Manifest:
-    return world.batch("screening")
+    held = world.store.released("label_tasks", "garments").get("screening-001")
+    return world.store.read("label_tasks", "garments", "screening-001", held) if held else world.batch("screening")
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +168,32 @@ def test_originals_lie_apart_once_the_drop_is_screened(world: World) -> None:
     assert world.shas("store/apart") >= set(world.people.values())
     apart = world.store.apart("garments")
     assert all(oct(Path(apart.apart(sha256)).stat().st_mode & 0o777) == "0o400" for sha256 in world.people.values())
+
+
+def test_what_waits_for_people_is_told_and_a_batch_of_it_is_cut_by_itself(world: World, instance: dg.DagsterInstance) -> None:
+    def told() -> tuple[dict[str, Any], str]:
+        state = status.of(world.store, world.spec)
+        (row,) = (row for row in state.unsettled if row["kind"] == "people")
+        return row, "\n".join(state.lines())
+
+    def asked() -> list[str]:
+        runs = requests(tick(world.spec, instance, world.store, "plan"))
+        return [str(run.run_config["ops"]) for run in runs if run.job_name == "garments_plan_batches" and run.run_config]
+
+    book = handbook.guidelines(world.store, world.spec, labels.brief(world.store, world.spec))
+    for made in (labels.brief(world.store, world.spec), book):
+        world.desk.release(made)
+    row, lines = told()
+    until = datetime.fromtimestamp(
+        min(Path(world.store.apart("garments").apart(one)).stat().st_mtime for one in world.people.values()), UTC
+    )
+    assert (row["pictures"], row["drops"], row["until"]) == (4, [world.drop], (until + timedelta(days=30)).date().isoformat())
+    assert "4 pictures wait for a person, 4 in no batch yet: dataops plan garments --kind screening" in lines and row["until"] in lines
+    (config,) = asked()
+    assert "'kind': 'screening'" in config
+
+    world.batch("screening")
+    assert asked() == [] and "4 pictures wait for a person, 4 in screening-001" in told()[1]
 
 
 def test_a_screening_batch_holds_what_is_doubtful_and_goes_to_our_own_people_only(world: World, screening_batch: Manifest) -> None:

@@ -355,14 +355,13 @@ def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[s
 
 def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     """Pictures that a batch of this kind may show: usable ones, and for people who screen the doubtful ones too."""
-    usable, _ = usable_images(store, spec)
     if kind not in ("screening", "rework", "adjudication"):
-        return usable
+        return usable_images(store, spec)[0]
     drops, images = store.withdrawn(spec.name)
     cleaned, _ = store.load_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name))
     open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
     open_ = open_[~open_["clean_sha256"].isin(store.apart(spec.name).purged())]  # nobody can look at these any more
-    return open_ if kind == "screening" else pd.concat([usable, open_], ignore_index=True)
+    return open_ if kind == "screening" else pd.concat([usable_images(store, spec)[0], open_], ignore_index=True)
 
 
 def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
@@ -377,6 +376,13 @@ def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
     for batch_id, file in tasks.loc[tasks["sha256"].isin(apart.purged()), ["batch_id", "file"]].itertuples(index=False):
         (store.home.requests(spec.name) / batch_id / file).unlink(missing_ok=True)
     return gone
+
+
+def kept_until(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> pd.Series:
+    """When pictures in review are deleted, original or cleaned file, seconds since 1970; nan where they don't lie apart."""
+    since = store.apart(spec.name).since({*rows["image_id"], *rows["clean_sha256"].dropna()})
+    first = pd.concat([rows[name].map(since) for name in ("image_id", "clean_sha256")], axis=1).astype("float64").min(axis=1)
+    return first + spec.cleaning.personal_data.retention_days * 86_400
 
 
 def due(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:

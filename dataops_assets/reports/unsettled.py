@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+
+import pandas as pd
 
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -10,7 +13,7 @@ from dataops_assets.store import Store
 
 def of(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
     """Each with what there is of it (`kind, drops, pictures`) and the `sentence` that tells it."""
-    return _by_policy(store, spec)
+    return _by_policy(store, spec) + _for_people(store, spec)
 
 
 def _by_policy(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
@@ -36,6 +39,29 @@ def _by_policy(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
         )
         told.append({"kind": "policy_refused" if is_answered else "policy", "drops": names, "pictures": lost, "sentence": sentence})
     return told
+
+
+def _for_people(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
+    """Pictures that a person has to decide about, and `until` when the first of them is kept."""
+    from dataops_assets import planning
+    from dataops_assets.flow import history, images
+
+    found = planning.to_screen(store, spec, history.plans(store, spec))
+    both = pd.concat([found.waiting, found.asked], ignore_index=True)
+    if both.empty:
+        return []
+    first = images.kept_until(store, spec, both).min()
+    until = None if pd.isna(first) else datetime.fromtimestamp(float(first), UTC).date().isoformat()
+    out = sorted(set(found.asked["batch_id"]))
+    parts = [f"{len(found.asked):,} in {', '.join(out[:5])}{' and others' if len(out) > 5 else ''}"] if out else []
+    if len(found.waiting):
+        parts.append(f"{len(found.waiting):,} in no batch yet: dataops plan {spec.name} --kind screening")
+    many = len(both) > 1
+    sentence = f"{len(both):,} picture{'s wait' if many else ' waits'} for a person, {'; '.join(parts)}" + (
+        f". {'The first of them is' if many else 'It is'} deleted undecided after {until}" if until else ""
+    )
+    drops = sorted(set(both["drop_id"]))
+    return [{"kind": "people", "drops": drops, "pictures": len(both), "sentence": sentence, "batches": out, "until": until}]
 
 
 def _named(drops: list[str]) -> str:
