@@ -12,8 +12,8 @@ import pandas as pd
 from dataops_assets import drops as drops_
 from dataops_assets import planning
 from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
+from dataops_assets.flow import beside, handbook, history, images, labels, policies, shared
 from dataops_assets.flow import gold as flow_gold
-from dataops_assets.flow import handbook, history, images, labels, policies, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -148,7 +148,7 @@ def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     decided = images.decided_in_review(store, spec)
     decided = decided[decided["is_covered"].astype(bool)]
     why = {str(drop): sorted(rows["image_id"]) for drop, rows in decided.groupby("drop_id", sort=True)}
-    for drop, gone in images.copies_of_gone(store, spec).items():
+    for drop, gone in beside.copies_of_gone(store, spec).items():
         why[drop] = why.get(drop, []) + gone
     for item in policies.outdated(store, spec):
         if not item.is_answered:

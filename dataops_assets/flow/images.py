@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -187,32 +186,6 @@ def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
         accepted = raw.frame[raw.frame["status"] == "accepted"]
         new = accepted[~accepted["image_id"].isin(before.loc[before["status"] == "accepted", "image_id"])]
         store.charge(spec.name, "images", vendor, raw.partition, len(new), new["price"].fillna(0).sum(), spec.brief.currency)
-
-
-def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
-    """Drop -> drops out of use that pictures of it were rejected as copies of. Once it was screened without them it isn't named.
-
-    A drop that is compared with another one named here has to wait for it.
-    """
-    gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name)
-    if not gone:
-        return {}
-    gates = rows_of(store.gates.rows(), spec.name)
-    gates = gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")].drop_duplicates("partition", keep="last")
-    rows = store.read_all("cleaned_set", spec.name, dict(zip(gates["partition"], gates["version"], strict=True)))
-    out = rows["drop_id"].isin(gone)
-    lost = rows[~out & (rows["status"] == "rejected") & rows["duplicate_of"].isin(rows.loc[out & (rows["status"] == "kept"), "image_id"])]
-    judged = gates[gates["partition"].isin(lost["drop_id"])]
-    compared = {
-        drop: set(json.loads(text).get("cleaned_set", {})) for drop, text in zip(judged["partition"], judged["inputs"], strict=True)
-    }
-    stale = {drop: sorted(with_ & gone) for drop, with_ in compared.items() if with_ & gone}
-    number = {drop: pin["number"] for drop, pin in store.pins("screening", spec.name).items()} if stale else {}
-    return {
-        drop: names
-        for drop, names in stale.items()
-        if not any(number.get(other, 0) < number.get(drop, 0) for other in compared[drop] & stale.keys())
-    }
 
 
 def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame | None, Inputs]:

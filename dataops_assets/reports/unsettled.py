@@ -13,7 +13,7 @@ from dataops_assets.store import Store
 
 def of(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
     """Each with what there is of it (`kind, drops, pictures`) and the `sentence` that tells it."""
-    return _by_policy(store, spec) + _for_people(store, spec)
+    return _by_policy(store, spec) + _copies(store, spec) + _for_people(store, spec)
 
 
 def _by_policy(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
@@ -39,6 +39,20 @@ def _by_policy(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
         )
         told.append({"kind": "policy_refused" if is_answered else "policy", "drops": names, "pictures": lost, "sentence": sentence})
     return told
+
+
+def _copies(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
+    """Drops that were compared with what is out of use by now, so that they may lack pictures nobody else has."""
+    from dataops_assets.flow import beside
+
+    names = sorted(beside.copies_of_gone(store, spec))
+    if not names:
+        return []
+    sentence = (
+        f"{_named(names)} {_was(names)} compared with drops as they aren't in use: withdrawn, replaced, or their gate said no "
+        f"or was waived since; copies are judged again by the sensor, or dataops run {spec.name}"
+    )
+    return [{"kind": "copies", "drops": names, "pictures": 0, "sentence": sentence}]
 
 
 def _for_people(store: Store, spec: ProjectSpec) -> list[dict[str, Any]]:
