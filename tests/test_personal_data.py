@@ -220,6 +220,10 @@ def test_the_next_version_carries_what_was_decided_who_did_and_when(world: World
     people = rows.drop("room.jpg")
     assert set(people["decided_by"]) == {"ann@example.org"} and people["decided_at"].notna().all()
     assert pd.isna(rows.loc["room.jpg", "decided_by"]) and pd.isna(rows.loc["room.jpg", "decided_at"])
+    (who,) = set(people["answered_by"])
+    answers = world.store.load("labeled_batches", "garments", "screening-001").frame
+    assert set(answers["worker_id"]) == {who} and "person" not in who  # a pseudonym
+    assert set(people["answered_at"].astype(str)) == {"2026-11-20 10:00:00+00:00"} and pd.isna(rows.loc["room.jpg", "answered_by"])
     assert rows.loc["redact.jpg", "open_personal_data"] is None and rows.loc["keep.jpg", "open_personal_data"] == "face"
     assert second.inputs["approved_labels"].keys() == {"screening-001"}
     assert waiting.rescreens(world.store, world.spec) == []
@@ -228,6 +232,7 @@ def test_the_next_version_carries_what_was_decided_who_did_and_when(world: World
 def test_the_report_shows_the_decisions_and_how_good_the_thresholds_are(world: World, second: Manifest) -> None:
     page = (world.home.reports("garments") / "screening" / f"{world.drop}.html").read_text()
     assert "Decided by people (4)" in page and "kept by ann@example.org, 20" in page and "rejected by ann@example.org, 20" in page
+    assert re.search(r"kept by ann@example.org, [\d-]+; answered by [^,<]+, 2026-11-20", page)
     assert "precision" in page and "<td>grayscale</td>" in page  # people rejected the one grey picture: 1 of 1
     assert "<td class='number'>1</td><td class='number'>1.0</td><td class='number'>1.0</td>" in page
 
@@ -284,12 +289,15 @@ def test_where_two_of_our_people_disagree_a_third_decides(own: World) -> None:
     first = dict.fromkeys(tasks.frame["image_id"], "keep")
     own.answer(tasks, first, first | {own.people["reject.jpg"]: "reject"})
     own.screened()
+    assert all(len(who.split("|")) == 2 for who in own.by_path(own.store.load("cleaned_set", "garments", own.drop))["answered_by"].dropna())
     judged = own.batch("adjudication")
     assert list(judged.frame["image_id"]) == [own.people["reject.jpg"]] and set(judged.frame["vendor"]) == {"dataops"}
     assert (own.home.requests("garments") / judged.partition / judged.frame["file"].iloc[0]).exists()
     own.answer(judged, {own.people["reject.jpg"]: "reject"})
     assert [item.partition for item in waiting.rescreens(own.store, own.spec)] == [own.drop]
-    assert own.by_path(own.screened()).loc["reject.jpg", "status"] == "rejected"
+    settled = own.by_path(own.screened()).loc["reject.jpg"]
+    (own_word,) = own.store.load("labeled_batches", "garments", judged.partition).frame["worker_id"]
+    assert settled["status"] == "rejected" and settled["answered_by"] == own_word
     assert waiting.rescreens(own.store, own.spec) == []
 
 

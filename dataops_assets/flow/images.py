@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dataops_assets import atomic, drops, locks
-from dataops_assets.flow import policies
+from dataops_assets.flow import history, policies
 from dataops_assets.flow.beside import Beside, beside, first_used
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.imaging.personal_data.policy import COLUMNS
@@ -121,6 +121,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
 
         def here() -> Beside:
             decided, decisions = _screening_decisions(store, spec, raw.partition)
+            decided = _answered(store, spec, decided, decisions["approved_labels"]) if decided is not None else None
             inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions, **policies.named(store, spec)}
             if likeness is not None:
                 inputs["references"] = {spec.name: likeness.digest}
@@ -206,6 +207,26 @@ def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple
     decided = decided.assign(asked=pd.Series(_asked(store, spec, drop_id, decided), index=decided.index, dtype="object"))
     decided = decided[["image_id", "decision", "by", "at", "asked", "batch_id"]]
     return (decided, {"approved_labels": used}) if used else (None, {})
+
+
+def _answered(store: Store, spec: ProjectSpec, decided: pd.DataFrame, approved: Mapping[str, str]) -> pd.DataFrame:
+    """Decisions with who gave that answer, by pseudonym, and when: in the batch that decided, for rework in those it comes from too."""
+    plans = history.plans(store, spec)
+    found = []
+    for batch, rows in decided.groupby("batch_id"):
+        name = str(batch)
+        quality = store.inputs("approved_labels", spec.name, name, approved[name]).get("label_quality", {}).get(name, "")
+        behind = store.inputs("label_quality", spec.name, name, quality)
+        parents = history.parents_of(plans, name) if name.startswith("rework-") else set()
+        answers = {other: version for other, version in behind.get("earlier_answers", {}).items() if other in parents}
+        given = store.read_all("labeled_batches", spec.name, {**answers, **behind.get("labeled_batches", {})})
+        given = given[(given["status"] == "accepted") & (given["attribute"] == SCREENING.name)]
+        given = given.merge(rows[["image_id", "decision"]], left_on=["image_id", "label"], right_on=["image_id", "decision"])
+        told = given.groupby("image_id").agg(
+            answered_by=("worker_id", lambda ids: "|".join(sorted(set(ids.dropna()))) or None), answered_at=("submitted_at", "max")
+        )
+        found.append(rows.join(told, on="image_id"))
+    return pd.concat(found).sort_index()
 
 
 def _asked(store: Store, spec: ProjectSpec, drop_id: str, decided: pd.DataFrame) -> list[str | None]:

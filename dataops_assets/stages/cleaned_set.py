@@ -27,6 +27,7 @@ from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
+DECIDED = ["decided_by", "decided_at", "answered_by", "answered_at"]  # who took responsibility for a decision, who gave it, and when
 CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 Steps = Callable[[str, int, int], None]
 Look = TypeVar("Look", Measured, Prepared)
@@ -82,8 +83,9 @@ def screen(
         spec: Thresholds and limits.
         pixels: Most pixels a picture may have.
         apart: Where the delivered bytes are and the cleaned ones go.
-        decisions: Columns image_id, decision (keep, redact, reject), by, perhaps at and asked: the reasons that people knew of, joined by
-            |. Where people disagree, the more careful answer stands; for a reason that nobody was asked about a picture stays in review.
+        decisions: Columns image_id, decision (keep, redact, reject), by, perhaps at, answered_by (pseudonyms), answered_at and asked:
+            the reasons that people knew of, joined by |. Where people disagree, the more careful answer stands; for a reason that nobody
+            was asked about a picture stays in review.
         lasting: Rows of an earlier screening of this drop that stand as they are: nobody can look at these pictures again.
         compared: Reference pictures; None: relevance isn't looked at.
         progress: Called with (what is being done, pictures done, pictures in all).
@@ -163,7 +165,7 @@ def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], sp
     ]
     lost = (rows["status"] == "kept") & pd.Series(banned, index=rows.index, dtype=bool)
     rows.loc[lost, ["status", "reason"]] = ["rejected", "PURGED"]
-    rows.loc[lost, ["clean_sha256", "decided_by", "decided_at"]] = None
+    rows.loc[lost, ["clean_sha256", *DECIDED]] = None
     return rows
 
 
@@ -198,7 +200,7 @@ def _searched(lasting: pd.DataFrame, missing: Mapping[str, str], eyes: _Eyes, ho
             rows.at[place, "clean_sha256"] = look.clean_sha256
             if look.reason or refused or waits:
                 rows.loc[place, ["status", "reason"]] = ["rejected", look.reason or "|".join(refused) or "PURGED"]
-                rows.loc[place, ["clean_sha256", "decided_by", "decided_at"]] = None
+                rows.loc[place, ["clean_sha256", *DECIDED]] = None
     return rows
 
 
@@ -344,7 +346,7 @@ def _judge(base: pd.DataFrame, prepared: Mapping[int, Prepared], spec: Cleaning,
         rejected = codes[position] is not None or any(actions[issue] == "reject" for issue in deciding)
         statuses[position] = "rejected" if rejected else "review" if deciding else "kept"
         reasons[position] = codes[position] or "|".join(deciding) or None
-    empty = ("duplicate_of", "near_duplicate_group", "decided_by", "decided_at")
+    empty = ("duplicate_of", "near_duplicate_group", *DECIDED)
     columns |= {"status": statuses, "reason": reasons, **{name: np.full(len(base), None, dtype=object) for name in empty}}
     return pd.concat([base, pd.DataFrame(columns, index=base.index)], axis=1)
 
@@ -381,7 +383,7 @@ def _texts(values: Iterable[str]) -> pd.Series:
 
 def _settled(decisions: pd.DataFrame | None) -> pd.DataFrame:
     """One decision a picture, by image_id: columns decision, by, at, asked. Where people disagree, the more careful answer stands."""
-    columns = ["decision", "by", "at", "asked"]
+    columns = ["decision", "by", "at", "answered_by", "answered_at", "asked"]
     if decisions is None:
         return pd.DataFrame(columns=columns, dtype="object")
     known = decisions[decisions["decision"].isin(CARE)]
@@ -400,8 +402,8 @@ def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
     ids = frame.loc[decided, "image_id"]
     rejected = ids.map(settled["decision"]) == "reject"
     frame.loc[decided, "status"] = np.where(rejected, "rejected", "kept")
-    frame.loc[decided, "decided_by"] = ids.map(settled["by"])
-    frame.loc[decided, "decided_at"] = ids.map(settled["at"])
+    for name, given in zip(DECIDED, ("by", "at", "answered_by", "answered_at"), strict=True):
+        frame.loc[decided, name] = ids.map(settled[given]).astype("object")
     frame.loc[rejected[~rejected].index, "reason"] = None
 
 
@@ -482,4 +484,4 @@ def _reject(frame: pd.DataFrame, positions: pd.Index[Any], reason: str, winners:
         return
     frame.loc[positions, ["status", "reason"]] = ["rejected", reason]
     frame.loc[positions, "duplicate_of"] = winners
-    frame.loc[positions, ["decided_by", "decided_at"]] = None
+    frame.loc[positions, DECIDED] = None
