@@ -76,8 +76,9 @@ def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame
     purged = store.apart(spec.name).purged()
     before = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else None
     rows = before.frame if before is not None else empty("cleaned_set")
-    lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning)
-    missing = stage.missing(lasting, spec.cleaning, policies.of_inputs(store, spec, before.inputs if before is not None else {}))
+    then = policies.of_inputs(store, spec, before.inputs if before is not None else {})
+    lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning, then)
+    missing = stage.missing(lasting, spec.cleaning, then)
     if len(lasting):  # named by its content: the version it is read from differs each time
         searches = {"missing": missing} if missing else {}
         inputs = {**inputs, "lasting": {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], searches)}}

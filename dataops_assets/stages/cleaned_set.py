@@ -19,7 +19,7 @@ from dataops_assets.imaging.decode import shrunk
 from dataops_assets.imaging.duplicates import find_leaders
 from dataops_assets.imaging.likeness import Compared, rows_of
 from dataops_assets.imaging.measures import calc_odd_size
-from dataops_assets.imaging.personal_data.policy import Policy, policy_of, unsearched
+from dataops_assets.imaging.personal_data.policy import Policy, forbidden, policy_of, unsearched
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
 from dataops_assets.imaging.screening import Measured, Preparation, Prepared, measure, prepare
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
@@ -145,7 +145,7 @@ def screen(
         prepared.update(zip(open_, found, strict=True))
 
 
-def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], spec: Cleaning) -> pd.DataFrame:
+def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], spec: Cleaning, then: Policy | None = None) -> pd.DataFrame:
     """Rows of pictures that can't be looked at again, as their retention period has passed: they stand as they were.
 
     What waited for a person isn't among them, nobody can decide any more; what the policy of today wouldn't let pass is left out.
@@ -155,15 +155,11 @@ def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], sp
         raw: Its `raw_images` rows.
         purged: image_ids of pictures that were deleted.
         spec: The policy of today.
+        then: The policy that they were screened under; None: nobody knows.
     """
     accepted = raw.loc[raw["status"] == "accepted", "image_id"]
     rows = before[before["image_id"].isin(purged) & before["image_id"].isin(accepted) & (before["status"] != "review")].copy()
-    actions = spec.personal_data.actions
-    shown = [{actions.get(kind) for kind in text.split("|")} for text in rows["open_personal_data"].fillna("")]
-    banned = [
-        bool(acts & {"reject", "redact"}) or ("review" in acts and by is None) for acts, by in zip(shown, rows["decided_by"], strict=True)
-    ]
-    lost = (rows["status"] == "kept") & pd.Series(banned, index=rows.index, dtype=bool)
+    lost = (rows["status"] == "kept") & forbidden(rows, policy_of(spec.personal_data), then)
     rows.loc[lost, ["status", "reason"]] = ["rejected", "PURGED"]
     rows.loc[lost, ["clean_sha256", *DECIDED]] = None
     return rows

@@ -43,10 +43,15 @@ def unsearched(rows: pd.DataFrame, now: Policy, then: Policy | None) -> pd.Serie
 
 
 def let_pass(rows: pd.DataFrame, now: Policy, then: Policy | None) -> pd.Series:
-    """Whether today's policy lets a kept picture pass as it was screened.
+    """Whether today's policy lets a kept picture pass as it was screened: searched for all that is looked for, and not `forbidden`."""
+    return (unsearched(rows, now, then) == "") & ~forbidden(rows, now, then)
 
-    It was searched for all that is looked for, shows nothing uncovered that is to be covered, holds nothing for which it is rejected,
-    and what people have to decide on was in question when they decided.
+
+def forbidden(rows: pd.DataFrame, now: Policy, then: Policy | None) -> pd.Series:
+    """Whether what was found in a kept picture keeps it from passing.
+
+    It shows uncovered what is to be covered, holds something for which it is rejected, or something that people have to decide on and that
+    wasn't in question when they decided.
     """
     actions = now["actions"]
     asked = {kind for kind, action in (then or now)["actions"].items() if action == "review"}
@@ -59,8 +64,7 @@ def let_pass(rows: pd.DataFrame, now: Policy, then: Policy | None) -> pd.Series:
         return not acts & {"redact", "review"} and not any(actions.get(kind) == "reject" for kind in kinds | _kinds(found))
 
     columns = (rows[name] for name in ("personal_data", "open_personal_data", "decided_by"))
-    fine = [is_fine(*row) for row in zip(*columns, strict=True)]
-    return (unsearched(rows, now, then) == "") & pd.Series(fine, index=rows.index, dtype=bool)
+    return pd.Series([not is_fine(*row) for row in zip(*columns, strict=True)], index=rows.index, dtype=bool)
 
 
 def differs(rows: pd.DataFrame, now: Policy, then: Policy | None) -> bool:
