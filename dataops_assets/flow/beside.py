@@ -178,10 +178,13 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
     """
     gates = _judged(store, spec)
     gone, refused = store.withdrawn(spec.name)[0] | store.superseded(spec.name), _refused(store, spec)
+    if not gone and not (gates["outcome"] == "fail").any():
+        return {}
     last = gates.drop_duplicates("partition", keep="last")
     versions = dict(zip(last["partition"], last["version"], strict=True))
     texts = {drop: text for drop, text in zip(last["partition"], last["inputs"], strict=True) if drop not in gone}
-    compared: dict[str, dict[str, str]] = {drop: json.loads(text or "{}").get("cleaned_set", {}) for drop, text in texts.items()}
+    suspect = texts if gone else {drop: text for drop, text in texts.items() if any(version in (text or "") for _, version in refused)}
+    compared = {drop: _compared(text) for drop, text in suspect.items()}
     stale = {drop: with_ for drop, with_ in compared.items() if gone & with_.keys() or refused & with_.items()}
     why: dict[str, list[str]] = {}
     if stale:
@@ -196,19 +199,17 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
                 named += [f"{other}@{version}"] if lost & (was - now) or now - was else []
             if named:
                 why[drop] = named
-    for drop, names in _let_pass_since(store, spec, gates, compared).items():
+    for drop, names in _let_pass_since(store, spec, gates, texts).items():
         why[drop] = why.get(drop, []) + names
     number = {drop: pin["number"] for drop, pin in store.pins("screening", spec.name).items()} if why else {}
     return {
         drop: names
         for drop, names in why.items()
-        if not any(number.get(other, 0) < number.get(drop, 0) for other in compared[drop].keys() & why.keys())
+        if not any(number.get(other, 0) < number.get(drop, 0) for other in _compared(texts[drop]).keys() & why.keys())
     }
 
 
-def _let_pass_since(
-    store: Store, spec: ProjectSpec, gates: pd.DataFrame, compared: Mapping[str, Mapping[str, str]]
-) -> dict[str, list[str]]:
+def _let_pass_since(store: Store, spec: ProjectSpec, gates: pd.DataFrame, texts: Mapping[str, str | None]) -> dict[str, list[str]]:
     """Drop -> versions it is to be compared with that their gates refused, so that it wasn't, and that were let pass after that."""
     keys = pd.MultiIndex.from_frame(gates[["partition", "version"]])
     failed = keys[gates["outcome"] == "fail"]
@@ -219,10 +220,16 @@ def _let_pass_since(
     seen = dict(zip(gates["partition"], gates["seq"], strict=True))
     found: dict[str, list[str]] = {}
     for drop, pin in store.pins("screening", spec.name).items():
-        missed = [item for item in pin["with"].items() if item in passed and compared.get(drop, {}).get(item[0]) != item[1]]
-        names = [f"{other}@{version}" for other, version in missed if drop in compared and passed[other, version] > seen[drop]]
+        late_ones = [item for item in pin["with"].items() if item in passed and drop in texts and passed[item] > seen[drop]]
+        names = [f"{other}@{version}" for other, version in late_ones if _compared(texts[drop]).get(other) != version]
         if names:
             found[drop] = names
+    return found
+
+
+def _compared(inputs: str | None) -> dict[str, str]:
+    """What a version was compared with, by what a gate's row says of its inputs."""
+    found: dict[str, str] = json.loads(inputs or "{}").get("cleaned_set", {})
     return found
 
 

@@ -352,9 +352,15 @@ def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     if kind not in ("screening", "rework", "adjudication"):
         return usable_images(store, spec)[0]
     drops, images = store.withdrawn(spec.name)
-    cleaned, _ = store.load_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name))
+    held = store.released("cleaned_set", spec.name)
+    versions = {drop: held[drop] for drop in held.keys() - store.superseded(spec.name)}
+    stand = store.read_all("cleaned_set", spec.name, versions, ("image_id", "drop_id", "status"))  # in most drops nothing waits
+    cleaned = store.read_all(
+        "cleaned_set", spec.name, {drop: versions[drop] for drop in set(stand.loc[stand["status"] == "review", "drop_id"])}
+    )
     open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
-    open_ = open_[~open_["clean_sha256"].isin(store.apart(spec.name).purged())]  # nobody can look at these any more
+    if len(open_):
+        open_ = open_[~open_["clean_sha256"].isin(store.apart(spec.name).purged())]  # nobody can look at these any more
     return open_ if kind == "screening" else pd.concat([usable_images(store, spec)[0], open_], ignore_index=True)
 
 
