@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from typing import IO
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import IO, Any
 
 from dataops_assets import atomic
 from dataops_assets.blobs import BlobMissing, Blobs
@@ -93,6 +94,16 @@ class Apart(Blobs):
         """What `purge` would delete, by sha256."""
         return [path.rsplit("/", 1)[1] for path in self._due(before)]
 
+    def since(self, shas: Iterable[str]) -> dict[str, float]:
+        """When each blob was set apart by this project, seconds since 1970; those that it didn't set apart are left out."""
+        found = {}
+        for sha256 in shas:
+            try:
+                found[sha256] = _set_at(self.fs.info(self.apart(sha256)))
+            except FileNotFoundError:
+                continue
+        return found
+
     def _due(self, before: float) -> list[str]:
         return [path for path, since in self._held() if since < before]
 
@@ -106,8 +117,7 @@ class Apart(Blobs):
         found = self.fs.find(f"{self.root}/apart/{self.project}", detail=True)
         for path, facts in sorted(found.items()):
             if not path.endswith(PURGED):
-                since = facts.get("mtime") or facts.get("created") or facts.get("LastModified")
-                yield path, since.timestamp() if hasattr(since, "timestamp") else float(since)
+                yield path, _set_at(facts)
 
     def _place(self, sha256: str) -> str | None:
         """Where it lies apart: with this project, or with another that set it apart."""
@@ -123,3 +133,8 @@ class Apart(Blobs):
             return []
         places = (f"{project}/{sha256[:2]}/{sha256[2:4]}/{sha256}{mark}" for project in projects)
         return [place for place in places if self.fs.exists(place)]
+
+
+def _set_at(facts: Mapping[str, Any]) -> float:
+    since = facts.get("mtime") or facts.get("created") or facts.get("LastModified")
+    return float(since.timestamp() if isinstance(since, datetime) else since or 0.0)

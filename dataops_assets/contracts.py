@@ -132,6 +132,8 @@ _CONTRACTS = (
             "group_id": "string",
             "decided_by": "string",  # who took responsibility for people's decision on a doubtful picture
             "decided_at": "timestamp",
+            "answered_by": "string",  # pseudonyms of those who gave that answer, joined by |
+            "answered_at": "timestamp",  # when the last of them did
             **{f"{issue}_score": "float64" for issue in ISSUES},
             **{f"is_{issue}": "bool" for issue in ISSUES},
         },

@@ -26,7 +26,7 @@ PLAN_STAGES = ("label_tasks", "batch_plans")  # may be stored without a gate of 
 SHOWN = {
     "training_export": ("release", "split", "kind", "labels", "file", "sha256", "batch_ids"),
     "augmented_set": ("kind", "image_id", "source_image_id", "recipe", "copy", "seed", "breaks", "sha256"),
-    "cleaned_set": ("status", "reason", "near_duplicate_group", "clean_sha256", "decided_by"),
+    "cleaned_set": ("status", "reason", "near_duplicate_group", "clean_sha256", "decided_by", "answered_by"),
     "raw_images": ("vendor", "path", "sha256", "size_bytes", "license", "consent", "status", "reason"),
     "drops": ("vendor", "name", "status", "reason", "received_at", "content_sha256"),
     "approved_labels": ("batch_id", "attribute", "label", "posterior", "n_labels", "decided_by", "approved_by"),

@@ -79,6 +79,32 @@ def plan_batches(
     return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), reason)
 
 
+@dataclass(frozen=True)
+class ToScreen:
+    """Pictures in review, `cleaned_set` rows.
+
+    Attributes:
+        waiting: In no batch that could still decide about them.
+        asked: In a screening batch that is out, with its `batch_id`.
+    """
+
+    waiting: pd.DataFrame
+    asked: pd.DataFrame
+
+
+def to_screen(store: Store, spec: ProjectSpec, planned: pd.DataFrame) -> ToScreen:
+    """What waits for people who screen. What they have decided waits for nobody: its drop is screened again."""
+    rows = images.showable(store, spec, "screening")
+    rows = rows[(rows["status"] == "review") & rows["clean_sha256"].notna()].drop_duplicates("image_id")
+    if rows.empty:
+        return ToScreen(rows, rows.assign(batch_id=None))
+    decided = images.decided_in_review(store, spec)
+    rows = rows[~rows["image_id"].isin(decided.loc[decided["is_covered"].astype(bool), "image_id"])]
+    asks = planned.loc[planned["kind"] == "screening", ["image_id", "batch_id"]].drop_duplicates("image_id", keep="last")
+    asked = rows.merge(asks[~asks["image_id"].isin(_asked_again(store, spec, planned))], on="image_id")
+    return ToScreen(rows[~rows["image_id"].isin(asked["image_id"])], asked)
+
+
 def _asked_again(store: Store, spec: ProjectSpec, planned: pd.DataFrame) -> list[str]:
     """Pictures that wait for other reasons than those that people were asked about, unless the last batch that asks is still out."""
     decided = images.decided_in_review(store, spec)

@@ -92,8 +92,8 @@ def build(spec: ProjectSpec, keys: Keys, jobs: Mapping[str, Any]) -> list[dg.Sen
         jobs=[jobs["setup"], jobs["plan_batches"], jobs["tasks"]],
         minimum_interval_seconds=30,
         default_status=RUNNING,
-        description="Keeps brief and guidelines as the YAML says, cuts a batch when enough new images are released, and makes "
-        "the request folder of each planned batch.",
+        description="Keeps brief and guidelines as the YAML says, cuts a batch when enough new images are released or people "
+        "have to decide about some, and makes the request folder of each planned batch.",
     )
     def plan(context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store]) -> Tick:
         return calmly(context, f"{spec.name}'s plans", lambda: planned(context, store, spec, keys))
@@ -159,6 +159,11 @@ def planned(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec
     runs += [
         dg.RunRequest(job_name=f"{spec.name}_plan_batches", run_key=f"plan:{images}", tags=tags)
         for images in waiting.plannable(store, spec)
+    ]
+    screening = {"ops": {f"{spec.name}__plan_batches": {"config": {"kind": "screening"}}}}
+    runs += [
+        dg.RunRequest(job_name=f"{spec.name}_plan_batches", run_key=f"screen:{images}", run_config=screening, tags=tags)
+        for images in waiting.screenable(store, spec, time.time())
     ]
     return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[keys.batches.build_add_request(batches)] if batches else [])
 

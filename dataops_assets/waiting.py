@@ -12,8 +12,8 @@ import pandas as pd
 from dataops_assets import drops as drops_
 from dataops_assets import planning
 from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
+from dataops_assets.flow import beside, handbook, history, images, labels, policies, shared
 from dataops_assets.flow import gold as flow_gold
-from dataops_assets.flow import handbook, history, images, labels, shared
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
@@ -33,9 +33,11 @@ __all__ = [
     "predictions",
     "rescreens",
     "returns",
+    "screenable",
     "setup",
 ]
 
+A_WEEK_S = 7 * 86_400.0
 RETURN_CHAIN = ("labeled_batches", "label_quality", "vendor_feedback")
 
 
@@ -122,17 +124,35 @@ def plannable(store: Store, spec: ProjectSpec) -> list[str]:
     return [shared.digest_of(free)] if not may.is_refused and len(free) >= (may.most or spec.labeling.batch_size) else []
 
 
+def screenable(store: Store, spec: ProjectSpec, now: float) -> list[str]:
+    """A key for the set of pictures that wait for people, once a screening batch is to be cut of them; else nothing.
+
+    While a batch is out others gather, unless they fill one, or would be deleted within a week.
+    """
+    found = planning.to_screen(store, spec, history.plans(store, spec))
+    free = sorted(found.waiting["image_id"])
+    if not free:
+        return []
+    is_full = len(free) >= spec.labeling.batch_size
+    if found.asked.empty or is_full or bool((images.kept_until(store, spec, found.waiting) < now + A_WEEK_S).any()):
+        return [shared.digest_of([*free, str(spec.brief.budget)])]
+    return []
+
+
 def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     """Drops to screen once more, or at last.
 
-    People decided about doubtful pictures, what a picture is a copy of is out of use since, or the delivery was taken and has left
-    landing before its chain was through.
+    People decided about doubtful pictures, what a picture is a copy of is out of use since, the policy for personal data is another one
+    and that makes a difference to the drop, or the delivery was taken and has left landing before its chain was through.
     """
     decided = images.decided_in_review(store, spec)
     decided = decided[decided["is_covered"].astype(bool)]
     why = {str(drop): sorted(rows["image_id"]) for drop, rows in decided.groupby("drop_id", sort=True)}
-    for drop, gone in images.copies_of_gone(store, spec).items():
+    for drop, gone in beside.copies_of_gone(store, spec).items():
         why[drop] = why.get(drop, []) + gone
+    for item in policies.outdated(store, spec):
+        if not item.is_answered:
+            why[item.drop_id] = [*why.get(item.drop_id, []), json.dumps(policies.today(spec), sort_keys=True)]
     since = drops_.counted_from(shared.rows_of(store.drops.rows(), spec.name)) if why else {}
     asked = [Waiting(drop, shared.digest_of(names), drop, since=since.get(drop, 0.0)) for drop, names in sorted(why.items())]
     return asked + [item for item in _stranded(store, spec) if item.partition not in why]

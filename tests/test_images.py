@@ -22,6 +22,7 @@ from dataops_assets.imaging.relevance import ReferencesError
 from dataops_assets.intake.identity import drop_id_of
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.projects import ENV_DEFS
+from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import cleaned_set
 from dataops_assets.store import Store, now
@@ -163,6 +164,41 @@ class TestCopiesOfWhatIsOutOfUse:
         assert [item.partition for item in waiting.rescreens(desk.store, desk.spec)] == [x]
         made = images.cleaned_set(desk.store, desk.spec, desk.store.load("raw_images", "garments", x))
         gates.enter(desk.store, made, gates.Verdict("fail"), run_id="", until=None)
+        assert self.rescreen(desk) == []
+
+    def test_copies_of_a_drop_that_its_gate_refuses_later_come_back_and_give_way_once_it_is_let_pass(self, desk: Desk) -> None:
+        def told() -> list[str]:
+            return [line for line in status.of(desk.store, desk.spec).lines() if "as they aren't in use" in line]
+
+        raw = images.raw_images(desk.store, desk.spec, desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        desk.release(raw)
+        first = images.cleaned_set(desk.store, desk.spec, raw)  # on its way to its gate
+        x = self.take(desk, desk.put({"resized.png": photo(1, 160), "c.png": photo(3)}, "secretive", "x"))
+        self.take(desk, desk.put({"z.png": photo(9)}, "secretive", "other"))  # compared with it too, and nothing lost
+        assert self.usable(desk).count(f"{x}/resized.png") == 0 and waiting.rescreens(desk.store, desk.spec) == []
+        gates.enter(desk.store, first, gates.Verdict("fail"), run_id="", until=None)
+        assert len(told()) == 1 and x in told()[0]
+        assert self.rescreen(desk) == [x]
+        assert f"{x}/resized.png" in self.usable(desk)
+        assert self.rescreen(desk) == [] and told() == []
+
+        desk.release(first)  # a person waives it after all
+        desk.use(D1)
+        assert self.rescreen(desk)[:1] == [x]
+        assert f"{x}/resized.png" not in self.usable(desk) and f"{D1}/a.png" in self.usable(desk)
+        self.rescreen(desk)
+        assert self.rescreen(desk) == []
+
+    def test_what_stays_in_use_as_the_next_version_was_refused_is_kept_once(self, desk: Desk) -> None:
+        self.take(desk, desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        strict = changed(desk.spec, cleaning={"thresholds": {"low_information": 1.0}})
+        raw = desk.store.load("raw_images", "garments", D1)
+        second = images.cleaned_set(desk.store, strict, raw)
+        assert set(second.frame["status"]) == {"rejected"}
+        x = self.take(desk, desk.put({"resized.png": photo(1, 160), "c.png": photo(3)}, "secretive", "x"))
+        gates.enter(desk.store, second, gates.Verdict("fail"), run_id="", until=None)
+        assert self.rescreen(desk) == [x]
+        assert self.usable(desk) == sorted([f"{D1}/a.png", f"{D1}/b.png", f"{x}/c.png"])
         assert self.rescreen(desk) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.flow import policies
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Inputs, Manifest, digest, empty
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.store import Store
+from dataops_assets.store import RELEASING, Store
 
 COLUMNS = ("image_id", "drop_id", "status", "phash", "colour_grid", "near_duplicate_group", "personal_data")
+GIVEN_WAY = ("image_id", "drop_id", "status", "duplicate_of")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,7 @@ class Beside:
         earlier: Kept pictures of the drops it is compared with, in the versions `pinned`.
         later: Those of other drops in use, in the versions `versions`.
         before: The drop's own released version; null where nothing depends on it.
+        lasting: Its rows of pictures that nobody can look at again, and what they are `missing`, by `stages.cleaned_set.missing`.
         inputs: What its version will name, `cleaned_set` apart.
     """
 
@@ -37,6 +41,7 @@ class Beside:
     decided: pd.DataFrame | None
     before: Manifest | None
     lasting: pd.DataFrame
+    missing: Mapping[str, str]
     inputs: Inputs
 
     @property
@@ -71,17 +76,20 @@ def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame
     purged = store.apart(spec.name).purged()
     before = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else None
     rows = before.frame if before is not None else empty("cleaned_set")
-    lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning)
+    then = policies.of_inputs(store, spec, before.inputs if before is not None else {})
+    lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning, then)
+    missing = stage.missing(lasting, spec.cleaning, then)
     if len(lasting):  # named by its content: the version it is read from differs each time
-        inputs = {**inputs, "lasting": {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], {})}}
-    return Beside(pin, earlier, pinned, later, versions, decided, before, lasting, inputs)
+        searches = {"missing": missing} if missing else {}
+        inputs = {**inputs, "lasting": {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], searches)}}
+    return Beside(pin, earlier, pinned, later, versions, decided, before, lasting, missing, inputs)
 
 
 def first_used(
     store: Store, spec: ProjectSpec, winners: pd.DataFrame, versions: Mapping[str, str], before: Manifest | None
 ) -> dict[str, str]:
     """The versions of the drops that pictures gave way to: as named before where that still holds, so that the same answer has one name."""
-    known = before.inputs.get("cleaned_set", {}) if before is not None else {}
+    known = dict((before.inputs.get("cleaned_set", {}) if before is not None else {}).items() - _refused(store, spec))
     named = {}
     for drop, ids in ((str(name), set(rows["image_id"])) for name, rows in winners.groupby("drop_id")):
         held = _kept(store, spec, {drop: known[drop]}) if drop in known else winners.head(0)
@@ -111,16 +119,20 @@ def _kept(store: Store, spec: ProjectSpec, versions: Mapping[str, str]) -> pd.Da
 
 
 def _standing(store: Store, spec: ProjectSpec, pinned: Mapping[str, str]) -> dict[str, str]:
-    """The versions to compare with now: the pinned ones, unless a drop among them is out of use: withdrawn or replaced.
+    """The versions to compare with now: the pinned ones, unless one among them is out of use: withdrawn, replaced or refused.
 
-    A picture that was rejected as a copy of one that is out of use comes back, then. For the drop that was replaced the one in its
+    A picture that was rejected as a copy of one that is out of use comes back, then. So it is with a version whose gate said no: what that
+    drop has in use counts, if anything. For the drop that was replaced the one in its
     place counts, and the others as they were screened last: a copy that came back there must not come back here too.
     """
     replaced = store.superseded(spec.name)
-    gone = store.withdrawn(spec.name)[0] | replaced
-    if not gone & pinned.keys():
+    gone, refused = store.withdrawn(spec.name)[0] | replaced, _refused(store, spec)
+    if not gone & pinned.keys() and not refused & pinned.items():
         return dict(pinned)
     released = store.released("cleaned_set", spec.name)
+    if not gone & pinned.keys():
+        held = {drop: released.get(drop) if (drop, version) in refused else version for drop, version in pinned.items()}
+        return {drop: version for drop, version in held.items() if version is not None}
     drops = rows_of(store.drops.rows(), spec.name)
     newer = set(drops.loc[drops["supersedes"].notna(), "drop_id"]) & store.released("augmented_set", spec.name).keys()
     stand = {drop for drop in newer if replaced & pinned.keys() & set(store.replaced_by(spec.name, drop))}
@@ -144,8 +156,7 @@ def _later(store: Store, spec: ProjectSpec, drop_id: str, compared: Mapping[str,
 def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
     """The version of each drop that is in use, or will be when its gate, which it is on its way to, lets it."""
     made = store.candidates("cleaned_set", spec.name)  # listed before the verdicts are read: what is judged in between is known as such
-    gates = rows_of(store.gates.rows(), spec.name)
-    gates = gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")]
+    gates = _judged(store, spec)
     judged = {drop: set(rows["version"]) for drop, rows in gates.groupby("partition")}
     last = dict(zip(gates["partition"], gates["at"], strict=True))
     found = store.released("cleaned_set", spec.name)
@@ -155,6 +166,94 @@ def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
         if pending:
             found[drop] = max(pending, key=lambda name: (pending[name], name))
     return found
+
+
+def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
+    """Drop -> what it was compared with that is out of use: drops, withdrawn or replaced, or drop@version that their gates refused.
+
+    Named are drops that left pictures out as copies of those, or for which the drop has other pictures in use now; and drops compared with
+    a version that a person let pass after they had been screened without it. Once a drop was screened anew it isn't named.
+
+    A drop that is compared with another one named here has to wait for it.
+    """
+    gates = _judged(store, spec)
+    gone, refused = store.withdrawn(spec.name)[0] | store.superseded(spec.name), _refused(store, spec)
+    if not gone and not (gates["outcome"] == "fail").any():
+        return {}
+    last = gates.drop_duplicates("partition", keep="last")
+    versions = dict(zip(last["partition"], last["version"], strict=True))
+    texts = {drop: text for drop, text in zip(last["partition"], last["inputs"], strict=True) if drop not in gone}
+    suspect = texts if gone else {drop: text for drop, text in texts.items() if any(version in (text or "") for _, version in refused)}
+    compared = {drop: _compared(text) for drop, text in suspect.items()}
+    stale = {drop: with_ for drop, with_ in compared.items() if gone & with_.keys() or refused & with_.items()}
+    why: dict[str, list[str]] = {}
+    if stale:
+        rows = store.read_all("cleaned_set", spec.name, {drop: versions[drop] for drop in stale}, GIVEN_WAY)
+        rows = rows[(rows["status"] == "rejected") & rows["duplicate_of"].notna()]
+        out = _kept_ids(store, spec, {drop: versions[drop] for drop in gone & versions.keys()})
+        for drop, with_ in stale.items():
+            lost = set(rows.loc[rows["drop_id"] == drop, "duplicate_of"])
+            named = sorted(gone & with_.keys()) if lost & out else []
+            for other, version in sorted(refused & with_.items()):
+                was, now = (_kept_ids(store, spec, held) for held in ({other: version}, _in_use(store, spec, other)))
+                named += [f"{other}@{version}"] if lost & (was - now) or now - was else []
+            if named:
+                why[drop] = named
+    for drop, names in _let_pass_since(store, spec, gates, texts).items():
+        why[drop] = why.get(drop, []) + names
+    number = {drop: pin["number"] for drop, pin in store.pins("screening", spec.name).items()} if why else {}
+    return {
+        drop: names
+        for drop, names in why.items()
+        if not any(number.get(other, 0) < number.get(drop, 0) for other in _compared(texts[drop]).keys() & why.keys())
+    }
+
+
+def _let_pass_since(store: Store, spec: ProjectSpec, gates: pd.DataFrame, texts: Mapping[str, str | None]) -> dict[str, list[str]]:
+    """Drop -> versions it is to be compared with that their gates refused, so that it wasn't, and that were let pass after that."""
+    keys = pd.MultiIndex.from_frame(gates[["partition", "version"]])
+    failed = keys[gates["outcome"] == "fail"]
+    late = gates[gates["outcome"].isin(RELEASING) & keys.isin(failed)]
+    passed = dict(zip(zip(late["partition"], late["version"], strict=True), late["seq"], strict=True))
+    if not passed:
+        return {}
+    seen = dict(zip(gates["partition"], gates["seq"], strict=True))
+    found: dict[str, list[str]] = {}
+    for drop, pin in store.pins("screening", spec.name).items():
+        late_ones = [item for item in pin["with"].items() if item in passed and drop in texts and passed[item] > seen[drop]]
+        names = [f"{other}@{version}" for other, version in late_ones if _compared(texts[drop]).get(other) != version]
+        if names:
+            found[drop] = names
+    return found
+
+
+def _compared(inputs: str | None) -> dict[str, str]:
+    """What a version was compared with, by what a gate's row says of its inputs."""
+    found: dict[str, str] = json.loads(inputs or "{}").get("cleaned_set", {})
+    return found
+
+
+def _judged(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """What gates said of screenings, errors apart."""
+    gates = rows_of(store.gates.rows(), spec.name)
+    return gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")]
+
+
+def _refused(store: Store, spec: ProjectSpec) -> set[tuple[str, str]]:
+    """(drop, version) of screenings that their gate said no to, and nobody has let pass."""
+    gates = _judged(store, spec)
+    said = {outcome: set(zip(rows["partition"], rows["version"], strict=True)) for outcome, rows in gates.groupby("outcome")}
+    return said.get("fail", set()).difference(*(said.get(outcome, set()) for outcome in RELEASING))
+
+
+def _in_use(store: Store, spec: ProjectSpec, drop_id: str) -> dict[str, str]:
+    version = store.released("cleaned_set", spec.name).get(drop_id)
+    return {drop_id: version} if version is not None else {}
+
+
+def _kept_ids(store: Store, spec: ProjectSpec, versions: Mapping[str, str]) -> set[str]:
+    rows = store.read_all("cleaned_set", spec.name, versions, GIVEN_WAY)
+    return set(rows.loc[rows["status"] == "kept", "image_id"])
 
 
 def _before(store: Store, spec: ProjectSpec, raw: Manifest) -> Manifest | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dataops_assets.flow import history
+from dataops_assets.flow import history, policies
 from dataops_assets.flow.shared import listing, plain_files, rows_of
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
@@ -33,12 +33,13 @@ def training_export(store: Store, spec: ProjectSpec, release: str) -> Manifest:
 
 def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
     drops, images = store.withdrawn(spec.name)
-    inputs = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
+    inputs: dict[str, Mapping[str, str]] = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
     failed = history.failed_since(store, spec)
     inputs["approved_labels"] = {batch: version for batch, version in inputs["approved_labels"].items() if batch not in failed}
     superseded = store.superseded(spec.name)
     for asset in ("augmented_set", "cleaned_set"):
         inputs[asset] = {drop: version for drop, version in inputs[asset].items() if drop not in superseded}
+    inputs |= policies.named(store, spec)
     return {**inputs, "withdrawals": dict.fromkeys(sorted(drops), "drop") | dict.fromkeys(sorted(images), "image")}
 
 
@@ -52,7 +53,10 @@ def assemble(store: Store, spec: ProjectSpec, release: str, inputs: Inputs) -> t
     labels = frames["approved_labels"]
     labels = approved_labels.current(labels[~labels["kind"].isin(NOT_TRAINED_ON)])
     earlier = store.read_all("training_export", spec.name, inputs["training_export"])
-    return training_export.assemble(labels, frames["augmented_set"], frames["cleaned_set"], spec, release, withdrawn, earlier)
+    cleaned, policy = frames["cleaned_set"], policies.of_inputs(store, spec, inputs)  # a release keeps to the policy it was opened under
+    is_refused = policies.refused(store, spec, cleaned, inputs["cleaned_set"], policy) if policy is not None else cleaned["status"].isna()
+    refused = set(cleaned.loc[is_refused, "image_id"])
+    return training_export.assemble(labels, frames["augmented_set"], cleaned, spec, release, withdrawn, earlier, refused)
 
 
 def model_feedback(store: Store, spec: ProjectSpec, export: Manifest) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dataops_assets import atomic, drops, locks
+from dataops_assets.flow import history, policies
 from dataops_assets.flow.beside import Beside, beside, first_used
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
+from dataops_assets.imaging.personal_data.policy import COLUMNS
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Inputs, Manifest
 from dataops_assets.projects import defs_root
@@ -120,7 +121,8 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
 
         def here() -> Beside:
             decided, decisions = _screening_decisions(store, spec, raw.partition)
-            inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions}
+            decided = _answered(store, spec, decided, decisions["approved_labels"]) if decided is not None else None
+            inputs: dict[str, Mapping[str, str]] = {**raw.input, **decisions, **policies.named(store, spec)}
             if likeness is not None:
                 inputs["references"] = {spec.name: likeness.digest}
             return beside(store, spec, raw, decided, inputs)
@@ -130,7 +132,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
             try:
                 return stage.screen(
                     raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
-                    taken, lambda: _most(spec) // sharing(), may_look,
+                    taken, lambda: _most(spec) // sharing(), may_look, by.missing,
                 )  # fmt: skip
             except stage.Unseen:
                 return None
@@ -187,32 +189,6 @@ def _pay(store: Store, spec: ProjectSpec, raw: Manifest) -> None:
         store.charge(spec.name, "images", vendor, raw.partition, len(new), new["price"].fillna(0).sum(), spec.brief.currency)
 
 
-def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
-    """Drop -> drops out of use that pictures of it were rejected as copies of. Once it was screened without them it isn't named.
-
-    A drop that is compared with another one named here has to wait for it.
-    """
-    gone = store.withdrawn(spec.name)[0] | store.superseded(spec.name)
-    if not gone:
-        return {}
-    gates = rows_of(store.gates.rows(), spec.name)
-    gates = gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")].drop_duplicates("partition", keep="last")
-    rows = store.read_all("cleaned_set", spec.name, dict(zip(gates["partition"], gates["version"], strict=True)))
-    out = rows["drop_id"].isin(gone)
-    lost = rows[~out & (rows["status"] == "rejected") & rows["duplicate_of"].isin(rows.loc[out & (rows["status"] == "kept"), "image_id"])]
-    judged = gates[gates["partition"].isin(lost["drop_id"])]
-    compared = {
-        drop: set(json.loads(text).get("cleaned_set", {})) for drop, text in zip(judged["partition"], judged["inputs"], strict=True)
-    }
-    stale = {drop: sorted(with_ & gone) for drop, with_ in compared.items() if with_ & gone}
-    number = {drop: pin["number"] for drop, pin in store.pins("screening", spec.name).items()} if stale else {}
-    return {
-        drop: names
-        for drop, names in stale.items()
-        if not any(number.get(other, 0) < number.get(drop, 0) for other in compared[drop] & stale.keys())
-    }
-
-
 def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple[pd.DataFrame | None, Inputs]:
     """What people decided about this drop's doubtful pictures, in screening batches and those that rework or adjudicate them."""
     from dataops_assets.stages.approved_labels import current
@@ -231,6 +207,26 @@ def _screening_decisions(store: Store, spec: ProjectSpec, drop_id: str) -> tuple
     decided = decided.assign(asked=pd.Series(_asked(store, spec, drop_id, decided), index=decided.index, dtype="object"))
     decided = decided[["image_id", "decision", "by", "at", "asked", "batch_id"]]
     return (decided, {"approved_labels": used}) if used else (None, {})
+
+
+def _answered(store: Store, spec: ProjectSpec, decided: pd.DataFrame, approved: Mapping[str, str]) -> pd.DataFrame:
+    """Decisions with who gave that answer, by pseudonym, and when: in the batch that decided, for rework in those it comes from too."""
+    plans = history.plans(store, spec)
+    found = []
+    for batch, rows in decided.groupby("batch_id"):
+        name = str(batch)
+        quality = store.inputs("approved_labels", spec.name, name, approved[name]).get("label_quality", {}).get(name, "")
+        behind = store.inputs("label_quality", spec.name, name, quality)
+        parents = history.parents_of(plans, name) if name.startswith("rework-") else set()
+        answers = {other: version for other, version in behind.get("earlier_answers", {}).items() if other in parents}
+        given = store.read_all("labeled_batches", spec.name, {**answers, **behind.get("labeled_batches", {})})
+        given = given[(given["status"] == "accepted") & (given["attribute"] == SCREENING.name)]
+        given = given.merge(rows[["image_id", "decision"]], left_on=["image_id", "label"], right_on=["image_id", "decision"])
+        told = given.groupby("image_id").agg(
+            answered_by=("worker_id", lambda ids: "|".join(sorted(set(ids.dropna()))) or None), answered_at=("submitted_at", "max")
+        )
+        found.append(rows.join(told, on="image_id"))
+    return pd.concat(found).sort_index()
 
 
 def _asked(store: Store, spec: ProjectSpec, drop_id: str, decided: pd.DataFrame) -> list[str | None]:
@@ -288,7 +284,8 @@ def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs
     """Released `augmented_set` rows of all drops, without what was withdrawn and drops that were delivered anew.
 
     Where a drop was screened again and its variants aren't made anew yet, what the new screening says of pictures stands: those it left
-    out are out, the others are in with their new cleaned files, and variants of the old ones are out.
+    out are out, the others are in with their new cleaned files, and variants of the old ones are out. So are pictures, with their variants,
+    that were screened under another policy for personal data, and that today's doesn't let pass.
     """
     frame, inputs = store.load_all(
         "augmented_set", spec.name, store.released("augmented_set", spec.name).keys() - store.superseded(spec.name)
@@ -303,9 +300,11 @@ def _as_screened(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> pd.Dat
     """Rows of `augmented_set` by the released screening of their drops."""
     held = store.released("cleaned_set", spec.name)
     versions = {drop: held[drop] for drop in frame["drop_id"].unique() if drop in held}
-    now = store.read_all("cleaned_set", spec.name, versions, ("image_id", "drop_id", "status", "clean_sha256", "width_px", "height_px"))
+    now = store.read_all("cleaned_set", spec.name, versions, (*COLUMNS, "clean_sha256", "width_px", "height_px"))
+    now = now[(now["status"] == "kept") & ~policies.refused(store, spec, now, versions)]
+    now = now[["image_id", "drop_id", "clean_sha256", "width_px", "height_px"]]
     sources = frame[(frame["kind"] == "source") & frame["drop_id"].isin(versions)]
-    both = sources.merge(now[now["status"] == "kept"], how="left", on=["drop_id", "image_id"], suffixes=("_before", ""))
+    both = sources.merge(now, how="left", on=["drop_id", "image_id"], suffixes=("_before", ""))
     both = both[both["clean_sha256"] != both["sha256"]]
     if both.empty:
         return frame
@@ -350,14 +349,19 @@ def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[s
 
 def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     """Pictures that a batch of this kind may show: usable ones, and for people who screen the doubtful ones too."""
-    usable, _ = usable_images(store, spec)
     if kind not in ("screening", "rework", "adjudication"):
-        return usable
+        return usable_images(store, spec)[0]
     drops, images = store.withdrawn(spec.name)
-    cleaned, _ = store.load_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name).keys() - store.superseded(spec.name))
+    held = store.released("cleaned_set", spec.name)
+    versions = {drop: held[drop] for drop in held.keys() - store.superseded(spec.name)}
+    stand = store.read_all("cleaned_set", spec.name, versions, ("image_id", "drop_id", "status"))  # in most drops nothing waits
+    cleaned = store.read_all(
+        "cleaned_set", spec.name, {drop: versions[drop] for drop in set(stand.loc[stand["status"] == "review", "drop_id"])}
+    )
     open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
-    open_ = open_[~open_["clean_sha256"].isin(store.apart(spec.name).purged())]  # nobody can look at these any more
-    return open_ if kind == "screening" else pd.concat([usable, open_], ignore_index=True)
+    if len(open_):
+        open_ = open_[~open_["clean_sha256"].isin(store.apart(spec.name).purged())]  # nobody can look at these any more
+    return open_ if kind == "screening" else pd.concat([usable_images(store, spec)[0], open_], ignore_index=True)
 
 
 def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
@@ -372,6 +376,13 @@ def purge(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:
     for batch_id, file in tasks.loc[tasks["sha256"].isin(apart.purged()), ["batch_id", "file"]].itertuples(index=False):
         (store.home.requests(spec.name) / batch_id / file).unlink(missing_ok=True)
     return gone
+
+
+def kept_until(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> pd.Series:
+    """When pictures in review are deleted, original or cleaned file, seconds since 1970; nan where they don't lie apart."""
+    since = store.apart(spec.name).since({*rows["image_id"], *rows["clean_sha256"].dropna()})
+    first = pd.concat([rows[name].map(since) for name in ("image_id", "clean_sha256")], axis=1).astype("float64").min(axis=1)
+    return first + spec.cleaning.personal_data.retention_days * 86_400
 
 
 def due(store: Store, spec: ProjectSpec, now_s: float) -> list[str]:

@@ -70,7 +70,10 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How `prepare` makes cleaned files: what it looks for, kind -> action, and how it covers. No spec: children start without pydantic."""
+    """How `prepare` makes cleaned files: what it looks for, kind -> action, and how it covers. No spec: children start without pydantic.
+
+    Where it `is_cleaned` what is looked at is a cleaned file itself, which stands unless something is to be covered in it.
+    """
 
     max_side_px: int
     max_pixels: int = MAX_PIXELS
@@ -79,6 +82,7 @@ class Preparation:
     cover: Literal["blur", "box"] = "blur"
     phone_regions: tuple[str, ...] = ()
     model: Model | None = None
+    is_cleaned: bool = False
 
 
 def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Any:
@@ -151,7 +155,7 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
         return Prepared(reason="NOTHING_TO_REDACT")
     clean = ""
     if not any(how.actions.get(kind) == "reject" for kind in found):
-        encoded = encode(redact(pixels, covered, how.cover))
+        encoded = data if how.is_cleaned and not covered else encode(redact(pixels, covered, how.cover))
         passed = set(asked.split("|") if asked else still) if decision in ("keep", "redact") else set()
         is_doubtful = any(how.actions.get(kind) == "review" for kind in still if kind not in passed)
         clean = apart.put_apart(encoded) if is_doubtful else apart.common.put(encoded)

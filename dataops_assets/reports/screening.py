@@ -186,7 +186,10 @@ def _decisions(frame: pd.DataFrame, drawn: Pictures) -> str:
         return ""
     told = rows.assign(
         said=[
-            f"{row['status']} by {row['decided_by']}" + (f", {row['decided_at']:%Y-%m-%d}" if row["decided_at"] else "")
+            f"{row['status']} by {row['decided_by']}"
+            + (f", {row['decided_at']:%Y-%m-%d}" if row["decided_at"] else "")
+            + (f"; answered by {', '.join(one[:8] for one in row['answered_by'].split('|'))}" if row["answered_by"] else "")
+            + (f", {row['answered_at']:%Y-%m-%d}" if row["answered_by"] and row["answered_at"] else "")
             for row in records(rows)
         ]
     )

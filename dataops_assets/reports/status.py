@@ -17,6 +17,7 @@ from dataops_assets.home import Home
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
 from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes
+from dataops_assets.reports import unsettled
 from dataops_assets.reports.delivery_story import codes_of, faults_of
 from dataops_assets.reports.reasons import REASONS
 from dataops_assets.spec import ProjectSpec
@@ -43,6 +44,7 @@ class Status:
         drops: Each drop as it stands, by `deliveries`.
         waits: What the sensor's last look held for a reason of its own (no room, waits to be read, can't be looked at): `name, reason`.
         looked_at: When that was, ISO 8601; null where no sensor has looked.
+        unsettled: What of the screening isn't settled, by `unsettled.of`.
     """
 
     project: str
@@ -53,6 +55,7 @@ class Status:
     held: Sequence[dict[str, Any]]
     parked: Sequence[dict[str, Any]]
     classes: Sequence[dict[str, Any]]
+    unsettled: Sequence[dict[str, Any]]
     spent: float
     budget: float
     currency: str
@@ -87,6 +90,7 @@ class Status:
             *self._some("drops", [self._drop(row) for row in self.drops]),
             *self._told(),
             *self._some("gates", [f"  {row['outcome'].upper()} {row['asset']} {row['partition']}: {row['why']}" for row in self.held]),
+            *(f"  {row['sentence']}" for row in self.unsettled),
             *self._wanted(),
         ]
 
@@ -209,6 +213,7 @@ def of(store: Store, spec: ProjectSpec) -> Status:
         held,
         claims.all_parked(store.home, spec.name),
         classes(store, spec),
+        unsettled.of(store, spec),
         round(store.spent(spec.name), 2),
         spec.brief.budget,
         spec.brief.currency,

@@ -19,6 +19,7 @@ from dataops_assets.imaging.decode import shrunk
 from dataops_assets.imaging.duplicates import find_leaders
 from dataops_assets.imaging.likeness import Compared, rows_of
 from dataops_assets.imaging.measures import calc_odd_size
+from dataops_assets.imaging.personal_data.policy import Policy, forbidden, policy_of, unsearched
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
 from dataops_assets.imaging.screening import Measured, Preparation, Prepared, measure, prepare
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
@@ -26,6 +27,7 @@ from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
+DECIDED = ["decided_by", "decided_at", "answered_by", "answered_at"]  # who took responsibility for a decision, who gave it, and when
 CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 Steps = Callable[[str, int, int], None]
 Look = TypeVar("Look", Measured, Prepared)
@@ -62,6 +64,7 @@ def screen(
     taken: Taken | None = None,
     workers: Callable[[], int] | None = None,
     may_look: bool = True,
+    missing: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
@@ -80,8 +83,9 @@ def screen(
         spec: Thresholds and limits.
         pixels: Most pixels a picture may have.
         apart: Where the delivered bytes are and the cleaned ones go.
-        decisions: Columns image_id, decision (keep, redact, reject), by, perhaps at and asked: the reasons that people knew of, joined by
-            |. Where people disagree, the more careful answer stands; for a reason that nobody was asked about a picture stays in review.
+        decisions: Columns image_id, decision (keep, redact, reject), by, perhaps at, answered_by (pseudonyms), answered_at and asked:
+            the reasons that people knew of, joined by |. Where people disagree, the more careful answer stands; for a reason that nobody
+            was asked about a picture stays in review.
         lasting: Rows of an earlier screening of this drop that stand as they are: nobody can look at these pictures again.
         compared: Reference pictures; None: relevance isn't looked at.
         progress: Called with (what is being done, pictures done, pictures in all).
@@ -89,6 +93,7 @@ def screen(
         taken: What later drops hold; None: there are none.
         workers: How many pictures may be looked at together, asked again and again; None: what the spec says.
         may_look: Whether to look at pictures; if not, the checkpoint has to hold what is to be known of them.
+        missing: image_id -> what a lasting picture wasn't searched for, joined by |: its cleaned file is.
 
     Returns:
         A frame of the contract `cleaned_set`, one row for each accepted row of `raw`.
@@ -99,7 +104,10 @@ def screen(
     """
     eyes = _Eyes(spec, apart, progress, checkpoint or Checkpoint(), workers, may_look)
     rows = raw.loc[raw["status"] == "accepted", [*CARRIED, "sha256"]]
+    personal = spec.personal_data
+    how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
     if lasting is not None:
+        lasting = _searched(lasting, missing or {}, eyes, how)
         rows = rows[~rows["image_id"].isin(lasting["image_id"])]
         stay = lasting[lasting["status"] == "kept"]
         earlier = pd.concat([earlier, stay], ignore_index=True) if len(stay) else earlier
@@ -112,8 +120,6 @@ def screen(
     asked = settled["asked"].where(settled["asked"].notna(), "")
     decided = dict(zip(settled.index, zip(settled["decision"], asked, strict=True), strict=True))
     ahead = 0  # followers to prepare beside a leader: where many copies fall one after the other, twice as many each time
-    personal = spec.personal_data
-    how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
     how = replace(how, model=compared.model) if compared is not None else how
     prepared: dict[int, Prepared] = {}
     late: list[tuple[int, str, str]] = []  # position, the picture of a later drop that shows the same, its group
@@ -139,7 +145,7 @@ def screen(
         prepared.update(zip(open_, found, strict=True))
 
 
-def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], spec: Cleaning) -> pd.DataFrame:
+def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], spec: Cleaning, then: Policy | None = None) -> pd.DataFrame:
     """Rows of pictures that can't be looked at again, as their retention period has passed: they stand as they were.
 
     What waited for a person isn't among them, nobody can decide any more; what the policy of today wouldn't let pass is left out.
@@ -149,17 +155,48 @@ def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], sp
         raw: Its `raw_images` rows.
         purged: image_ids of pictures that were deleted.
         spec: The policy of today.
+        then: The policy that they were screened under; None: nobody knows.
     """
     accepted = raw.loc[raw["status"] == "accepted", "image_id"]
     rows = before[before["image_id"].isin(purged) & before["image_id"].isin(accepted) & (before["status"] != "review")].copy()
-    actions = spec.personal_data.actions
-    shown = [{actions.get(kind) for kind in text.split("|")} for text in rows["open_personal_data"].fillna("")]
-    banned = [
-        bool(acts & {"reject", "redact"}) or ("review" in acts and by is None) for acts, by in zip(shown, rows["decided_by"], strict=True)
-    ]
-    lost = (rows["status"] == "kept") & pd.Series(banned, index=rows.index, dtype=bool)
+    lost = (rows["status"] == "kept") & forbidden(rows, policy_of(spec.personal_data), then)
     rows.loc[lost, ["status", "reason"]] = ["rejected", "PURGED"]
-    rows.loc[lost, ["clean_sha256", "decided_by", "decided_at"]] = None
+    rows.loc[lost, ["clean_sha256", *DECIDED]] = None
+    return rows
+
+
+def missing(lasting: pd.DataFrame, spec: Cleaning, then: Policy | None) -> dict[str, str]:
+    """image_id -> what a lasting picture in use wasn't searched for and today's policy looks for, joined by |."""
+    kept = lasting[lasting["status"] == "kept"]
+    found = unsearched(kept, policy_of(spec.personal_data), then)
+    return {image: kinds for image, kinds in zip(kept["image_id"], found, strict=True) if kinds}
+
+
+def _searched(lasting: pd.DataFrame, missing: Mapping[str, str], eyes: _Eyes, how: Preparation) -> pd.DataFrame:
+    """Lasting rows, with what a search of the cleaned files finds: covered there, or the picture is left out.
+
+    What people would have to decide on is left out as `PURGED`, like all that waits for them when its original is gone.
+    """
+    rows, asked = lasting.copy(), lasting["image_id"].map(missing)
+    for kinds, mine in rows[asked.notna()].groupby(asked):
+        search = replace(how, look_for=tuple(str(kinds).split("|")), max_side_px=how.max_pixels, is_cleaned=True)
+        items = [(sha256, "", "", str(kinds)) for sha256 in mine["clean_sha256"]]
+        looks = eyes.look(Prepared, partial(prepare, how=search), items, "cleaned images searched")
+        for place, look in zip(mine.index, looks, strict=True):
+            was: dict[Any, Any] = mine.loc[place].to_dict()
+            for name, new in (("personal_data", look.found), ("open_personal_data", look.open)):
+                old = was[name].split("|") if isinstance(was[name], str) else []
+                rows.at[place, name] = "|".join(sorted({*old, *new})) or None
+            if look.regions:
+                rows.at[place, "regions"] = json.dumps([*json.loads(was["regions"] or "[]"), *look.regions])
+            for name, count in (("faces", look.faces), ("text_regions", look.text_regions)):
+                rows.at[place, name] = was[name] if count is None else count
+            refused = [kind for kind in look.found if how.actions.get(kind) == "reject"]
+            waits = any(how.actions.get(kind) == "review" for kind in look.found)
+            rows.at[place, "clean_sha256"] = look.clean_sha256
+            if look.reason or refused or waits:
+                rows.loc[place, ["status", "reason"]] = ["rejected", look.reason or "|".join(refused) or "PURGED"]
+                rows.loc[place, ["clean_sha256", *DECIDED]] = None
     return rows
 
 
@@ -305,7 +342,7 @@ def _judge(base: pd.DataFrame, prepared: Mapping[int, Prepared], spec: Cleaning,
         rejected = codes[position] is not None or any(actions[issue] == "reject" for issue in deciding)
         statuses[position] = "rejected" if rejected else "review" if deciding else "kept"
         reasons[position] = codes[position] or "|".join(deciding) or None
-    empty = ("duplicate_of", "near_duplicate_group", "decided_by", "decided_at")
+    empty = ("duplicate_of", "near_duplicate_group", *DECIDED)
     columns |= {"status": statuses, "reason": reasons, **{name: np.full(len(base), None, dtype=object) for name in empty}}
     return pd.concat([base, pd.DataFrame(columns, index=base.index)], axis=1)
 
@@ -342,7 +379,7 @@ def _texts(values: Iterable[str]) -> pd.Series:
 
 def _settled(decisions: pd.DataFrame | None) -> pd.DataFrame:
     """One decision a picture, by image_id: columns decision, by, at, asked. Where people disagree, the more careful answer stands."""
-    columns = ["decision", "by", "at", "asked"]
+    columns = ["decision", "by", "at", "answered_by", "answered_at", "asked"]
     if decisions is None:
         return pd.DataFrame(columns=columns, dtype="object")
     known = decisions[decisions["decision"].isin(CARE)]
@@ -361,8 +398,8 @@ def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
     ids = frame.loc[decided, "image_id"]
     rejected = ids.map(settled["decision"]) == "reject"
     frame.loc[decided, "status"] = np.where(rejected, "rejected", "kept")
-    frame.loc[decided, "decided_by"] = ids.map(settled["by"])
-    frame.loc[decided, "decided_at"] = ids.map(settled["at"])
+    for name, given in zip(DECIDED, ("by", "at", "answered_by", "answered_at"), strict=True):
+        frame.loc[decided, name] = ids.map(settled[given]).astype("object")
     frame.loc[rejected[~rejected].index, "reason"] = None
 
 
@@ -443,4 +480,4 @@ def _reject(frame: pd.DataFrame, positions: pd.Index[Any], reason: str, winners:
         return
     frame.loc[positions, ["status", "reason"]] = ["rejected", reason]
     frame.loc[positions, "duplicate_of"] = winners
-    frame.loc[positions, ["decided_by", "decided_at"]] = None
+    frame.loc[positions, DECIDED] = None

@@ -56,6 +56,7 @@ def assemble(
     release: str,
     withdrawn: tuple[Collection[str], Collection[str]] = ((), ()),
     earlier: pd.DataFrame | None = None,
+    refused: Collection[str] = (),
 ) -> Assembly:
     """Put a release together.
 
@@ -74,6 +75,7 @@ def assemble(
         withdrawn: (drop ids, image ids) that must not be delivered any more.
         earlier: Rows of `training_export` of earlier releases: an image stays in the split it was in, as long as the
             salt is the same.
+        refused: Kept pictures, by image_id, that the policy for personal data doesn't let pass as they were screened.
     """
     drops, images = {str(drop) for drop in withdrawn[0]}, {str(image) for image in withdrawn[1]}
     augmented = augmented.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
@@ -86,6 +88,8 @@ def assemble(
         str(image): _why_not(str(image), drop, file, cleaned, drops, images, labels, spec)
         for image, drop, file in zip(sources["image_id"], sources["drop_id"], sources["sha256"], strict=True)
     }
+    unsafe = [image for image in reasons.keys() & set(refused) if not reasons[image][0]]
+    reasons |= dict.fromkeys(unsafe, ("personal_data", "the project's policy has changed since it was screened: screen its drop again"))
     usable = sources[sources["image_id"].map(lambda image: not reasons[image][0]).astype(bool)]
     placed, groups, bridges = split(usable, spec.export, earlier)
     reasons |= {str(image): ("bridges_splits", detail) for image, detail in bridges.items()}
