@@ -19,14 +19,15 @@ from dataops_assets.flow import delivery, labels
 from dataops_assets.flow import studio as flow
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
-from dataops_assets.manifest import Manifest, conform
+from dataops_assets.manifest import Inputs, Manifest, conform
 from dataops_assets.operations import Operations, Refused
 from dataops_assets.projects import ENV_DEFS
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages import label_tasks
+from dataops_assets.stages import label_quality, label_tasks, labeled_batches
 from dataops_assets.store import Store, now
 from tests.labels.studio_fake import TOKEN, Fake, running
 from tests.labels.world import COLOUR, make_sources, make_spec
+from tests.labels.world import answer_all as answer_all_csv
 
 VENDORS = [
     {"name": "acme", "tool": "label_studio", "prelabels": "consensus"},
@@ -50,9 +51,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
         yield held
 
 
-def release(store: Store, asset: str, batch: str, frame: pd.DataFrame) -> None:
+def release(store: Store, asset: str, batch: str, frame: pd.DataFrame, inputs: Inputs | None = None) -> None:
     """A version that passed its gate."""
-    version = store.write(Manifest(asset, "demo", batch, conform(frame, CONTRACTS[asset])))
+    version = store.write(Manifest(asset, "demo", batch, conform(frame, CONTRACTS[asset]), inputs or {}))
     row = {"project": "demo", "asset": asset, "partition": batch, "version": version, "outcome": "pass", "at": now()}
     store.gates.append(lambda rows: [row])
 
@@ -214,6 +215,24 @@ def test_work_sent_back_starts_from_what_was_found_if_wanted(store: Store, spec:
     assert labels.prelabels_of(store, spec, "production-001")[0].empty
     (project,) = [one for one in fake.projects if one["title"] == "demo/rework-001 #1"]
     assert all(task["predictions"][0]["result"][0]["value"] == {"choices": ["blue"]} for task in fake.rows[project["id"]])
+
+
+def test_gold_that_is_sent_back_starts_from_what_people_said_of_it(store: Store, spec: ProjectSpec, fake: Fake) -> None:
+    tasks = send_out(store, spec, "production-001", n=3, is_gold=[True, False, False], overlap=3)
+    labeled = labeled_batches.accept([("acme", "l.csv", answer_all_csv(tasks, spec, value=1))], tasks, spec, store.home.worker_key())
+    gold = tasks.loc[tasks["is_gold"], ["image_id"]].assign(attribute="colour", label="red")
+    judged = label_quality.assess(labeled, tasks, gold, spec)
+    release(store, "labeled_batches", "production-001", labeled)
+    release(
+        store,
+        "label_quality",
+        "production-001",
+        judged,
+        {name: store.released(name, "demo") for name in ("label_tasks", "labeled_batches")},
+    )
+    assert list(judged.loc[judged["is_gold"], "label"]) == ["red"]
+    again = send_out(store, spec, "rework-001", n=3, parent_batch_id="production-001", round=1, is_gold=[True, False, False])
+    assert flow.prelabels(store, spec, again) == ({task: {"colour": "blue"} for task in again["task_id"]}, [])
 
 
 def test_a_models_answers_start_a_whole_batch_or_none_of_it(

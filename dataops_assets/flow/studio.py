@@ -19,6 +19,7 @@ from dataops_assets.flow.labels import keep_prelabels
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.labels.studio_client import Client, StudioDown, StudioError
+from dataops_assets.manifest import Manifest, is_true
 from dataops_assets.projects import SpecError, defs_root, load_projects
 from dataops_assets.spec import LabelVendor, ProjectSpec
 from dataops_assets.store import Store
@@ -190,12 +191,9 @@ def prelabels(store: Store, spec: ProjectSpec, tasks: pd.DataFrame) -> tuple[stu
     rows = asked.merge(found[["image_id", "attribute", "label"]], how="left", on=["image_id", "attribute"])
     lacking: list[str] = []
     if wanted == "model":
-        missing = rows["label"].isna().groupby(rows["attribute"]).sum()
-        of = rows.groupby("attribute").size()
-        lacking = [
-            f"no prediction of {name} is shown, {n:,} of {of[name]:,} pictures have none" for name, n in missing[missing > 0].items()
-        ]
-        rows = rows[rows["attribute"].map(missing) == 0]
+        of, missing = Counter(rows["attribute"]), Counter(rows.loc[rows["label"].isna(), "attribute"])
+        lacking = [f"no prediction of {name} is shown, {n:,} of {of[name]:,} pictures have none" for name, n in missing.items()]
+        rows = rows[~rows["attribute"].isin(missing.keys())]
     made: dict[str, dict[str, str]] = {}
     for task_id, attribute, label in rows.loc[rows["label"].notna(), ["task_id", "attribute", "label"]].itertuples(index=False):
         made.setdefault(task_id, {})[attribute] = label
@@ -207,9 +205,27 @@ def _nothing() -> pd.DataFrame:
 
 
 def _sent_back_with(store: Store, spec: ProjectSpec, tasks: pd.DataFrame) -> pd.DataFrame:
-    """What was found in the batch that the questions were sent back from."""
-    parents = set(tasks["parent_batch_id"].dropna()) & store.released("label_quality", spec.name).keys()
-    return store.load_all("label_quality", spec.name, parents)[0] if parents else _nothing()
+    """What was found in the batch that the questions were sent back from: of gold, too, what people said and not what is right."""
+    released = store.released("label_quality", spec.name)
+    parents = sorted(set(tasks["parent_batch_id"].dropna()) & released.keys())
+    golden = set(tasks.loc[is_true(tasks["is_gold"]), "image_id"])
+    found = [_nothing()]
+    for batch in parents:
+        made = store.read("label_quality", spec.name, batch, released[batch])
+        found.append(made.frame[~made.frame["image_id"].isin(golden)])
+        if golden:
+            said = _without_gold(store, spec, made)
+            found.append(said[said["image_id"].isin(golden)])
+    return pd.concat([rows[["image_id", "attribute", "label"]] for rows in found])
+
+
+def _without_gold(store: Store, spec: ProjectSpec, made: Manifest) -> pd.DataFrame:
+    """What a batch's answers come to where no answer is known: `label_quality` rows, from what it was judged by."""
+    from dataops_assets.stages import label_quality as stage
+
+    labeled, tasks = (store.read_all(asset, spec.name, made.inputs[asset]) for asset in ("labeled_batches", "label_tasks"))
+    before = store.read_all("labeled_batches", spec.name, made.inputs.get("earlier_answers", {}))
+    return stage.assess(labeled, tasks, None, spec, before=before)
 
 
 def _predicted(store: Store, spec: ProjectSpec, tasks: pd.DataFrame) -> pd.DataFrame:
