@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pandas as pd
@@ -14,20 +15,24 @@ from dataops_assets.spec import ProjectSpec
 CRITICAL = frozenset({"images_wanted", "cost_total", "days_needed", "gold_available"})
 COSTS = ("image_cost", "label_cost", "rework_cost", "own_cost", "qualification_cost", "audit_cost")  # what `cost_total` adds up
 REWORK_ALLOWANCE = 0.15  # share of answers bought again; to be replaced by what vendors' records say
-Z95 = 1.96
+PRECISION = 0.05  # to which gold shall measure an accuracy
 VOLUME = "volume."
 Row = tuple[str, float | None, float | None, str, bool | None, str]
 
 
-def check(spec: ProjectSpec) -> pd.DataFrame:
+def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
     """The brief's figures as rows of `brief`; `is_met` is null where a figure only informs.
+
+    Args:
+        spec: The project.
+        piloted: Pictures in the pilots that were planned already; their answers are gold, also where they are more than `pilot_size`.
 
     Costs are for the volume asked for, at the dearest image vendor and the production vendor's price; days at its pace, on working
     days. Steps follow one another: our own people's pilot and audit, the qualification, production with rework.
     """
     agreed, labeling = spec.brief, spec.labeling
     images, questions = agreed.images_needed, len(spec.ontology.attributes)
-    gold = math.ceil(images * labeling.gold_share)
+    gold = hidden(spec).shown
     answers = (images + gold) * questions * labeling.overlap
     own = labeling.pilot_size * questions * labeling.pilot_overlap
     rework = math.ceil(answers * REWORK_ALLOWANCE)
@@ -49,8 +54,6 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
             days = finish(first, math.ceil(n / who.labels_per_day), agreed.days_a_week, {*agreed.days_off, *who.days_off})
             first = days + timedelta(days=1)
     needed, available = (days - agreed.start).days + 1, (agreed.deadline - agreed.start).days
-    hidden = math.ceil(labeling.batch_size * labeling.gold_share)
-    half_width = Z95 * math.sqrt(agreed.accuracy_target * (1 - agreed.accuracy_target) / max(1, gold * labeling.overlap))
     smallest, largest, named = _extremes(spec)
     rows: list[Row] = [
         ("images_wanted", images, 1, "images", images >= 1, f"{images:,} images are wanted."),
@@ -81,14 +84,7 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
             f"{vendor.name} answers {vendor.labels_per_day:,} questions a day, so all is done on {days}, after {needed:,} days; "
             + (f"there are {available:,}." if needed <= available else f"there are {available:,}: {needed - available:,} too many."),
         ),
-        (
-            "gold_available", labeling.pilot_size, hidden, "images", labeling.pilot_size >= min(hidden, 1),
-            f"The pilot gives {labeling.pilot_size:,} gold images; a batch of {labeling.batch_size:,} hides {hidden:,}.",
-        ),
-        (
-            "gold_precision", half_width, 0.05, "share", half_width <= 0.05,
-            f"Gold measures an accuracy of {agreed.accuracy_target:.0%} to within {half_width:.1%}, were its answers independent.",
-        ),
+        *_gold(spec, max(piloted, labeling.pilot_size)),
         (
             "class_balance", smallest / largest if largest else 0.0, 0.2, "share", smallest >= 0.2 * largest,
             f"The smallest class, {named}, is {smallest:,} of at most {largest:,} images.",
@@ -133,10 +129,10 @@ def choices(spec: ProjectSpec, overlaps: tuple[int, ...] = (1, 3, 5, 7)) -> list
     return found
 
 
-def unmet(spec: ProjectSpec) -> list[str]:
+def unmet(spec: ProjectSpec, checks: Collection[str] = CRITICAL) -> list[str]:
     """Sentences about what doesn't fit."""
     rows = check(spec)
-    return list(rows.loc[rows["check"].isin(CRITICAL) & ~rows["is_met"].eq(True), "sentence"])
+    return list(rows.loc[rows["check"].isin(checks) & ~rows["is_met"].eq(True), "sentence"])
 
 
 def difference(new: pd.DataFrame, old: pd.DataFrame) -> list[str]:
@@ -186,6 +182,85 @@ def _total(total: float, spec: ProjectSpec) -> str:
         return f"{told}."
     paid = math.floor(images * budget / total)
     return f"{told}: {total - budget:,.2f} too much; the budget pays for about {paid:,} of {images:,} images."
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Gold in production as planning hides it: pictures in a full batch, batches, and how often gold is shown in all of them."""
+
+    each: int
+    batches: int
+    shown: int
+
+
+def hidden(spec: ProjectSpec) -> Hidden:
+    """The gold that production batches hide. A ramp has small ones first, each of which hides as much gold as a full one."""
+    labeling, left = spec.labeling, spec.brief.images_needed
+    each = _share_of(labeling.gold_share, labeling.batch_size)
+    size, small = labeling.ramp_start or labeling.batch_size, 0
+    while left > 0 and size < labeling.batch_size:
+        left, size, small = left - size, 2 * size, small + 1
+    full, rest = divmod(max(0, left), labeling.batch_size)
+    of_rest = each if labeling.ramp_start is not None else _share_of(labeling.gold_share, rest)
+    return Hidden(each, small + full + bool(rest), (small + full) * each + bool(rest) * of_rest)
+
+
+def _share_of(share: float, images: int) -> int:
+    return max(1, round(share * images)) if share and images else 0
+
+
+def _gold(spec: ProjectSpec, piloted: int) -> list[Row]:
+    """Whether pilots give as many different pictures as production hides, and how exactly these measure."""
+    from scipy.stats import norm
+
+    labeling, plan, target = spec.labeling, hidden(spec), spec.brief.accuracy_target
+    spare = _spare(piloted, labeling.shown_gold)
+    tested = min(spare, labeling.batch_size) if labeling.is_qualified_first else 0
+    most = labeling.gold_exposures
+    needed = max(plan.each, math.ceil((plan.shown * (1 + REWORK_ALLOWANCE) + tested) / most)) if plan.shown else 0
+    told = (
+        f"{piloted:,} pilot pictures leave {spare:,} to hide where guidelines may show {labeling.shown_gold:.0%} of them. A batch of "
+        f"{labeling.batch_size:,} hides {plan.each:,}, production shows gold {plan.shown:,} times, one picture at most {most:,} times: "
+        f"{needed:,} different ones are needed"
+    )
+    if not plan.shown:
+        told = "No gold is hidden in production: its audit alone measures it."
+    elif spare >= needed:
+        told += "."
+    else:
+        told += f", {needed - spare:,} more than there are. {_larger(needed, labeling.shown_gold)} would do."
+    distinct = min(spare, plan.shown)
+    z = float(norm.ppf((1 + spec.brief.confidence) / 2))
+    half_width = z * math.sqrt(target * (1 - target) / max(1, distinct))
+    sure, within = f"{spec.brief.confidence:.0%} sure", f"an accuracy of {target:.0%} to within {half_width:.1%}"
+    precise = f"{distinct:,} different gold pictures measure {within} ({sure})"
+    if half_width > PRECISION:
+        enough = math.ceil(target * (1 - target) * (z / PRECISION) ** 2)
+        precise += f"; to within {PRECISION:.0%} takes {enough:,}"
+        if plan.shown < enough:
+            precise += f", and production shows gold only {plan.shown:,} times (`gold_share`)"
+        else:
+            precise += f". {_larger(enough, labeling.shown_gold)} would do"
+    precise += "."
+    return [
+        ("gold_available", spare, needed, "images", spare >= needed, told),
+        ("gold_precision", half_width, PRECISION, "share", half_width <= PRECISION, precise),
+    ]
+
+
+def _spare(pictures: int, shown: float) -> int:
+    """Gold pictures that stay hidden when guidelines have shown as many as they may."""
+    return pictures - int(shown * pictures)
+
+
+def _larger(spare: int, shown: float) -> str:
+    """The smallest pilot that leaves so many pictures to hide."""
+    if shown >= 1:
+        return "A smaller `shown_gold` than all of it"
+    pictures = spare
+    while (short := spare - _spare(pictures, shown)) > 0:
+        pictures += short
+    return f"A pilot of {pictures:,} pictures"
 
 
 def _consensus(spec: ProjectSpec) -> Row:
