@@ -75,6 +75,34 @@ def test_without_a_pilot_production_says_that_gold_is_missing():
     assert len(plan.batches) == 1 and plan.reason == "no hidden gold: label and approve a pilot"
 
 
+def test_production_hides_gold_that_was_in_no_qualification_and_a_test_leaves_some():
+    spec, sources, pilot, gold = after_pilot(40, gold_share=0.4, batch_size=5, pilot_size=10, worker_accuracy=0.99, ramp_start=None)
+    spec = changed(spec, labeling={"batch_size": 10, "qualification_accuracy": 0.5})  # 3 pictures are a fair test; a batch hides 4
+    (test,), reason = label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="acme")
+    assert (len(test), reason) == (6, "")
+    planned = pd.concat([pilot, test])
+    batches, reason = label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="acme", limit=10)
+    hidden = set(batches[0].loc[batches[0]["is_gold"].astype(bool), "image_id"])
+    assert (len(hidden), hidden & set(test["image_id"]), reason) == (4, set(), "")
+    two, reason = label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="acme", limit=20)
+    assert [len(hidden & set(batch["image_id"])) for batch in two] == [4, 4]  # rather those again than what the test showed
+    few = changed(spec, labeling={"gold_sights": 2})  # answers to what was seen twice count no more: then rather what the test showed
+    three, reason = label_tasks.plan("production", few, sources, planned, gold=gold, vendor="acme", limit=30)
+    assert [len(hidden & set(batch["image_id"])) for batch in three] == [4, 4, 0]
+    assert reason.startswith("4 of 12 hidden gold pictures were in a qualification of acme")
+
+
+def test_a_vendor_that_knows_all_gold_is_told():
+    spec, sources, pilot, gold = after_pilot(16)
+    (test,), reason = label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="acme")
+    assert set(test["image_id"]) == set(gold["image_id"])  # four are too few for a fair test already
+    assert reason.startswith("0 gold pictures stay unknown to acme, and a production batch hides 1")
+    planned = pd.concat([pilot, test])
+    _, reason = label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="acme", limit=5)
+    assert reason.startswith("1 of 1 hidden gold pictures were in a qualification of acme")
+    assert label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="other", limit=5).reason == ""
+
+
 def test_limit_and_budget_leave_the_rest_waiting():
     spec = make_spec(gold_share=0)
     plan = label_tasks.plan("production", spec, make_sources(9), NONE, budget_left=2.1, limit=8)
