@@ -258,7 +258,9 @@ class Labeling(Section):
     gold_share: Share = Field(0.1, description="Share of a production batch that is hidden gold.")
     batch_size: int = Field(200, ge=1, description="Source images per batch, gold not counted.")
     pilot_size: int = Field(30, ge=1, description="Images the DOps team labels itself first; they become gold.")
-    pilot_overlap: int = Field(1, ge=1, le=25, description="Our own people who answer each pilot image; two make slips and doubts show.")
+    pilot_overlap: int = Field(
+        2, ge=1, le=25, description="Our own people who answer each pilot image. Gold wants two of them; 1 where there is one person only."
+    )
     worker_accuracy: Share = Field(0.9, description="How often one answer is right, believed until gold has measured it.")
     qualification: Literal["required", "optional"] = Field(
         "optional", description="Whether a vendor must pass a qualification batch before production; optional: a warning says it hasn't."
