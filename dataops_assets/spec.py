@@ -48,7 +48,7 @@ class Brief(Section):
     days_a_week: int = Field(5, ge=1, le=7, description="Days worked, from Monday on.")
     days_off: tuple[date, ...] = Field((), description="Holidays on which nobody works.")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="How sure a statement on accuracy must be: audits and qualifications.")
-    volume: dict[Word, dict[str, Annotated[int, Field(ge=0)]]] = Field(
+    volume: dict[Word, dict[str, Annotated[int, Field(ge=0, le=10**12)]]] = Field(
         description="Images wanted: attribute -> value -> count. Not every value must be listed."
     )
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import numpy as np
 import pandas as pd
 
 from dataops_assets.labels import sampling
-from dataops_assets.spec import ProjectSpec
+from dataops_assets.spec import LabelVendor, ProjectSpec
 
 CRITICAL = frozenset({"images_wanted", "cost_total", "days_needed", "gold_available"})
 COSTS = ("image_cost", "label_cost", "rework_cost", "own_cost", "qualification_cost", "audit_cost")  # what `cost_total` adds up
 REWORK_ALLOWANCE = 0.15  # share of answers bought again; to be replaced by what vendors' records say
 PRECISION = 0.05  # to which gold shall measure an accuracy
-VOLUME = "volume."
+VOLUME, PACE = "volume.", "pace."
 Row = tuple[str, float | None, float | None, str, bool | None, str]
 
 
@@ -28,7 +29,8 @@ def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
         piloted: Pictures in the pilots that were planned already; their answers are gold, also where they are more than `pilot_size`.
 
     Costs are for the volume asked for, at the dearest image vendor and the production vendor's price; days at its pace, on working
-    days. Steps follow one another: our own people's pilot and audit, the qualification, production with rework.
+    days. Steps follow one another: our own people's pilot and audit, the qualification at the slowest candidate's pace, production with
+    rework. What it would be at another vendor's pace stands beside it.
     """
     agreed, labeling = spec.brief, spec.labeling
     images, questions = agreed.images_needed, len(spec.ontology.attributes)
@@ -46,13 +48,8 @@ def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
     audit, audit_row = _audit(spec, images * questions)
     own_cost, audit_cost = own * internal.price_per_label, audit * internal.price_per_label
     total = image_cost + label_cost + rework_cost + own_cost + tried_cost + audit_cost
-    paces = ((own + audit, internal), (tried, vendor), (answers + rework, vendor))
-    days = finish(agreed.start, 1, agreed.days_a_week, agreed.days_off)
-    first = agreed.start
-    for n, who in paces:
-        if n:
-            days = finish(first, math.ceil(n / who.labels_per_day), agreed.days_a_week, {*agreed.days_off, *who.days_off})
-            first = days + timedelta(days=1)
+    ends = {held.name: _end(spec, own + audit, tried, candidates, answers + rework, held) for held in (vendor, *_others(spec))}
+    days = ends[vendor.name]
     needed, available = (days - agreed.start).days + 1, (agreed.deadline - agreed.start).days
     smallest, largest, named = _extremes(spec)
     rows: list[Row] = [
@@ -81,8 +78,15 @@ def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
         ("cost_total", total, agreed.budget, money, total <= agreed.budget, _total(total, spec)),
         (
             "days_needed", needed, available, "days", needed <= available,
-            f"{vendor.name} answers {vendor.labels_per_day:,} questions a day, so all is done on {days}, after {needed:,} days; "
+            f"{vendor.name} answers {vendor.labels_per_day:,} questions a day, so all is {_when(days, agreed.start)}; "
             + (f"there are {available:,}." if needed <= available else f"there are {available:,}: {needed - available:,} too many."),
+        ),
+        *(
+            (
+                f"{PACE}{held.name}", (ends[held.name] - agreed.start).days + 1, None, "days", None,
+                f"At {held.name}'s {held.labels_per_day:,} answers a day all would be {_when(ends[held.name], agreed.start)}.",
+            )
+            for held in _others(spec)
         ),
         *_gold(spec, max(piloted, labeling.pilot_size)),
         (
@@ -101,13 +105,40 @@ def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
 
 
 def finish(start: date, workdays: int, days_a_week: int, days_off: Collection[date] = ()) -> date:
-    """The last of so many days of work, counted from the first working day at or after `start`; the week begins on Monday."""
-    day, left = start, max(1, workdays)
-    while True:
-        left -= day.weekday() < days_a_week and day not in days_off
-        if not left:
-            return day
-        day += timedelta(days=1)
+    """The last of so many days of work, counted from the first working day at or after `start`; the week begins on Monday.
+
+    What takes longer than the calendar has days is done on its last one, `date.max`.
+    """
+    week = "1" * days_a_week + "0" * (7 - days_a_week)
+    off = np.array(sorted(days_off), dtype="datetime64[D]")
+    last = np.busday_offset(np.datetime64(start), max(1, workdays) - 1, roll="forward", weekmask=week, holidays=off)
+    return date.max if last >= np.datetime64(date.max) else date.fromisoformat(str(last))
+
+
+def _end(spec: ProjectSpec, own: int, tried: int, candidates: Sequence[LabelVendor], bought: int, vendor: LabelVendor) -> date:
+    """When all is done: our own people's answers, then the tests, of which the slowest candidate's counts, then production by a vendor."""
+    agreed, first = spec.brief, spec.brief.start
+
+    def days(answers: int, who: LabelVendor) -> date:
+        return finish(first, math.ceil(answers / who.labels_per_day), agreed.days_a_week, {*agreed.days_off, *who.days_off})
+
+    end = finish(first, 1, agreed.days_a_week, agreed.days_off)
+    for steps in ([(own, spec.labeling.internal)], [(tried, held) for held in candidates], [(bought, vendor)]):
+        if any(answers for answers, _ in steps):
+            end = max(days(*step) for step in steps)
+            first = min(end, date.max - timedelta(days=1)) + timedelta(days=1)
+    return end
+
+
+def _others(spec: ProjectSpec) -> list[LabelVendor]:
+    """Whoever could do the production beside the vendor it is planned with."""
+    return [held for held in spec.labeling.vendors if not held.internal and held.name != spec.labeling.production.name]
+
+
+def _when(end: date, start: date) -> str:
+    if end == date.max:
+        return f"not done before the calendar ends, on {end}"
+    return f"done on {end}, after {(end - start).days + 1:,} days"
 
 
 def expected_accuracy(spec: ProjectSpec) -> float:

@@ -132,13 +132,36 @@ def test_work_rests_on_days_off_and_on_the_vendors_own(dresses: ProjectSpec) -> 
     thursday = date(2026, 12, 24)
     assert brief.finish(thursday, 2, 5, (date(2026, 12, 25), date(2026, 12, 28))) == date(2026, 12, 29)
     done = figures(dresses)["days_needed"]["value"]
-    off = ["2026-11-03"]  # the second day of three
+    off = ["2026-11-04"]  # the third day of three: the planned vendor's production
     assert figures(changed(dresses, brief={"days_off": off}))["days_needed"]["value"] == done + 1
     vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
     other = [{**vendor, "days_off": off if vendor["name"] == "pixelcrew" else []} for vendor in vendors]
     own = [{**vendor, "days_off": off if vendor["name"] == "labelworks" else []} for vendor in vendors]
     assert figures(changed(dresses, labeling={"vendors": other}))["days_needed"]["value"] == done
     assert figures(changed(dresses, labeling={"vendors": own}))["days_needed"]["value"] == done + 1
+
+
+def test_every_candidate_is_waited_for_and_other_vendors_dates_stand_beside_the_planned_one(dresses: ProjectSpec) -> None:
+    def with_pace(name: str, pace: int) -> dict[str, dict[str, Any]]:
+        vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
+        return figures(changed(dresses, labeling={"vendors": [{**v, "labels_per_day": pace} if v["name"] == name else v for v in vendors]}))
+
+    usual, slow = figures(dresses), with_pace("pixelcrew", 100)
+    assert usual["days_needed"]["value"] == 3 and usual["pace.pixelcrew"]["value"] == 3
+    assert slow["days_needed"]["value"] == 11  # its test of 648 answers takes 7 working days, over a weekend
+    assert slow["pace.pixelcrew"]["value"] > 40 and "At pixelcrew's 100 answers a day" in slow["pace.pixelcrew"]["sentence"]
+    assert "pace.labelworks" not in usual
+
+
+@pytest.mark.parametrize("count", [10**9, 10**12])
+def test_an_absurd_volume_is_told_in_a_sentence(dresses: ProjectSpec, count: int) -> None:
+    row = figures(changed(dresses, brief={"volume": {"style": {"casual": count}}}))["days_needed"]
+    assert not row["is_met"] and "not done before the calendar ends" in row["sentence"]
+
+
+def test_a_volume_that_is_no_number_of_images_is_refused(dresses: ProjectSpec) -> None:
+    with pytest.raises(ValueError, match="less than or equal to 1000000000000"):
+        changed(dresses, brief={"volume": {"style": {"casual": 10**400}}})
 
 
 @pytest.mark.parametrize(
