@@ -116,7 +116,7 @@ def plan(
         unknown = total - len(set(waiting["image_id"]) | {image for name, image in known if name == who.name})
         if total and unknown < kept and not who.internal:
             reasons.append(
-                f"{unknown} gold pictures stay unknown to {who.name}, and a production batch hides {kept}: "
+                f"{unknown} of {total} gold pictures stay unknown to {who.name}, and a production batch hides {kept}: "
                 "it can tell the others by their bytes until another pilot gives new ones"
             )
     if limit is not None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.labels import handbook
+from dataops_assets.labels.examples import Example
+from dataops_assets.labels.request import replace_documents
 from dataops_assets.manifest import conform, empty
 from dataops_assets.stages import approved_labels, label_quality, label_tasks
 from dataops_assets.stages.labeled_batches import accept
@@ -96,7 +100,7 @@ def test_a_vendor_that_knows_all_gold_is_told():
     spec, sources, pilot, gold = after_pilot(16)
     (test,), reason = label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="acme")
     assert set(test["image_id"]) == set(gold["image_id"])  # four are too few for a fair test already
-    assert reason.startswith("0 gold pictures stay unknown to acme, and a production batch hides 1")
+    assert reason.startswith("0 of 4 gold pictures stay unknown to acme, and a production batch hides 1")
     planned = pd.concat([pilot, test])
     _, reason = label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="acme", limit=5)
     assert reason.startswith("1 of 1 hidden gold pictures were in a qualification of acme")
@@ -288,6 +292,18 @@ def test_the_folder_is_whole_and_checks(request_of_a_batch):
     assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     assert tasks["file"].str.endswith(".png").all() and set(tasks["width_px"]) == {40}
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_markdown_finds_its_pictures_in_the_folder(request_of_a_batch):
+    spec, tasks, folder, blobs = request_of_a_batch
+    one = Example("colour", "red", "elsewhere", given="blue", answers=2)
+    edition = handbook.Edition(1, (), (one,), {one: b"a jpeg"})
+    label_tasks.write_request(tasks, spec, folder, blobs, edition)
+    files = written(folder)
+    (link,) = re.findall(r"!\[\]\((.*?)\)", files["guidelines.md"].decode())
+    assert files[link] == b"a jpeg" and f"{hashlib.sha256(b'a jpeg').hexdigest()}  {link}" in files["checksums.txt"].decode()
+    replace_documents(folder, {"guidelines.md": "none"})  # its picture was withdrawn
+    assert link not in written(folder) and link not in (folder / "checksums.txt").read_text()
 
 
 def test_writing_again_changes_nothing_and_repairs_what_is_missing(request_of_a_batch):
