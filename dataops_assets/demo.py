@@ -156,8 +156,12 @@ def _label(work: Operations, truth: _Truth, teller: _Teller, kind: str) -> None:
 
 def _approve(work: Operations, teller: _Teller, kind: str) -> None:
     for batch in _batches(work, kind):
-        is_judged = batch in work.store.released("label_quality", PROJECT)
-        if is_judged and batch not in work.store.released("approved_labels", PROJECT):
+        if batch not in work.store.released("label_quality", PROJECT) or batch in work.store.released("approved_labels", PROJECT):
+            continue
+        quality = work.store.load("label_quality", PROJECT, batch).frame
+        if (
+            quality["decision"].eq("accept") & ~quality["is_gold"].astype(bool)
+        ).any():  # else all of it went on, there is nothing to approve
             teller.tell(work.approve(PROJECT, batch, PERSON))
 
 

@@ -155,7 +155,7 @@ def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str
         return May(vendor, None, stop, True)
     if who is None or spec.labeling.ramp_start is None:
         return May(who, None, "", False)
-    past = ramp.history(planned, history.judged_on(store, spec, "production"), spec, who)
+    past = ramp.history(planned, history.judged_on(store, spec, "production"), spec, who, history.audit_rows(store, spec)[0])
     step = ramp.step(past, spec.labeling.ramp_start, spec.labeling.batch_size)
     if step.waits:
         return May(who, step.size, step.sentence, True)

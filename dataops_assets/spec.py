@@ -48,7 +48,7 @@ class Brief(Section):
     days_a_week: int = Field(5, ge=1, le=7, description="Days worked, from Monday on.")
     days_off: tuple[date, ...] = Field((), description="Holidays on which nobody works.")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="How sure a statement on accuracy must be: audits and qualifications.")
-    volume: dict[Word, dict[str, Annotated[int, Field(ge=0)]]] = Field(
+    volume: dict[Word, dict[str, Annotated[int, Field(ge=0, le=10**12)]]] = Field(
         description="Images wanted: attribute -> value -> count. Not every value must be listed."
     )
 
@@ -264,7 +264,9 @@ class Labeling(Section):
     gold_share: Share = Field(0.1, description="Share of a production batch that is hidden gold.")
     batch_size: int = Field(200, ge=1, description="Source images per batch, gold not counted.")
     pilot_size: int = Field(30, ge=1, description="Images the DOps team labels itself first; they become gold.")
-    pilot_overlap: int = Field(1, ge=1, le=25, description="Our own people who answer each pilot image; two make slips and doubts show.")
+    pilot_overlap: int = Field(
+        2, ge=1, le=25, description="Our own people who answer each pilot image. Gold wants two of them; 1 where there is one person only."
+    )
     worker_accuracy: Share = Field(0.9, description="How often one answer is right, believed until gold has measured it.")
     qualification: Literal["required", "optional"] = Field(
         "optional", description="Whether a vendor must pass a qualification batch before production; optional: a warning says it hasn't."

@@ -1,4 +1,4 @@
-"""Gate of `model_feedback`: predictions belong to the release, and enough of them can be used."""
+"""Gate of `model_feedback`: predictions are of our pictures, and enough of them can be used."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ def suite(spec: ProjectSpec) -> Any:
     return suite_of(
         "model_feedback",
         not_empty("Model results", "prediction"),
-        among("status", ("accepted", "rejected"), "status_known", "A prediction is accepted or rejected"),
-        among("status", ("accepted",), "accepted_share", f"At least {share:.0%} of the predictions must be usable", mostly=share),
+        among("status", ("accepted", "unlabelled", "rejected"), "status_known", "A prediction is compared, kept or rejected"),
+        among(
+            "status", ("accepted", "unlabelled"), "accepted_share", f"At least {share:.0%} of the predictions must be usable", mostly=share
+        ),
         filled("reason", "rejections_explained", "Every rejected prediction must say why", where='status == "rejected"'),
         filled("is_correct", "accepted_judged", "Every accepted prediction must be right or wrong", where=ACCEPTED),
         filled("label", "accepted_compared", "Every accepted prediction must be compared with a label", where=ACCEPTED),

@@ -278,6 +278,9 @@ class TestTakenOut:
         sums = dict(reversed(line.split("  ")) for line in (folder / "checksums.txt").read_text().splitlines())
         assert sums["guidelines.html"] == hashlib.sha256((folder / "guidelines.html").read_bytes()).hexdigest()
         assert told[0].startswith("The guidelines sent with batch production-001 showed it")
+        linked = set(re.findall(r"!\[\]\((.*?)\)", (folder / "guidelines.md").read_text()))
+        lying = {path.relative_to(folder).as_posix() for path in (folder / "guidelines").iterdir()}
+        assert linked == lying == {name for name in sums if name.startswith("guidelines/")} and linked
         assert told[1].startswith("training-002 was made with it and is deleted here") and not (folder.parent / "training-002").exists()
         assert image not in examples(make(store))
 
@@ -294,7 +297,8 @@ class TestTakenOut:
         store, made, folder = sent
         monkeypatch.setattr(handbook, "edition_of", lambda *given: 1 / 0)
         self.withdraw(store, sorted(examples(made))[0])
-        assert not (folder / "guidelines.html").exists() and (folder / "tasks.csv").exists()
+        assert not any((folder / name).exists() for name in ("guidelines.html", "guidelines.md", "guidelines"))
+        assert (folder / "tasks.csv").exists()
 
     def test_a_picture_nobody_showed_changes_nothing(self, sent: tuple[Store, Manifest, Path]) -> None:
         store, _, folder = sent

@@ -15,18 +15,19 @@ from typer.testing import CliRunner
 from dataops_assets import assets, claims, runs, sensors, waiting
 from dataops_assets.cli.commands import app
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import labels
+from dataops_assets.flow import delivery, labels
 from dataops_assets.flow import studio as flow
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
-from dataops_assets.manifest import Manifest, conform
+from dataops_assets.manifest import Inputs, Manifest, conform
 from dataops_assets.operations import Operations, Refused
 from dataops_assets.projects import ENV_DEFS
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages import label_tasks
+from dataops_assets.stages import label_quality, label_tasks, labeled_batches
 from dataops_assets.store import Store, now
 from tests.labels.studio_fake import TOKEN, Fake, running
 from tests.labels.world import COLOUR, make_sources, make_spec
+from tests.labels.world import answer_all as answer_all_csv
 
 VENDORS = [
     {"name": "acme", "tool": "label_studio", "prelabels": "consensus"},
@@ -50,9 +51,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
         yield held
 
 
-def release(store: Store, asset: str, batch: str, frame: pd.DataFrame) -> None:
+def release(store: Store, asset: str, batch: str, frame: pd.DataFrame, inputs: Inputs | None = None) -> None:
     """A version that passed its gate."""
-    version = store.write(Manifest(asset, "demo", batch, conform(frame, CONTRACTS[asset])))
+    version = store.write(Manifest(asset, "demo", batch, conform(frame, CONTRACTS[asset]), inputs or {}))
     row = {"project": "demo", "asset": asset, "partition": batch, "version": version, "outcome": "pass", "at": now()}
     store.gates.append(lambda rows: [row])
 
@@ -203,8 +204,8 @@ def test_work_sent_back_starts_from_what_was_found_if_wanted(store: Store, spec:
     found = tasks[["batch_id", "task_id", "image_id"]].assign(attribute="colour", label="blue", decision="rework", object_id="0")
     release(store, "label_quality", "production-001", found)
     again = send_out(store, spec, "rework-001", parent_batch_id="production-001", round=1)
-    assert flow.prelabels(store, spec, "rework-001", again) == {task: {"colour": "blue"} for task in again["task_id"]}
-    assert flow.prelabels(store, spec, "production-001", tasks) == {}
+    assert flow.prelabels(store, spec, again) == ({task: {"colour": "blue"} for task in again["task_id"]}, [])
+    assert flow.prelabels(store, spec, tasks) == ({}, [])
     tick(store, spec)
     labels.keep_prelabels(store, spec, "rework-001", {task: {"colour": "red"} for task in again["task_id"]})  # what was shown first stands
     kept, used = labels.prelabels_of(store, spec, "rework-001")
@@ -214,6 +215,50 @@ def test_work_sent_back_starts_from_what_was_found_if_wanted(store: Store, spec:
     assert labels.prelabels_of(store, spec, "production-001")[0].empty
     (project,) = [one for one in fake.projects if one["title"] == "demo/rework-001 #1"]
     assert all(task["predictions"][0]["result"][0]["value"] == {"choices": ["blue"]} for task in fake.rows[project["id"]])
+
+
+def test_gold_that_is_sent_back_starts_from_what_people_said_of_it(store: Store, spec: ProjectSpec, fake: Fake) -> None:
+    tasks = send_out(store, spec, "production-001", n=3, is_gold=[True, False, False], overlap=3)
+    labeled = labeled_batches.accept([("acme", "l.csv", answer_all_csv(tasks, spec, value=1))], tasks, spec, store.home.worker_key())
+    gold = tasks.loc[tasks["is_gold"], ["image_id"]].assign(attribute="colour", label="red")
+    judged = label_quality.assess(labeled, tasks, gold, spec)
+    release(store, "labeled_batches", "production-001", labeled)
+    release(
+        store,
+        "label_quality",
+        "production-001",
+        judged,
+        {name: store.released(name, "demo") for name in ("label_tasks", "labeled_batches")},
+    )
+    assert list(judged.loc[judged["is_gold"], "label"]) == ["red"]
+    again = send_out(store, spec, "rework-001", n=3, parent_batch_id="production-001", round=1, is_gold=[True, False, False])
+    assert flow.prelabels(store, spec, again) == ({task: {"colour": "blue"} for task in again["task_id"]}, [])
+
+
+def test_a_models_answers_start_a_whole_batch_or_none_of_it(
+    store: Store, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENV_DEFS, str(tmp_path / "no-other-projects"))
+    spec = make_spec(COLOUR, vendors=[{"name": "acme", "tool": "label_studio", "prelabels": "model"}, {"name": "us", "internal": True}])
+    stock = make_sources(3, store.blobs)
+    release(store, "augmented_set", "d1", stock)
+    gold, *others = stock["image_id"]
+    exported = [{"release": "r1", "image_id": gold, "split": "test", "labels": '{"colour": "red"}'}]
+    release(store, "training_export", "r1", pd.DataFrame(exported))
+    folder = store.home.predictions("demo") / "r1"
+    folder.mkdir(parents=True)
+
+    def predict(images: list[str]) -> None:
+        (folder / "p.csv").write_text("image_id,predicted\n" + "".join(f"{image},blue\n" for image in images))
+        made = delivery.model_feedback(store, spec, store.load("training_export", "demo", "r1"))
+        release(store, "model_feedback", "r1", made.frame)
+
+    predict([gold, others[0]])
+    tasks = send_out(store, spec, n=3, is_gold=[True, False, False])
+    assert flow.prelabels(store, spec, tasks) == ({}, ["no prediction of colour is shown, 1 of 3 pictures have none"])
+    assert "production-001: no prediction of colour is shown" in tick(store, spec)
+    predict([gold, *others])
+    assert flow.prelabels(store, spec, tasks) == ({task: {"colour": "blue"} for task in tasks["task_id"]}, [])
 
 
 def test_the_command_says_what_it_did_and_what_it_can_not(

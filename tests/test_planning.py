@@ -129,6 +129,21 @@ def test_batches_grow_one_by_one_while_quality_holds(world: Store) -> None:
     assert plan() == [6, 6, 6, 2]  # full size: all that is left
 
 
+def test_what_the_audit_found_later_keeps_the_next_batch_small(world: Store) -> None:
+    spec = changed(SPEC, labeling={"qualification": "optional", "ramp_start": 2})
+    first = planning.plan_batches(world, spec, "production").batch_ids[0]
+    quality = judged(world.only("batch_plans", SPEC.name, first).frame, 3).assign(inspection="normal", most_wrong=0)
+    quality["is_audit"] = ~quality["is_gold"].astype(bool)
+    put(world, "label_quality", first, quality)
+    drawn = quality[quality["is_audit"]]
+    settled = drawn.assign(batch_id="adjudication-001", kind="adjudication", label="blue", is_audit=False)
+    put(world, "label_quality", "adjudication-001", settled)
+    told = planning.plan_batches(world, spec, "production")
+    assert len(world.only("batch_plans", SPEC.name, told.batch_ids[0]).frame) == 2 + 3  # with the gold of a full one
+    assert "production-001 was not good enough" in told.reason and "2 of 2 audited labels wrong, 0 may be" in told.reason
+    assert "did not hold" in json.dumps(vendors.parts(world, spec)["production batches"], default=str)
+
+
 def test_nothing_is_bought_from_a_vendor_that_is_refused_again_and_again_until_it_passes_anew(world: Store) -> None:
     planning.plan_batches(world, SPEC, "qualification", vendor="acme")
     answer(world, "qualification-001", right=3)
@@ -154,7 +169,7 @@ def test_disputed_gold_is_not_hidden_in_batches(home: Home) -> None:
         planned = planning.plan_batches(store, SPEC, "qualification", vendor="acme")
         shown = set(store.only("batch_plans", SPEC.name, planned.batch_ids[0]).frame["image_id"])
         assert not shown & {first, second} and len(shown) == 6
-        assert planned.reason == "of 8 gold pictures 1 disputed and 1 retired"
+        assert planned.reason.endswith("of 8 gold pictures 1 disputed and 1 retired")
         assert first not in set(flow_gold.measuring(store, SPEC)[0]["image_id"])
         work.gold(SPEC.name, "settle", first, "colour", "blue", "third look", "bob")
         settled = flow_gold.measuring(store, SPEC)[0].set_index("image_id")["label"]

@@ -18,7 +18,7 @@ AttributeName = Annotated[str, typer.Argument(metavar="ATTRIBUTE", help="Which o
 
 @gold.command("list")
 def gold_list(project: Project, home: Home = None, json: Json = False) -> None:
-    """Every gold answer: votes, source batch, how often it was shown, and whether it is active, disputed or retired."""
+    """Every gold answer: votes, source batch, how often it was shown, and whether it is active, unconfirmed, disputed or retired."""
     (spec,) = specs_of(project)
     with store_of(home) as store:
         from dataops_assets.flow.gold import registry

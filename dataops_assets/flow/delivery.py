@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dataops_assets.flow import history, policies
+from dataops_assets.flow import history, images, policies
 from dataops_assets.flow.shared import listing, plain_files, rows_of
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
@@ -60,7 +60,7 @@ def assemble(store: Store, spec: ProjectSpec, release: str, inputs: Inputs) -> t
 
 
 def model_feedback(store: Store, spec: ProjectSpec, export: Manifest) -> Manifest:
-    """What a model predicted, row by row."""
+    """What a model predicted, row by row: on the release, and on pictures that are not labelled yet."""
     from dataops_assets.stages import model_feedback as stage
 
     folder = store.home.predictions(spec.name) / export.partition
@@ -68,9 +68,10 @@ def model_feedback(store: Store, spec: ProjectSpec, export: Manifest) -> Manifes
     if not files:
         raise NotReleased(f"no predictions for release {export.partition}: {folder} holds no file")
     given = {name: store.blobs.put(data)[:16] for name, data in files}
-    made = Manifest(
-        "model_feedback", spec.name, export.partition, stage.accept(files, export.frame, spec), {**export.input, "predictions": given}
-    )
+    usable, used = images.usable_images(store, spec)
+    frame = stage.accept(files, export.frame, spec, usable["image_id"])
+    inputs = {**export.input, "predictions": given, **(used if (frame["status"] == stage.UNLABELLED).any() else {})}
+    made = Manifest("model_feedback", spec.name, export.partition, frame, inputs)
     store.pin("predictions", spec.name, f"{export.partition}.{listing(plain_files(folder))}", {"version": made.version})
     return made
 

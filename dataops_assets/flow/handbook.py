@@ -19,7 +19,7 @@ import pandas as pd
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.flow import history, images
 from dataops_assets.flow.shared import digest_of, exclusive, rows_of
-from dataops_assets.labels.handbook import Edition, html, markdown
+from dataops_assets.labels.handbook import FOLDER, Edition, html, linked, markdown
 from dataops_assets.labels.questions import questions
 from dataops_assets.labels.request import replace_documents
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, is_true
@@ -216,7 +216,7 @@ def sent_with(store: Store, spec: ProjectSpec, gone: Collection[str]) -> list[st
     """
     lost = _lost(store, spec, gone) if gone else set()
     batches = [
-        f"The guidelines sent with batch {batch} showed it: send guidelines.html of its request folder anew."
+        f"The guidelines sent with batch {batch} showed it: send guidelines.html and .md of its request folder anew, and their pictures."
         for batch in _batches_with(store, spec, lost)
     ]
     packs = sorted({pack["name"] for pack in _packs_with(store, spec, lost)})
@@ -246,10 +246,13 @@ def take_out(store: Store, spec: ProjectSpec, gone: Collection[str]) -> None:
             if book not in editions:
                 editions[book] = edition_of(store, spec, {"guidelines": {UNPARTITIONED: book}})
             asked, shown = questions(spec, list(frame["attributes"])), editions[book].without(set(frame["image_id"]))
-            replace_documents(folder, {"guidelines.html": html(spec, asked, shown), "guidelines.md": markdown(spec, asked, shown)})
+            texts = {"guidelines.html": html(spec, asked, shown), "guidelines.md": markdown(spec, asked, shown)}
+            replace_documents(folder, texts, linked(spec, asked, shown))
         except Exception:  # one folder must not keep the others from being mended
             logging.getLogger(__name__).exception("the guidelines of %s could not be drawn anew", batch)
-            (folder / "guidelines.html").unlink(missing_ok=True)
+            for name in ("guidelines.html", "guidelines.md"):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / FOLDER, ignore_errors=True)
     for pack in _packs_with(store, spec, lost):
         shutil.rmtree(store.home.requests(spec.name) / pack["name"], ignore_errors=True)
 

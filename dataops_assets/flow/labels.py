@@ -29,7 +29,9 @@ def brief(store: Store, spec: ProjectSpec) -> Manifest:
     """What was agreed, added up."""
     from dataops_assets.stages import brief as stage
 
-    return Manifest("brief", spec.name, UNPARTITIONED, stage.check(spec))
+    planned = history.plans(store, spec)
+    piloted = int(planned.loc[planned["kind"] == "pilot", "image_id"].nunique())
+    return Manifest("brief", spec.name, UNPARTITIONED, stage.check(spec, piloted))
 
 
 def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manifest) -> Manifest:

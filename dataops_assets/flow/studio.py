@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from dataops_assets.flow.labels import keep_prelabels
 from dataops_assets.labels import studio, studio_server
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.labels.studio_client import Client, StudioDown, StudioError
+from dataops_assets.manifest import Manifest, is_true
 from dataops_assets.projects import SpecError, defs_root, load_projects
 from dataops_assets.spec import LabelVendor, ProjectSpec
 from dataops_assets.store import Store
@@ -91,11 +93,12 @@ def sync(store: Store, spec: ProjectSpec, seconds: float = float("inf"), as_it_i
             facts = {"url": server.url, "content": _content(batch)}
             if claims.read(note) != facts:
                 _may_go(spec, tasks, server)
-                shown = prelabels(store, spec, name, tasks)
+                shown, lacking = prelabels(store, spec, tasks)
                 keep_prelabels(store, spec, name, shown)
                 studio.send(client, batch, server.pictures, shown, deadline)
                 claims.write(note, facts, store.home.tmp)
                 done.sent.append(name)
+                done.warnings += [f"{name}: {told}" for told in lacking]
                 done.warnings += _gold_in_sight(client, spec, tasks)
             copies = folder / "copies" / spec.name / name
             answers = studio.poll(client, batch, copies, store.home.tmp)
@@ -170,24 +173,70 @@ def out(store: Store, spec: ProjectSpec) -> dict[str, pd.DataFrame]:
     return {str(batch): rows for batch, rows in tasks[tasks["vendor"].isin(names) & ~is_over].groupby("batch_id")}
 
 
-def prelabels(store: Store, spec: ProjectSpec, batch: str, tasks: pd.DataFrame) -> studio.Prelabels:
-    """item -> attribute -> the answer to start from, as the vendor's setting says: of the batch it was sent back from, or a model's."""
+def prelabels(store: Store, spec: ProjectSpec, tasks: pd.DataFrame) -> tuple[studio.Prelabels, list[str]]:
+    """item -> attribute -> the answer to start from, as the vendor's setting says: of the batch it was sent back from, or a model's.
+
+    A model's answers to a question are shown in all of a batch or nowhere in it: which pictures have one would tell the hidden gold.
+
+    Returns:
+        What to show, and a sentence for each question of which nothing is shown because predictions are missing.
+    """
     vendor = spec.labeling.vendor(str(tasks["vendor"].iloc[0]))
-    found = pd.DataFrame(columns=["image_id", "attribute", "label"])
-    if vendor is not None and vendor.prelabels == "consensus":
-        parents = set(tasks["parent_batch_id"].dropna()) & store.released("label_quality", spec.name).keys()
-        found = store.load_all("label_quality", spec.name, parents)[0] if parents else found
-    elif vendor is not None and vendor.prelabels == "model" and store.released("model_feedback", spec.name):
-        rows = store.load("model_feedback", spec.name, max(store.released("model_feedback", spec.name))).frame
-        found = rows[rows["status"] == "accepted"].assign(label=rows["predicted"])
-    asked = {attribute.name for attribute in spec.ontology.attributes if attribute.kind != "box"}
-    found = found[found["attribute"].isin(asked) & found["label"].notna() & (found["label"] != "")]
-    rows = tasks[["task_id", "image_id", "attributes"]].merge(found[["image_id", "attribute", "label"]], on="image_id")
+    wanted = vendor.prelabels if vendor is not None else "none"
+    found = {"consensus": _sent_back_with, "model": _predicted}[wanted](store, spec, tasks) if wanted != "none" else _nothing()
+    chosen = {attribute.name for attribute in spec.ontology.attributes if attribute.kind != "box"}
+    asked = tasks[["task_id", "image_id", "attributes"]].assign(attribute=tasks["attributes"].str.split("|")).explode("attribute")
+    asked = asked[asked["attribute"].isin(chosen)]
+    found = found[found["label"].notna() & (found["label"] != "")].drop_duplicates(["image_id", "attribute"], keep="last")
+    rows = asked.merge(found[["image_id", "attribute", "label"]], how="left", on=["image_id", "attribute"])
+    lacking: list[str] = []
+    if wanted == "model":
+        of, missing = Counter(rows["attribute"]), Counter(rows.loc[rows["label"].isna(), "attribute"])
+        lacking = [f"no prediction of {name} is shown, {n:,} of {of[name]:,} pictures have none" for name, n in missing.items()]
+        rows = rows[~rows["attribute"].isin(missing.keys())]
     made: dict[str, dict[str, str]] = {}
-    for task_id, attributes, attribute, label in rows[["task_id", "attributes", "attribute", "label"]].itertuples(index=False):
-        if attribute in attributes.split("|"):
-            made.setdefault(task_id, {})[attribute] = label
-    return made
+    for task_id, attribute, label in rows.loc[rows["label"].notna(), ["task_id", "attribute", "label"]].itertuples(index=False):
+        made.setdefault(task_id, {})[attribute] = label
+    return made, lacking
+
+
+def _nothing() -> pd.DataFrame:
+    return pd.DataFrame(columns=["image_id", "attribute", "label"])
+
+
+def _sent_back_with(store: Store, spec: ProjectSpec, tasks: pd.DataFrame) -> pd.DataFrame:
+    """What was found in the batch that the questions were sent back from: of gold, too, what people said and not what is right."""
+    released = store.released("label_quality", spec.name)
+    parents = sorted(set(tasks["parent_batch_id"].dropna()) & released.keys())
+    golden = set(tasks.loc[is_true(tasks["is_gold"]), "image_id"])
+    found = [_nothing()]
+    for batch in parents:
+        made = store.read("label_quality", spec.name, batch, released[batch])
+        found.append(made.frame[~made.frame["image_id"].isin(golden)])
+        if golden:
+            said = _without_gold(store, spec, made)
+            found.append(said[said["image_id"].isin(golden)])
+    return pd.concat([rows[["image_id", "attribute", "label"]] for rows in found])
+
+
+def _without_gold(store: Store, spec: ProjectSpec, made: Manifest) -> pd.DataFrame:
+    """What a batch's answers come to where no answer is known: `label_quality` rows, from what it was judged by."""
+    from dataops_assets.stages import label_quality as stage
+
+    labeled, tasks = (store.read_all(asset, spec.name, made.inputs[asset]) for asset in ("labeled_batches", "label_tasks"))
+    before = store.read_all("labeled_batches", spec.name, made.inputs.get("earlier_answers", {}))
+    return stage.assess(labeled, tasks, None, spec, before=before)
+
+
+def _predicted(store: Store, spec: ProjectSpec, tasks: pd.DataFrame) -> pd.DataFrame:
+    """What the newest model results say, of released pictures and of others."""
+    from dataops_assets.stages.model_feedback import ACCEPTED, UNLABELLED
+
+    released = store.released("model_feedback", spec.name)
+    if not released:
+        return _nothing()
+    rows = store.load("model_feedback", spec.name, max(released)).frame
+    return rows[rows["status"].isin([ACCEPTED, UNLABELLED])].assign(label=lambda frame: frame["predicted"])
 
 
 def _may_go(spec: ProjectSpec, tasks: pd.DataFrame, server: studio_server.Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -39,6 +40,7 @@ RULES = {
         "Nothing to box is an answer too: say `none`.",
     ),
 }
+FOLDER = "guidelines"  # beside the Markdown, with the pictures it links to
 PAGE_BYTES = 600_000  # of pictures: the page is also shown in labelling tools
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:52em;margin:2em auto;padding:0 1em;color:#1c2430;background:#fff}"
@@ -74,7 +76,7 @@ PLAIN = Edition()
 def html(spec: ProjectSpec, attributes: Sequence[Attribute] | None = None, edition: Edition = PLAIN) -> str:
     """The guidelines as one self-contained page: no scripts, nothing loaded, every text escaped."""
     asked = list(attributes or spec.ontology.attributes)
-    shown = _fitting([one for one in edition.examples if any(one.attribute == attribute.name for attribute in asked)], edition.pictures)
+    shown = _shown(asked, edition)
     version = f"Ontology version {escape(spec.ontology.version)}."
     parts = [
         head(f"Labelling guidelines: {spec.name}"),
@@ -104,8 +106,9 @@ def html(spec: ProjectSpec, attributes: Sequence[Attribute] | None = None, editi
 
 
 def markdown(spec: ProjectSpec, attributes: Sequence[Attribute] | None = None, edition: Edition = PLAIN) -> str:
-    """The guidelines as Markdown, without pictures; text of the spec is escaped, so it can't become markup."""
+    """The guidelines as Markdown with links to the pictures of `linked`; text of the spec is escaped, so it can't become markup."""
     asked = list(attributes or spec.ontology.attributes)
+    shown = _shown(asked, edition)
     numbered = f"Edition {edition.number}. " if edition.number else ""
     lines = [f"# Labelling guidelines: {_md(spec.name)}", "", f"{numbered}Ontology version {spec.ontology.version}.", ""]
     if edition.changes:
@@ -120,18 +123,27 @@ def markdown(spec: ProjectSpec, attributes: Sequence[Attribute] | None = None, e
             *_points(rules(attribute, asked)),
             "",
         ]
+        mine = [one for one in shown if one.attribute == attribute.name]
         lines += ["| value | definition |", "|---|---|"]
         lines += [
-            f"| {_md(value)} | {' '.join(_md(text) for text in (definition, *_more(attribute, value)))} |"
+            f"| {_md(value)} | {' '.join((*map(_md, (definition, *_more(attribute, value))), *_examples_md(value, mine, edition)))} |"
             for value, definition in attribute.definitions.items()
         ]
-        lines += ["", *(["Close calls:", "", *_points(attribute.edge_cases), ""] if attribute.edge_cases else [])]
+        mixed = [f"- {_picture_md(one, edition)} {_mixed_up_md(one)}" for one in mine if one.is_mixed_up]
+        lines += ["", *(["Often mixed up:", "", *mixed, ""] if mixed else [])]
+        lines += [*(["Close calls:", "", *_points(attribute.edge_cases), ""] if attribute.edge_cases else [])]
     lines += ["## When you can't tell", "", *(f"{_md(line)}\n" for line in doubts(asked))]
     told = changes.told(spec.ontology)
     lines += ["## What changed in the questions", ""] if told else []
     for step, sentences in told:
         lines += [f"{_md(step.capitalize())}:", "", *_points(sentences or ["Nothing that touches labels."]), ""]
     return "\n".join(lines)
+
+
+def linked(spec: ProjectSpec, attributes: Sequence[Attribute] | None = None, edition: Edition = PLAIN) -> dict[str, bytes]:
+    """The pictures that `markdown` links to: path from the document -> JPEG. A name tells nothing of the picture's own id."""
+    asked = list(attributes or spec.ontology.attributes)
+    return {_path(edition.pictures[one]): edition.pictures[one] for one in _shown(asked, edition)}
 
 
 def place(attribute: str, value: str = "") -> str:
@@ -207,8 +219,28 @@ def _more(attribute: Attribute, value: str) -> list[str]:
 
 
 def _mixed_up(one: Example) -> str:
-    many = "1 answer to such a picture" if one.answers == 1 else f"{one.answers} answers to such pictures"
-    return f'<span class="yes">{escape(_set(one.value))}</span>. {many} said <span class="no">{escape(_set(one.given))}</span>'
+    return f'<span class="yes">{escape(_set(one.value))}</span>. {_many(one)} said <span class="no">{escape(_set(one.given))}</span>'
+
+
+def _mixed_up_md(one: Example) -> str:
+    return f"{_md(_set(one.value))}. {_many(one)} said {_md(_set(one.given))}"
+
+
+def _many(one: Example) -> str:
+    return "1 answer to such a picture" if one.answers == 1 else f"{one.answers} answers to such pictures"
+
+
+def _examples_md(value: str, examples: Sequence[Example], edition: Edition) -> list[str]:
+    mine = [one for one in examples if one.value == value and not one.is_mixed_up]
+    return [f"{_picture_md(one, edition)} {'not ' if one.given else ''}{_md(value)}" for one in mine]
+
+
+def _picture_md(one: Example, edition: Edition) -> str:
+    return f"![]({_path(edition.pictures[one])})"
+
+
+def _path(jpeg: bytes) -> str:
+    return f"{FOLDER}/{hashlib.sha256(jpeg).hexdigest()[:16]}.jpg"
 
 
 def _set(label: str) -> str:
@@ -218,6 +250,11 @@ def _set(label: str) -> str:
 def _names(names: Sequence[str]) -> str:
     joined = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return joined[0].upper() + joined[1:]
+
+
+def _shown(asked: Sequence[Attribute], edition: Edition) -> list[Example]:
+    names = {attribute.name for attribute in asked}
+    return _fitting([one for one in edition.examples if one.attribute in names], edition.pictures)
 
 
 def _fitting(examples: Sequence[Example], pictures: Mapping[Example, bytes]) -> list[Example]:

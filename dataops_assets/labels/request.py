@@ -63,6 +63,7 @@ def write_request(
         for name, sha256 in zip(tasks["file"], tasks["sha256"], strict=True):
             (new / name).write_bytes(blobs.read(sha256))
         for name, data in documents.items():
+            (new / name).parent.mkdir(exist_ok=True)
             (new / name).write_bytes(data)
         (new / CHECKSUMS).write_bytes(checksums)
         if folder.exists():
@@ -76,14 +77,21 @@ def write_request(
         shutil.rmtree(new, ignore_errors=True)
 
 
-def replace_documents(folder: Path, texts: Mapping[str, str]) -> None:
-    """Put other texts into a request folder that lies there, and their sha256 into its checksums; pictures stay as they are."""
+def replace_documents(folder: Path, texts: Mapping[str, str], pictures: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Put other texts, and other pictures of the guidelines, into a request folder that lies there, and their sha256 into its checksums.
+
+    Pictures to label stay as they are; those of the guidelines that aren't among the new ones are deleted.
+    """
     path = folder / CHECKSUMS
     lines = {name: sha256 for sha256, _, name in (line.partition("  ") for line in path.read_text("utf-8").splitlines())}
-    for name, text in texts.items():
-        if name in lines:
-            lines[name] = hashlib.sha256(text.encode()).hexdigest()
-            _replace(folder / name, text.encode())
+    for name in [name for name in lines if name.startswith(f"{handbook.FOLDER}/") and name not in pictures]:
+        (folder / name).unlink(missing_ok=True)
+        del lines[name]
+    known = {name: text.encode() for name, text in texts.items() if name in lines}
+    for name, data in (known | dict(pictures)).items():
+        lines[name] = hashlib.sha256(data).hexdigest()
+        (folder / name).parent.mkdir(exist_ok=True)
+        _replace(folder / name, data)
     _replace(path, "".join(f"{lines[name]}  {name}\n" for name in sorted(lines)).encode())
 
 
@@ -116,7 +124,7 @@ def _documents(tasks: pd.DataFrame, spec: ProjectSpec, edition: handbook.Edition
         "guidelines.md": handbook.markdown(spec, asked, edition),
         "README.txt": _readme(spec, str(tasks["batch_id"].iloc[0]), str(tasks["vendor"].iloc[0]), asked, len(tasks)),
     }
-    return {name: text.encode() for name, text in texts.items()}
+    return {name: text.encode() for name, text in texts.items()} | handbook.linked(spec, asked, edition)
 
 
 def _shown(asked: list[Attribute], tasks: pd.DataFrame) -> list[Attribute]:

@@ -35,8 +35,10 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     advice = [row["sentence"] for name, row in rows.items() if name not in stage.CRITICAL and row["is_met"] is False]
     costs = [name for name in stage.COSTS if name in rows]
     needs = _needs(store, spec)
+    paces = [row["sentence"] for name, row in rows.items() if name.startswith(stage.PACE)]
     return {
         "what was agreed": Points([spec.brief.goal, *(rows[name]["sentence"] for name in FIRST if name in rows)]),
+        "at other vendors' pace": Points(paces) if paces else None,
         "what doesn't fit": Points(wrong) if wrong else None,
         "what would be sounder": Points(advice) if advice else None,
         "what it costs": _split(rows, costs),

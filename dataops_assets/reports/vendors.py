@@ -36,7 +36,7 @@ def parts(store: Store, spec: ProjectSpec) -> dict[str, Any]:
         "accuracy on gold": _accuracy(found),
         "on the same items": Points(list(pairs.loc[pairs["attribute"] == "all", "sentence"])) if len(pairs) else None,
         "by attribute": table_of(pairs.drop(columns="sentence")) if len(pairs) else None,
-        "production batches": _batches(history.plans(store, spec), history.judged_on(store, spec, "production"), spec, external),
+        "production batches": _batches(store, spec, external),
     }
 
 
@@ -76,11 +76,15 @@ def _accuracy(found: pd.DataFrame) -> Table | None:
     return table_of(shown[["vendor", "attribute", "correct", "n", "accuracy", "lower", "wanted", "matters", "passed", "batch_id"]])
 
 
-def _batches(planned: pd.DataFrame, quality: pd.DataFrame, spec: ProjectSpec, vendors: list[str]) -> Table | None:
+def _batches(store: Store, spec: ProjectSpec, vendors: list[str]) -> Table | None:
+    planned, quality, audits = history.plans(store, spec), history.judged_on(store, spec, "production"), history.audit_rows(store, spec)[0]
     words = {True: "held", False: "did not hold", None: "not known yet"}
     rows = [
-        {"vendor": name, "batch": batch.batch_id, "images": batch.images, "quality": words[batch.is_good], "seen": batch.told or None}
+        {
+            "vendor": name, "batch": batch.batch_id, "images": batch.images,
+            "quality": words[batch.is_good] if batch.is_measured or not batch.is_good else "not measured", "seen": batch.told or None,
+        }
         for name in vendors
-        for batch in ramp.history(planned, quality, spec, name)
-    ]
+        for batch in ramp.history(planned, quality, spec, name, audits)
+    ]  # fmt: skip
     return Table(rows[-30:]) if rows else None

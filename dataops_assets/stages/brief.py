@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 
+import numpy as np
 import pandas as pd
 
 from dataops_assets.labels import sampling
-from dataops_assets.spec import ProjectSpec
+from dataops_assets.spec import LabelVendor, ProjectSpec
 
 CRITICAL = frozenset({"images_wanted", "cost_total", "days_needed", "gold_available"})
 COSTS = ("image_cost", "label_cost", "rework_cost", "own_cost", "qualification_cost", "audit_cost")  # what `cost_total` adds up
 REWORK_ALLOWANCE = 0.15  # share of answers bought again; to be replaced by what vendors' records say
-Z95 = 1.96
-VOLUME = "volume."
+PRECISION = 0.05  # to which gold shall measure an accuracy
+VOLUME, PACE = "volume.", "pace."
 Row = tuple[str, float | None, float | None, str, bool | None, str]
 
 
-def check(spec: ProjectSpec) -> pd.DataFrame:
+def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
     """The brief's figures as rows of `brief`; `is_met` is null where a figure only informs.
 
+    Args:
+        spec: The project.
+        piloted: Pictures in the pilots that were planned already; their answers are gold, also where they are more than `pilot_size`.
+
     Costs are for the volume asked for, at the dearest image vendor and the production vendor's price; days at its pace, on working
-    days. Steps follow one another: our own people's pilot and audit, the qualification, production with rework.
+    days. Steps follow one another: our own people's pilot and audit, the qualification at the slowest candidate's pace, production with
+    rework. What it would be at another vendor's pace stands beside it.
     """
     agreed, labeling = spec.brief, spec.labeling
     images, questions = agreed.images_needed, len(spec.ontology.attributes)
-    gold = math.ceil(images * labeling.gold_share)
+    gold = hidden(spec).shown
     answers = (images + gold) * questions * labeling.overlap
     own = labeling.pilot_size * questions * labeling.pilot_overlap
     rework = math.ceil(answers * REWORK_ALLOWANCE)
@@ -41,16 +48,9 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
     audit, audit_row = _audit(spec, images * questions)
     own_cost, audit_cost = own * internal.price_per_label, audit * internal.price_per_label
     total = image_cost + label_cost + rework_cost + own_cost + tried_cost + audit_cost
-    paces = ((own + audit, internal), (tried, vendor), (answers + rework, vendor))
-    days = finish(agreed.start, 1, agreed.days_a_week, agreed.days_off)
-    first = agreed.start
-    for n, who in paces:
-        if n:
-            days = finish(first, math.ceil(n / who.labels_per_day), agreed.days_a_week, {*agreed.days_off, *who.days_off})
-            first = days + timedelta(days=1)
+    ends = {held.name: _end(spec, own + audit, tried, candidates, answers + rework, held) for held in (vendor, *_others(spec))}
+    days = ends[vendor.name]
     needed, available = (days - agreed.start).days + 1, (agreed.deadline - agreed.start).days
-    hidden = math.ceil(labeling.batch_size * labeling.gold_share)
-    half_width = Z95 * math.sqrt(agreed.accuracy_target * (1 - agreed.accuracy_target) / max(1, gold * labeling.overlap))
     smallest, largest, named = _extremes(spec)
     rows: list[Row] = [
         ("images_wanted", images, 1, "images", images >= 1, f"{images:,} images are wanted."),
@@ -78,17 +78,17 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
         ("cost_total", total, agreed.budget, money, total <= agreed.budget, _total(total, spec)),
         (
             "days_needed", needed, available, "days", needed <= available,
-            f"{vendor.name} answers {vendor.labels_per_day:,} questions a day, so all is done on {days}, after {needed:,} days; "
+            f"{vendor.name} answers {vendor.labels_per_day:,} questions a day, so all is {_when(days, agreed.start)}; "
             + (f"there are {available:,}." if needed <= available else f"there are {available:,}: {needed - available:,} too many."),
         ),
-        (
-            "gold_available", labeling.pilot_size, hidden, "images", labeling.pilot_size >= min(hidden, 1),
-            f"The pilot gives {labeling.pilot_size:,} gold images; a batch of {labeling.batch_size:,} hides {hidden:,}.",
+        *(
+            (
+                f"{PACE}{held.name}", (ends[held.name] - agreed.start).days + 1, None, "days", None,
+                f"At {held.name}'s {held.labels_per_day:,} answers a day all would be {_when(ends[held.name], agreed.start)}.",
+            )
+            for held in _others(spec)
         ),
-        (
-            "gold_precision", half_width, 0.05, "share", half_width <= 0.05,
-            f"Gold measures an accuracy of {agreed.accuracy_target:.0%} to within {half_width:.1%}, were its answers independent.",
-        ),
+        *_gold(spec, max(piloted, labeling.pilot_size)),
         (
             "class_balance", smallest / largest if largest else 0.0, 0.2, "share", smallest >= 0.2 * largest,
             f"The smallest class, {named}, is {smallest:,} of at most {largest:,} images.",
@@ -105,13 +105,40 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
 
 
 def finish(start: date, workdays: int, days_a_week: int, days_off: Collection[date] = ()) -> date:
-    """The last of so many days of work, counted from the first working day at or after `start`; the week begins on Monday."""
-    day, left = start, max(1, workdays)
-    while True:
-        left -= day.weekday() < days_a_week and day not in days_off
-        if not left:
-            return day
-        day += timedelta(days=1)
+    """The last of so many days of work, counted from the first working day at or after `start`; the week begins on Monday.
+
+    What takes longer than the calendar has days is done on its last one, `date.max`.
+    """
+    week = "1" * days_a_week + "0" * (7 - days_a_week)
+    off = np.array(sorted(days_off), dtype="datetime64[D]")
+    last = np.busday_offset(np.datetime64(start), max(1, workdays) - 1, roll="forward", weekmask=week, holidays=off)
+    return date.max if last >= np.datetime64(date.max) else date.fromisoformat(str(last))
+
+
+def _end(spec: ProjectSpec, own: int, tried: int, candidates: Sequence[LabelVendor], bought: int, vendor: LabelVendor) -> date:
+    """When all is done: our own people's answers, then the tests, of which the slowest candidate's counts, then production by a vendor."""
+    agreed, first = spec.brief, spec.brief.start
+
+    def days(answers: int, who: LabelVendor) -> date:
+        return finish(first, math.ceil(answers / who.labels_per_day), agreed.days_a_week, {*agreed.days_off, *who.days_off})
+
+    end = finish(first, 1, agreed.days_a_week, agreed.days_off)
+    for steps in ([(own, spec.labeling.internal)], [(tried, held) for held in candidates], [(bought, vendor)]):
+        if any(answers for answers, _ in steps):
+            end = max(days(*step) for step in steps)
+            first = min(end, date.max - timedelta(days=1)) + timedelta(days=1)
+    return end
+
+
+def _others(spec: ProjectSpec) -> list[LabelVendor]:
+    """Whoever could do the production beside the vendor it is planned with."""
+    return [held for held in spec.labeling.vendors if not held.internal and held.name != spec.labeling.production.name]
+
+
+def _when(end: date, start: date) -> str:
+    if end == date.max:
+        return f"not done before the calendar ends, on {end}"
+    return f"done on {end}, after {(end - start).days + 1:,} days"
 
 
 def expected_accuracy(spec: ProjectSpec) -> float:
@@ -133,10 +160,10 @@ def choices(spec: ProjectSpec, overlaps: tuple[int, ...] = (1, 3, 5, 7)) -> list
     return found
 
 
-def unmet(spec: ProjectSpec) -> list[str]:
+def unmet(spec: ProjectSpec, checks: Collection[str] = CRITICAL) -> list[str]:
     """Sentences about what doesn't fit."""
     rows = check(spec)
-    return list(rows.loc[rows["check"].isin(CRITICAL) & ~rows["is_met"].eq(True), "sentence"])
+    return list(rows.loc[rows["check"].isin(checks) & ~rows["is_met"].eq(True), "sentence"])
 
 
 def difference(new: pd.DataFrame, old: pd.DataFrame) -> list[str]:
@@ -186,6 +213,85 @@ def _total(total: float, spec: ProjectSpec) -> str:
         return f"{told}."
     paid = math.floor(images * budget / total)
     return f"{told}: {total - budget:,.2f} too much; the budget pays for about {paid:,} of {images:,} images."
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Gold in production as planning hides it: pictures in a full batch, batches, and how often gold is shown in all of them."""
+
+    each: int
+    batches: int
+    shown: int
+
+
+def hidden(spec: ProjectSpec) -> Hidden:
+    """The gold that production batches hide. A ramp has small ones first, each of which hides as much gold as a full one."""
+    labeling, left = spec.labeling, spec.brief.images_needed
+    each = _share_of(labeling.gold_share, labeling.batch_size)
+    size, small = labeling.ramp_start or labeling.batch_size, 0
+    while left > 0 and size < labeling.batch_size:
+        left, size, small = left - size, 2 * size, small + 1
+    full, rest = divmod(max(0, left), labeling.batch_size)
+    of_rest = each if labeling.ramp_start is not None else _share_of(labeling.gold_share, rest)
+    return Hidden(each, small + full + bool(rest), (small + full) * each + bool(rest) * of_rest)
+
+
+def _share_of(share: float, images: int) -> int:
+    return max(1, round(share * images)) if share and images else 0
+
+
+def _gold(spec: ProjectSpec, piloted: int) -> list[Row]:
+    """Whether pilots give as many different pictures as production hides, and how exactly these measure."""
+    from scipy.stats import norm
+
+    labeling, plan, target = spec.labeling, hidden(spec), spec.brief.accuracy_target
+    spare = _spare(piloted, labeling.shown_gold)
+    tested = min(spare, labeling.batch_size) if labeling.is_qualified_first else 0
+    most = labeling.gold_exposures
+    needed = max(plan.each, math.ceil((plan.shown * (1 + REWORK_ALLOWANCE) + tested) / most)) if plan.shown else 0
+    told = (
+        f"{piloted:,} pilot pictures leave {spare:,} to hide where guidelines may show {labeling.shown_gold:.0%} of them. A batch of "
+        f"{labeling.batch_size:,} hides {plan.each:,}, production shows gold {plan.shown:,} times, one picture at most {most:,} times: "
+        f"{needed:,} different ones are needed"
+    )
+    if not plan.shown:
+        told = "No gold is hidden in production: its audit alone measures it."
+    elif spare >= needed:
+        told += "."
+    else:
+        told += f", {needed - spare:,} more than there are. {_larger(needed, labeling.shown_gold)} would do."
+    distinct = min(spare, plan.shown)
+    z = float(norm.ppf((1 + spec.brief.confidence) / 2))
+    half_width = z * math.sqrt(target * (1 - target) / max(1, distinct))
+    sure, within = f"{spec.brief.confidence:.0%} sure", f"an accuracy of {target:.0%} to within {half_width:.1%}"
+    precise = f"{distinct:,} different gold pictures measure {within} ({sure})"
+    if half_width > PRECISION:
+        enough = math.ceil(target * (1 - target) * (z / PRECISION) ** 2)
+        precise += f"; to within {PRECISION:.0%} takes {enough:,}"
+        if plan.shown < enough:
+            precise += f", and production shows gold only {plan.shown:,} times (`gold_share`)"
+        else:
+            precise += f". {_larger(enough, labeling.shown_gold)} would do"
+    precise += "."
+    return [
+        ("gold_available", spare, needed, "images", spare >= needed, told),
+        ("gold_precision", half_width, PRECISION, "share", half_width <= PRECISION, precise),
+    ]
+
+
+def _spare(pictures: int, shown: float) -> int:
+    """Gold pictures that stay hidden when guidelines have shown as many as they may."""
+    return pictures - int(shown * pictures)
+
+
+def _larger(spare: int, shown: float) -> str:
+    """The smallest pilot that leaves so many pictures to hide."""
+    if shown >= 1:
+        return "A smaller `shown_gold` than all of it"
+    pictures = spare
+    while (short := spare - _spare(pictures, shown)) > 0:
+        pictures += short
+    return f"A pilot of {pictures:,} pictures"
 
 
 def _consensus(spec: ProjectSpec) -> Row:

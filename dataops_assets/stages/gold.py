@@ -1,7 +1,8 @@
 """The gold there is: pictures whose answers our own people settled, where each answer came from, and whether it may still measure anybody.
 
-An answer is `active`, `disputed` (somebody says it is wrong: it measures nobody until it is settled) or `retired` (its picture is known: it
-isn't hidden in batches any more, and what it measured stands). What people say, and which pictures guidelines and training packs show with
+An answer is `active`, `unconfirmed` (one person alone gave it: it is hidden in no batch until another one has looked), `disputed` (somebody
+says it is wrong: it measures nobody until it is settled) or `retired` (its picture is known: it isn't hidden in batches any more, and what
+it measured stands). What people say, and which pictures guidelines and training packs show with
 their answers, is an append-only ledger; the rest follows from it.
 """
 
@@ -17,7 +18,8 @@ from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.approved_labels import current
 
-ACTIVE, DISPUTED, RETIRED = "active", "disputed", "retired"
+ACTIVE, UNCONFIRMED, DISPUTED, RETIRED = "active", "unconfirmed", "disputed", "retired"
+VOTES = 2  # experts that gold wants, unless the project asks one person only
 ACTIONS = ("dispute", "settle", "retire")  # of people
 SHOW, PRACTISE = "show", "practise"  # in guidelines, in a training pack: entered before anybody can see it
 MEASURING = ("dispute", "settle")  # what changes whom an answer measures, and how
@@ -40,16 +42,18 @@ def registry(
         planned: `batch_plans` rows: how often each picture was shown to each vendor as gold.
         labeled: `labeled_batches` rows: how many people have seen it. May be left empty.
         entries: Rows of the `gold` ledger of this project.
-        spec: The project; `labeling.gold_exposures` retires a picture.
+        spec: The project; `labeling.gold_exposures` retires a picture, `pilot_overlap` of 1 lets one vote do.
 
     Returns:
-        Columns of COLUMNS: `votes` of our own people behind the answer, `exposures` in all (with its answers or hidden), `most_exposed`
-        to one vendor as hidden gold, `workers` who saw it so, `pace` (their time on it as a share of their time on the rest of the batch:
-        far below 1 may be a leak), `suspicion` (a sentence where so many were so fast on it that chance doesn't explain it), `status`, and
-        for what isn't active who said why. A settled answer carries the label it was settled to.
+        Columns of COLUMNS: `votes`, how many of our own people looked at it (in the pilot, adjudicating, settling), `exposures` in all
+        (with its answers or hidden), `most_exposed` to one vendor as hidden gold, `workers` who saw it so, `pace` (their time on it as a
+        share of their time on the rest of the batch: far below 1 may be a leak), `suspicion` (a sentence where so many were so fast on it
+        that chance doesn't explain it), `status`, and for what isn't active who said why. A settled answer carries the label it was
+        settled to.
     """
     source = current(approved).drop_duplicates(_UNIT).set_index(_UNIT)
     made = gold.join(source[["n_labels", "decided_by", "batch_id"]], on=_UNIT).rename(columns={"n_labels": "votes"})
+    made["votes"] += _looked_before(made, planned, entries)
     shown = planned[is_true(planned["is_gold"])]
     by_vendor = shown.groupby(["image_id", "vendor"]).size()
     told = entries[entries["action"].isin([SHOW, PRACTISE])]
@@ -65,7 +69,19 @@ def registry(
     worn = (made["status"] == ACTIVE) & (made["most_exposed"] >= spec.labeling.gold_exposures)
     made.loc[worn, "status"] = RETIRED
     made.loc[worn, "reason"] = [f"shown {n} times to one vendor" for n in made.loc[worn, "most_exposed"]]
+    alone = (made["status"] == ACTIVE) & (made["votes"] < min(VOTES, spec.labeling.pilot_overlap))
+    made.loc[alone, "status"] = UNCONFIRMED
+    made.loc[alone, "reason"] = [f"{n:.0f} of {VOTES} votes" for n in made.loc[alone, "votes"]]
     return made[COLUMNS].sort_values([*_UNIT, "object_id"], ignore_index=True)
+
+
+def _looked_before(made: pd.DataFrame, planned: pd.DataFrame, entries: pd.DataFrame) -> pd.Series:
+    """How many looked at each answer beside those it was approved with: who labelled the pilot it was adjudicated from, who settled it."""
+    plan = planned.drop_duplicates(["batch_id", "image_id"]).set_index(["batch_id", "image_id"])
+    asked = made[["batch_id", "image_id"]].join(plan[["kind", "parent_batch_id"]], on=["batch_id", "image_id"])
+    before = asked.join(plan["overlap"], on=["parent_batch_id", "image_id"])["overlap"].where(asked["kind"] == "adjudication")
+    settled = entries[entries["action"] == "settle"].groupby(_UNIT).size().rename("settled")
+    return before.fillna(0).astype("int64") + made[_UNIT].join(settled, on=_UNIT)["settled"].fillna(0).astype("int64")
 
 
 def _paces(labeled: pd.DataFrame) -> pd.DataFrame:

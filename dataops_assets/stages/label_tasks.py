@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -24,6 +24,8 @@ from dataops_assets.labels.questions import SCREENING, questions
 from dataops_assets.labels.request import write_request
 from dataops_assets.manifest import is_true
 from dataops_assets.spec import LabelVendor, ProjectSpec
+from dataops_assets.stages.brief import hidden
+from dataops_assets.stages.qualification import pictures
 
 __all__ = ["Kind", "Plan", "build", "plan", "write_request"]
 
@@ -62,14 +64,14 @@ def plan(
     - `pilot`: source images never planned, drawn evenly over category and image vendor; internal. `pilot_overlap` answers each: our
       own people define what is right, and where two of them differ a third one adjudicates.
     - `production`: source images in no pilot or production plan, plus `gold_share` of hidden gold (at least one
-      picture where there is gold), the least used with this vendor first.
+      picture where there is gold): first what this vendor had in no qualification, the least used before others.
     - `rework`: what `quality` sends back and no later batch has planned, as many answers as it wants more; to the same vendor, one round
       later. With it what the
       ontology's changes made `outdated`. Questions that depend on one of these are asked again with it. So is hidden gold that was
       answered alike, which measures nobody there: what never comes back would be known for gold.
     - `adjudication`: what `quality` can't decide and, among it, what it drew for the audit; internal, one answer.
     - `screening`: `sources` are `cleaned_set` rows; those in `review`. Only people who may see personal data.
-    - `qualification`: gold alone, to test `vendor`.
+    - `qualification`: gold alone, to test `vendor`; what production hides in a batch is left out where enough is left for a fair test.
     - `preservation`: variants, drawn evenly over recipes, asked what they should have inherited; internal.
 
     Args:
@@ -104,17 +106,25 @@ def plan(
     waiting = _waiting(kind, spec, sources, asked, gold, sent_back) if like is None else _again(kind, like, sources, planned)
     waiting, gold = _as_shown(waiting, sources), _as_shown(gold, sources)
     uses = planned[is_true(planned["is_gold"])].groupby(["vendor", "image_id"]).size().to_dict()
-    if (
-        kind == "qualification" and who is not None
-    ):  # all candidates get the same pictures, one that tries again others where there are some
+    known = _tested(planned)
+    reasons = []
+    if kind == "qualification" and who is not None:
+        # all candidates get the same pictures, one that tries again others where there are some
         seen = waiting["image_id"].map(lambda image: uses.get((who.name, image), 0))
-        waiting = waiting.loc[seen.sort_values(kind="stable").index].head(spec.labeling.batch_size)
+        kept, total = hidden(spec).each, len(waiting)
+        waiting = waiting.loc[seen.sort_values(kind="stable").index].head(pictures(spec, total, kept))
+        unknown = total - len(set(waiting["image_id"]) | {image for name, image in known if name == who.name})
+        if total and unknown < kept and not who.internal:
+            reasons.append(
+                f"{unknown} of {total} gold pictures stay unknown to {who.name}, and a production batch hides {kept}: "
+                "it can tell the others by their bytes until another pilot gives new ones"
+            )
     if limit is not None:
         waiting = waiting.head(limit)
     if waiting.empty:
         return Plan([], f"nothing waits for {kind}")
     with_gold = kind == "production" and spec.labeling.gold_share > 0
-    reasons = ["no hidden gold: label and approve a pilot"] if with_gold and gold.empty else []
+    reasons += ["no hidden gold: label and approve a pilot"] if with_gold and gold.empty else []
     number = _last_number(kind, planned)
     batches: list[pd.DataFrame] = []
     size = max(spec.labeling.batch_size, spec.labeling.pilot_size if kind in ("pilot", "preservation") else 1)
@@ -124,7 +134,7 @@ def plan(
         for start in range(0, len(group), size):
             rows = group.iloc[start : start + size]
             batch_id = f"{kind}-{number + 1:03d}"
-            pool = _draw(gold, batch_id, labels_it.name, uses) if with_gold else gold.head(0)
+            pool = _draw(gold, batch_id, labels_it.name, uses, known, spec) if with_gold else gold.head(0)
             n, n_gold = _affordable(rows, pool, spec, labels_it, left, gold_of or 0)
             unpaid += len(rows) - n
             if n == 0:
@@ -137,6 +147,7 @@ def plan(
                 uses[labels_it.name, image_id] = uses.get((labels_it.name, image_id), 0) + 1
             number += 1
             batches.append(manifest.conform(batch.drop(columns="group"), CONTRACTS["batch_plans"]))
+    reasons += _told_again(batches, known) if with_gold else []
     if unpaid:
         reasons.append(f"{unpaid} images wait: the budget left, {budget_left:.2f} {spec.brief.currency}, doesn't pay for them")
     return Plan(batches, "; ".join(reasons))
@@ -336,11 +347,36 @@ def whole_gold(gold: pd.DataFrame | None, spec: ProjectSpec, sources: pd.DataFra
     return rows[columns]
 
 
-def _draw(gold: pd.DataFrame, batch_id: str, vendor: str, uses: Mapping[Hashable, int]) -> pd.DataFrame:
-    """Gold in the order to take it: pictures this vendor saw least first, then by chance that the batch's name fixes."""
+def _draw(
+    gold: pd.DataFrame, batch_id: str, vendor: str, uses: Mapping[Hashable, int], known: Collection[tuple[str, str]], spec: ProjectSpec
+) -> pd.DataFrame:
+    """Gold in the order to take it: what still measures, what this vendor had in no qualification, what it saw least; then by chance that
+    the batch's name fixes.
+    """  # fmt: skip
     chance = [hashlib.sha256(f"{batch_id}|{image_id}".encode()).hexdigest() for image_id in gold["image_id"]]
-    seen = [uses.get((vendor, image_id), 0) for image_id in gold["image_id"]]
-    return gold.assign(_seen=seen, _chance=chance).sort_values(["_seen", "_chance"]).drop(columns=["_seen", "_chance"])
+    seen = np.array([uses.get((vendor, image_id), 0) for image_id in gold["image_id"]], dtype=np.int64)
+    is_known = [(vendor, image_id) in known for image_id in gold["image_id"]]
+    order = ["_worn", "_known", "_seen", "_chance"]
+    ranked = gold.assign(_worn=seen >= spec.labeling.gold_sights, _known=is_known, _seen=seen, _chance=chance).sort_values(order)
+    return ranked.drop(columns=order)
+
+
+def _tested(planned: pd.DataFrame) -> set[tuple[str, str]]:
+    """Vendor and picture of all qualifications."""
+    rows = planned[planned["kind"] == "qualification"]
+    return set(zip(rows["vendor"], rows["image_id"], strict=True))
+
+
+def _told_again(batches: Sequence[pd.DataFrame], known: Collection[tuple[str, str]]) -> list[str]:
+    """A sentence where hidden gold was in a qualification of the same vendor: no other picture comes twice, so it can be told."""
+    rows = pd.concat(batches) if batches else pd.DataFrame(columns=["is_gold", "vendor", "image_id"])
+    golden = rows[is_true(rows["is_gold"])]
+    again = [(vendor, image) in known for vendor, image in zip(golden["vendor"], golden["image_id"], strict=True)]
+    if not any(again):
+        return []
+    who = ", ".join(sorted(golden.loc[again, "vendor"].unique()))
+    told = f"{sum(again)} of {len(golden)} hidden gold pictures were in a qualification of {who}, which can tell them by it"
+    return [f"{told}: label another pilot"]
 
 
 def _prices(rows: pd.DataFrame, vendor: LabelVendor) -> np.ndarray:

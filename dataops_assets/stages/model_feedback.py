@@ -1,4 +1,4 @@
-"""A model's predictions on a release, row by row: right, wrong, or not usable with the reason."""
+"""A model's predictions, row by row: right or wrong on a release, an answer to start labelling from, or not usable with the reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,20 +16,31 @@ from dataops_assets.contracts import CONTRACTS
 from dataops_assets.manifest import records
 from dataops_assets.spec import ProjectSpec
 
+ACCEPTED, UNLABELLED, REJECTED = "accepted", "unlabelled", "rejected"
 COLUMNS = ("image_id", "attribute", "predicted", "confidence", "model")
 
 
-def accept(files: Sequence[tuple[str, bytes]], export: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
+def accept(files: Sequence[tuple[str, bytes]], export: pd.DataFrame, spec: ProjectSpec, stock: Collection[str] = ()) -> pd.DataFrame:
     """Read predictions: CSV with `image_id, attribute, predicted` and optionally `confidence, model`.
 
-    `attribute` may be missing in a project of one attribute. Every row comes out, accepted or rejected with a reason code;
-    a file that can't be read at all comes out as one rejected row. Predictions of boxes are not compared: `SCHEMA`.
+    `attribute` may be missing in a project of one attribute. Every row comes out: accepted, that is compared with the released label;
+    `unlabelled`, where a picture of ours has none to compare with (labelling can start from it); or rejected with a reason code. A
+    file that can't be read at all comes out as one rejected row. Predictions of boxes are not compared: `SCHEMA`.
+
+    Args:
+        files: Names and bytes.
+        export: `training_export` rows of the release.
+        spec: The project.
+        stock: image_ids of the pictures in use, released or not.
     """
+    ours = frozenset(stock)
     known = {row["image_id"]: row for row in records(export)}
     rows = [row for _, data in files for row in _rows(data)]
     single = spec.ontology.attributes[0].name if len(spec.ontology.attributes) == 1 else None
     release = str(export["release"].iloc[0]) if len(export) else "-"
-    made = {row["row_id"]: {"release": release, **_judged(row, known, spec, single)} for row in rows}  # the same file twice adds nothing
+    made = {
+        row["row_id"]: {"release": release, **_judged(row, known, ours, spec, single)} for row in rows
+    }  # the same file twice adds nothing
     return pd.DataFrame(list(made.values()), columns=list(CONTRACTS["model_feedback"].columns))
 
 
@@ -49,17 +60,19 @@ def _rows(data: bytes) -> list[dict[str, Any]]:
     return [{**{name: row.get(name) for name in COLUMNS}, "row_id": f"{digest}:{number}"} for number, row in enumerate(rows, start=1)]
 
 
-def _judged(row: dict[str, Any], known: dict[str, Any], spec: ProjectSpec, single: str | None) -> dict[str, Any]:
-    exported = known.get(row.get("image_id") or "")
+def _judged(row: dict[str, Any], known: dict[str, Any], ours: frozenset[str], spec: ProjectSpec, single: str | None) -> dict[str, Any]:
+    image = row.get("image_id") or ""
+    exported = known.get(image)
     attribute = spec.ontology.attribute(row.get("attribute") or single or "")
     confidence = _number(row.get("confidence"))
     reason = row.get("reason")
-    if not reason and (exported is None or attribute is None):
+    if not reason and ((exported is None and image not in ours) or attribute is None):
         reason = "UNKNOWN_ITEM"
     label = json.loads(exported["labels"]).get(attribute.name) if exported and attribute else None
     if not reason and attribute and attribute.kind == "box":
         reason = "SCHEMA"
-    if not reason and not isinstance(label, (str, list)):
+    has_label = isinstance(label, (str, list))
+    if not reason and not has_label and image not in ours:
         reason = "UNKNOWN_ITEM"
     if not reason and attribute and not set((row["predicted"] or "").split("|")) <= attribute.values.keys():
         reason = "UNKNOWN_LABEL"
@@ -73,12 +86,13 @@ def _judged(row: dict[str, Any], known: dict[str, Any], spec: ProjectSpec, singl
         "model": row.get("model") or None,
     }
     if reason:
-        return {**base, "status": "rejected", "reason": reason}
-    assert exported is not None
+        return {**base, "status": REJECTED, "reason": reason}
+    if exported is None or not has_label:
+        return {**base, "confidence": confidence, "status": UNLABELLED}
     text = "|".join(sorted(label)) if isinstance(label, list) else label
     is_correct = "|".join(sorted(row["predicted"].split("|"))) == text
     return {
-        **base, "split": exported["split"], "label": text, "confidence": confidence, "is_correct": is_correct, "status": "accepted",
+        **base, "split": exported["split"], "label": text, "confidence": confidence, "is_correct": is_correct, "status": ACCEPTED,
     }  # fmt: skip
 
 

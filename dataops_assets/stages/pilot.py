@@ -87,7 +87,11 @@ def unused(labeled: pd.DataFrame, spec: ProjectSpec) -> dict[str, list[str]]:
 
 
 def forecast(labeled: pd.DataFrame, spec: ProjectSpec) -> list[str]:
-    """Cost and date from measured times, as sentences; empty where no time was measured."""
+    """Cost and date from measured times, as sentences; empty where no time was measured.
+
+    Rework is what the brief allows for, the audit as large as it says. Our own people adjudicate the share of the questions that they
+    differed on in the pilot, or where one alone answered it, the share that the agreed number of answers leaves doubtful.
+    """
     measured = times(labeled)
     if measured.empty:
         return []
@@ -95,17 +99,26 @@ def forecast(labeled: pd.DataFrame, spec: ProjectSpec) -> list[str]:
     figures = brief.check(spec).set_index("check")["value"]
     items = figures["labels_wanted"] / questions
     item_s = float(measured.loc[measured["what"] == "item", "median_s"].iloc[0])
-    hours = items * item_s / SECONDS_AN_HOUR
-    a_day = vendor.labels_per_day / questions * item_s / SECONDS_AN_HOUR / HOURS_A_DAY
+    share = _doubtful(labeled, spec)
+    open_ = math.ceil(share * agreed_.images_needed * questions)
+    an_hour = item_s / SECONDS_AN_HOUR
+    hours, again = items * an_hour, brief.REWORK_ALLOWANCE * items * an_hour
+    ours = (open_ + figures["audit_labels"]) / questions * an_hour
+    a_day = vendor.labels_per_day / questions * an_hour / HOURS_A_DAY
     until = (agreed_.start + timedelta(days=n) for n in range((agreed_.deadline - agreed_.start).days))
     days = sum(day.weekday() < agreed_.days_a_week and day not in agreed_.days_off for day in until)
-    people = math.ceil(hours / HOURS_A_DAY / max(1, days))
-    done = brief.finish(agreed_.start, math.ceil(hours / HOURS_A_DAY), agreed_.days_a_week, agreed_.days_off)
+    people = math.ceil((hours + again + ours) / HOURS_A_DAY / max(1, days))
+    done = brief.finish(agreed_.start, math.ceil((hours + again + ours) / HOURS_A_DAY), agreed_.days_a_week, agreed_.days_off)
+    audit = figures["audit_labels"]
+    settled = open_ * spec.quality.price_of_settling(vendor, spec.labeling.internal)
+    money = figures["label_cost"] + figures["rework_cost"] + figures["audit_cost"] + settled
     told = [
-        f"At {item_s:.0f} s a picture, {items:,.0f} pictures to answer are {hours:,.1f} hours of work: "
-        f"one person who begins on {agreed_.start} is done on {done}.",
+        f"At {item_s:.0f} s a picture, {items:,.0f} pictures to answer are {hours:,.1f} hours of work, and rework {again:,.1f} more; "
+        f"adjudicating {open_:,} questions ({share:.0%}) and auditing {audit:,.0f} labels take our own people {ours:,.1f}. "
+        f"One person who does all of it and begins on {agreed_.start} is done on {done}.",
         f"{vendor.labels_per_day:,} answers a day, as {vendor.name} says, take {a_day:,.1f} people at this speed; "
         f"to be done by {agreed_.deadline} it takes {people:,}.",
+        f"Labels, rework, adjudication and audit cost {money:,.2f} of {agreed_.budget:,.2f} {agreed_.currency}.",
     ]
     if vendor.price_per_label and item_s:
         hourly = vendor.price_per_label * questions * SECONDS_AN_HOUR / item_s
@@ -113,6 +126,15 @@ def forecast(labeled: pd.DataFrame, spec: ProjectSpec) -> list[str]:
             f"{vendor.price_per_label:g} {agreed_.currency} an answer is {hourly:,.2f} {agreed_.currency} an hour of a person's work."
         )
     return told
+
+
+def _doubtful(labeled: pd.DataFrame, spec: ProjectSpec) -> float:
+    """Share of the questions that our own people will have to settle, by what they differ on themselves."""
+    pairs = agreed(labeled)
+    compared = int(pairs["pairs"].sum())
+    if not compared:
+        return 1 - brief.expected_accuracy(spec)
+    return 1 - float((pairs["agreement"].fillna(0.0) * pairs["pairs"]).sum()) / compared
 
 
 def advice(labeled: pd.DataFrame, spec: ProjectSpec, threshold: float = 0.8) -> list[str]:

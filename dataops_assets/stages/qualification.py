@@ -47,6 +47,18 @@ def matter(spec: ProjectSpec) -> tuple[str, ...]:
     return spec.labeling.qualify_on or tuple(attribute.name for attribute in spec.ontology.attributes)
 
 
+def pictures(spec: ProjectSpec, gold: int, kept: int) -> int:
+    """How many gold pictures a qualification shows, of so many: some are kept for production, unless the test would be unfair then.
+
+    What a vendor saw in its test it can find again in production, by its bytes. A test is fair where people who are as good as
+    `worker_accuracy` pass on all attributes that matter together, four times in five.
+    """
+    labeling, power = spec.labeling, sampling.POWER ** (1 / len(matter(spec)))
+    fair = sampling.smallest(labeling.qualification_accuracy, labeling.worker_accuracy, spec.brief.confidence, power)
+    least = -(-fair.n // labeling.overlap) if fair is not None else gold
+    return min(labeling.batch_size, gold, max(least, gold - kept))
+
+
 def passed(found: pd.DataFrame, spec: ProjectSpec) -> frozenset[str]:
     """Vendors that may have production batches as far as their work goes: our own, and those that passed on all that matters."""
     good = found[found["matters"].astype(bool) & found["is_passed"].astype(bool)]

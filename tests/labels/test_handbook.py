@@ -69,6 +69,21 @@ def test_right_and_wrong_pictures_can_be_told_apart() -> None:
     assert "<img" not in handbook.html(SPEC, [SPEC.ontology.attributes[1]], edition)  # another question's
 
 
+def test_markdown_shows_the_same_pictures_and_says_what_is_mixed_up() -> None:
+    right, wrong = Example("colour", "red", "i1"), Example("colour", "red", "i2", given="blue", answers=3)
+    named, gone = Example("colour", "blue", "i3", given="blue"), Example("colour", "blue", "i4")
+    edition = handbook.Edition(3, (), (right, wrong, named, gone), {right: b"R", wrong: b"W", named: b"N"})
+    text, pictures = handbook.markdown(SPEC, edition=edition), handbook.linked(SPEC, edition=edition)
+    path = {data: name for name, data in pictures.items()}
+    assert set(path) == {b"R", b"W", b"N"} and text.count("![](") == 3 and "i2" not in text
+    (red,) = [line for line in text.splitlines() if line.startswith("| red")]
+    assert red.endswith(f"![]({path[b'R']}) red |")
+    assert f"![]({path[b'N']}) not blue |" in text
+    assert f"Often mixed up:\n\n- ![]({path[b'W']}) red. 3 answers to such pictures said blue\n" in text
+    other = [SPEC.ontology.attributes[1]]
+    assert handbook.linked(SPEC, other, edition) == {} and "![](" not in handbook.markdown(SPEC, other, edition)
+
+
 def test_pictures_keep_to_their_room() -> None:
     many = [Example("colour", "red", f"i{n}") for n in range(4)]
     mixed = Example("colour", "red", "m", given="blue", answers=1)

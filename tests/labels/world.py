@@ -30,7 +30,15 @@ def make_spec(*attributes: dict, **labeling: object) -> ProjectSpec:
             "brief": {"goal": "Find it.", "requester": "r", "budget": 10, "start": "2026-01-01", "deadline": "2026-02-01", "volume": {}},
             "sources": {"vendors": [{"name": "shop"}]},
             "ontology": {"version": "7", "attributes": list(attributes or (COLOUR,))},
-            "labeling": {"vendors": vendors, "overlap": 3, "gold_share": 0.2, "batch_size": 5, "pilot_size": 4, **labeling},
+            "labeling": {
+                "vendors": vendors,
+                "overlap": 3,
+                "gold_share": 0.2,
+                "batch_size": 5,
+                "pilot_size": 4,
+                "pilot_overlap": 1,
+                **labeling,
+            },
         }
     )
 

@@ -95,6 +95,7 @@ def brief(spec: ProjectSpec) -> Case:
     return Case(good, {}, {
         "not_empty": none_left,
         "fits_budget_and_date": lambda frame: over,
+        "enough_gold": put("is_met", False, lambda frame: frame["check"] == "gold_available"),
         "advice": put("is_met", False, lambda frame: frame["check"] == "class_balance"),
     })  # fmt: skip
 

@@ -23,8 +23,8 @@ def figures(spec: ProjectSpec) -> dict[str, dict[str, Any]]:
 
 def test_the_sum_can_be_followed_by_hand(dresses: ProjectSpec) -> None:
     seen = figures(dresses)
-    answers = (120 + 36) * 6 * 3  # images and 30 % gold, six questions, three answers each
-    rework = 422  # 15 % of 2,808, rounded up
+    answers = (120 + 3 * 18) * 6 * 3  # batches of 32, 60 and 28 with the gold of a full one each, six questions, three answers each
+    rework = 470  # 15 % of 3,132, rounded up
     tried = 36 * 6 * 3  # each vendor's qualification on the pilot
     assert seen["images_wanted"]["value"] == 120
     assert seen["labels_wanted"]["value"] == answers
@@ -70,6 +70,40 @@ def test_a_production_batch_needs_gold_from_a_pilot(dresses: ProjectSpec) -> Non
     assert not few["gold_precision"]["is_met"]
 
 
+def test_a_pilot_that_gives_less_gold_than_a_batch_hides_is_held_back_and_told_how_large_it_must_be(dresses: ProjectSpec) -> None:
+    few = figures(changed(dresses, labeling={"pilot_size": 20}))["gold_available"]
+    assert (few["value"], few["limit"], few["is_met"]) == (15, 18, False)  # 5 of 20 may be shown in the guidelines
+    assert "18 different ones are needed, 3 more than there are. A pilot of 23 pictures would do." in few["sentence"]
+    enough = changed(dresses, labeling={"pilot_size": 23})
+    assert figures(enough)["gold_available"]["is_met"]
+    assert not figures(changed(enough, labeling={"shown_gold": 0.3}))["gold_available"]["is_met"]
+    existing = conform(brief.check(changed(dresses, labeling={"pilot_size": 20}), 23), CONTRACTS["brief"]).set_index("check")
+    assert existing.loc["gold_available", "is_met"]  # a second pilot was labelled
+    hopeless = figures(changed(dresses, labeling={"shown_gold": 1.0}))["gold_available"]
+    assert not hopeless["is_met"] and "A smaller `shown_gold`" in hopeless["sentence"]
+    assert figures(changed(dresses, labeling={"gold_share": 0.0}))["gold_available"]["is_met"]
+
+
+def test_gold_wears_out_by_being_shown(dresses: ProjectSpec) -> None:
+    large = changed(dresses, brief={"volume": {"style": {"casual": 60_000}}}, labeling={"ramp_start": None})
+    row = figures(large)["gold_available"]
+    shown = 1000 * 18  # batches of 60; rework shows 15 % of them once more, the qualification each of 27 pictures
+    assert row["limit"] == -(-(shown * 1.15 + 27) // 25) and not row["is_met"]
+    assert figures(changed(large, labeling={"gold_exposures": 1000}))["gold_available"]["limit"] == 21
+
+
+def test_gold_measures_as_exactly_as_it_has_different_pictures(dresses: ProjectSpec) -> None:
+    row = figures(dresses)["gold_precision"]
+    assert row["value"] == pytest.approx(1.96 * (0.95 * 0.05 / 27) ** 0.5, abs=1e-4)
+    assert "to within 5% takes 73, and production shows gold only 54 times" in row["sentence"]
+    often = figures(changed(dresses, labeling={"gold_share": 0.5}))["gold_precision"]
+    assert "to within 5% takes 73. A pilot of 97 pictures would do" in often["sentence"]
+    assert figures(changed(dresses, labeling={"pilot_size": 97}))["gold_precision"]["value"] > 0.05  # 54 pictures are shown in all
+    assert figures(changed(dresses, labeling={"pilot_size": 97, "gold_share": 0.5}))["gold_precision"]["is_met"]
+    surer = figures(changed(dresses, brief={"confidence": 0.99}))["gold_precision"]
+    assert surer["value"] > row["value"]
+
+
 def test_a_lopsided_volume_is_advised_against_by_name(dresses: ProjectSpec) -> None:
     seen = figures(changed(dresses, brief={"volume": {"style": {"casual": 100, "evening": 3}}}))
     assert not seen["class_balance"]["is_met"]
@@ -88,7 +122,7 @@ def test_the_same_spec_gives_the_same_rows(dresses: ProjectSpec) -> None:
 
 def test_a_requester_reads_how_much_is_too_much(dresses: ProjectSpec) -> None:
     (told,) = brief.unmet(changed(dresses, brief={"budget": 60}))
-    assert told.startswith("All in all 180.56 of 60.00 EUR: 120.56 too much; the budget pays for about 39 of 120 images")
+    assert told.startswith("All in all 195.44 of 60.00 EUR: 135.44 too much; the budget pays for about 36 of 120 images")
     (late,) = brief.unmet(changed(dresses, brief={"deadline": "2026-11-03"}))
     assert "all is done on 2026-11-04" in late and "2 too many" in late
     assert brief.unmet(dresses) == []
@@ -98,13 +132,36 @@ def test_work_rests_on_days_off_and_on_the_vendors_own(dresses: ProjectSpec) -> 
     thursday = date(2026, 12, 24)
     assert brief.finish(thursday, 2, 5, (date(2026, 12, 25), date(2026, 12, 28))) == date(2026, 12, 29)
     done = figures(dresses)["days_needed"]["value"]
-    off = ["2026-11-03"]  # the second day of three
+    off = ["2026-11-04"]  # the third day of three: the planned vendor's production
     assert figures(changed(dresses, brief={"days_off": off}))["days_needed"]["value"] == done + 1
     vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
     other = [{**vendor, "days_off": off if vendor["name"] == "pixelcrew" else []} for vendor in vendors]
     own = [{**vendor, "days_off": off if vendor["name"] == "labelworks" else []} for vendor in vendors]
     assert figures(changed(dresses, labeling={"vendors": other}))["days_needed"]["value"] == done
     assert figures(changed(dresses, labeling={"vendors": own}))["days_needed"]["value"] == done + 1
+
+
+def test_every_candidate_is_waited_for_and_other_vendors_dates_stand_beside_the_planned_one(dresses: ProjectSpec) -> None:
+    def with_pace(name: str, pace: int) -> dict[str, dict[str, Any]]:
+        vendors = dresses.model_dump(mode="json")["labeling"]["vendors"]
+        return figures(changed(dresses, labeling={"vendors": [{**v, "labels_per_day": pace} if v["name"] == name else v for v in vendors]}))
+
+    usual, slow = figures(dresses), with_pace("pixelcrew", 100)
+    assert usual["days_needed"]["value"] == 3 and usual["pace.pixelcrew"]["value"] == 3
+    assert slow["days_needed"]["value"] == 11  # its test of 648 answers takes 7 working days, over a weekend
+    assert slow["pace.pixelcrew"]["value"] > 40 and "At pixelcrew's 100 answers a day" in slow["pace.pixelcrew"]["sentence"]
+    assert "pace.labelworks" not in usual
+
+
+@pytest.mark.parametrize("count", [10**9, 10**12])
+def test_an_absurd_volume_is_told_in_a_sentence(dresses: ProjectSpec, count: int) -> None:
+    row = figures(changed(dresses, brief={"volume": {"style": {"casual": count}}}))["days_needed"]
+    assert not row["is_met"] and "not done before the calendar ends" in row["sentence"]
+
+
+def test_a_volume_that_is_no_number_of_images_is_refused(dresses: ProjectSpec) -> None:
+    with pytest.raises(ValueError, match="less than or equal to 1000000000000"):
+        changed(dresses, brief={"volume": {"style": {"casual": 10**400}}})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataops_assets.stages import approved_labels, gold, label_tasks
 from tests.labels.world import COLOUR, make_sources, make_spec
 
 SIZE = {"name": "size", "values": {"s": "Small.", "l": "Large."}}
-SPEC = make_spec(COLOUR, SIZE, gold_exposures=3)
+SPEC = make_spec(COLOUR, SIZE, gold_exposures=3, pilot_overlap=2)
 SOURCES = make_sources(12)
 PILOT = label_tasks.plan("pilot", SPEC, SOURCES, empty("batch_plans")).batches[0]
 IMAGES = list(PILOT["image_id"])
@@ -28,11 +28,16 @@ APPROVED = conform(
 )  # fmt: skip
 
 
-def found(*entries: tuple[str, str, str | None, str | None], shown: pd.DataFrame = PILOT, spec: ProjectSpec = SPEC) -> pd.DataFrame:
+def found(
+    *entries: tuple[str, str, str | None, str | None],
+    shown: pd.DataFrame = PILOT,
+    spec: ProjectSpec = SPEC,
+    approved: pd.DataFrame = APPROVED,
+) -> pd.DataFrame:
     """The registry after what people entered: (action, image, attribute, label)."""
     columns = ["action", "image_id", "attribute", "label"]
     rows = pd.DataFrame(entries, columns=columns).assign(reason="why", by="ann").reset_index(names="seq")
-    return gold.registry(approved_labels.gold_of(APPROVED), APPROVED, shown, empty("labeled_batches"), rows, spec)
+    return gold.registry(approved_labels.gold_of(approved, shown), approved, shown, empty("labeled_batches"), rows, spec)
 
 
 def exposed(vendor: str, times: int) -> pd.DataFrame:
@@ -47,6 +52,32 @@ def test_an_answer_knows_its_votes_and_its_source() -> None:
     assert len(seen) == 8 and set(seen["status"]) == {"active"}
     assert set(zip(seen["votes"], seen["batch_id"], strict=True)) == {(2, "pilot-001")}
     assert len(gold.usable(seen)) == len(gold.measuring(seen)) == 8
+
+
+def test_one_vote_is_no_gold_to_hide_unless_the_project_asks_one_person_only() -> None:
+    alone = APPROVED.assign(n_labels=[1, *[2] * (len(APPROVED) - 1)])
+    image, name = alone.loc[0, ["image_id", "attribute"]]
+    seen = found(approved=alone)
+    (row,) = seen[seen["status"] != "active"].to_dict("records")
+    assert (row["image_id"], row["attribute"], row["status"], row["reason"]) == (image, name, "unconfirmed", "1 of 2 votes")
+    batch = label_tasks.plan("qualification", SPEC, SOURCES, PILOT, gold=gold.usable(seen), vendor="acme").batches[0]
+    assert set(batch["image_id"]) == set(IMAGES) - {image}
+    one = make_spec(COLOUR, SIZE, pilot_overlap=1)
+    assert set(found(approved=alone, spec=one)["status"]) == {"active"}
+    settled = found(("dispute", image, name, None), ("settle", image, name, None), approved=alone)
+    assert set(settled["status"]) == {"active"}  # a second person has looked
+    assert type(SPEC.labeling)(vendors=SPEC.labeling.vendors).pilot_overlap == 2
+
+
+def test_who_labelled_the_pilot_counts_in_what_was_adjudicated_from_it() -> None:
+    again = PILOT.head(1).assign(batch_id="adjudication-001", kind="adjudication", parent_batch_id="pilot-001", overlap=1)
+    settled = APPROVED[APPROVED["image_id"] == again["image_id"].iloc[0]].assign(
+        batch_id="adjudication-001", kind="adjudication", n_labels=1, decided_by="adjudication"
+    )
+    approved = pd.concat([APPROVED[~APPROVED["image_id"].isin(again["image_id"])], settled], ignore_index=True)
+    seen = found(shown=pd.concat([PILOT, again], ignore_index=True), approved=approved)
+    assert set(seen["status"]) == {"active"}
+    assert list(seen.loc[seen["image_id"].isin(again["image_id"]), "votes"]) == [3, 3]  # two who differed, and a third
 
 
 def test_a_disputed_answer_measures_nobody_and_its_picture_is_not_planned() -> None:

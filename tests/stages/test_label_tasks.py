@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from dataops_assets.blobs import Blobs
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.labels import handbook
+from dataops_assets.labels.examples import Example
+from dataops_assets.labels.request import replace_documents
 from dataops_assets.manifest import conform, empty
 from dataops_assets.stages import approved_labels, label_quality, label_tasks
 from dataops_assets.stages.labeled_batches import accept
@@ -73,6 +77,34 @@ def test_plans_are_deterministic_whatever_the_order_of_their_inputs():
 def test_without_a_pilot_production_says_that_gold_is_missing():
     plan = label_tasks.plan("production", make_spec(), make_sources(3), NONE)
     assert len(plan.batches) == 1 and plan.reason == "no hidden gold: label and approve a pilot"
+
+
+def test_production_hides_gold_that_was_in_no_qualification_and_a_test_leaves_some():
+    spec, sources, pilot, gold = after_pilot(40, gold_share=0.4, batch_size=5, pilot_size=10, worker_accuracy=0.99, ramp_start=None)
+    spec = changed(spec, labeling={"batch_size": 10, "qualification_accuracy": 0.5})  # 3 pictures are a fair test; a batch hides 4
+    (test,), reason = label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="acme")
+    assert (len(test), reason) == (6, "")
+    planned = pd.concat([pilot, test])
+    batches, reason = label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="acme", limit=10)
+    hidden = set(batches[0].loc[batches[0]["is_gold"].astype(bool), "image_id"])
+    assert (len(hidden), hidden & set(test["image_id"]), reason) == (4, set(), "")
+    two, reason = label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="acme", limit=20)
+    assert [len(hidden & set(batch["image_id"])) for batch in two] == [4, 4]  # rather those again than what the test showed
+    few = changed(spec, labeling={"gold_sights": 2})  # answers to what was seen twice count no more: then rather what the test showed
+    three, reason = label_tasks.plan("production", few, sources, planned, gold=gold, vendor="acme", limit=30)
+    assert [len(hidden & set(batch["image_id"])) for batch in three] == [4, 4, 0]
+    assert reason.startswith("4 of 12 hidden gold pictures were in a qualification of acme")
+
+
+def test_a_vendor_that_knows_all_gold_is_told():
+    spec, sources, pilot, gold = after_pilot(16)
+    (test,), reason = label_tasks.plan("qualification", spec, sources, pilot, gold=gold, vendor="acme")
+    assert set(test["image_id"]) == set(gold["image_id"])  # four are too few for a fair test already
+    assert reason.startswith("0 of 4 gold pictures stay unknown to acme, and a production batch hides 1")
+    planned = pd.concat([pilot, test])
+    _, reason = label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="acme", limit=5)
+    assert reason.startswith("1 of 1 hidden gold pictures were in a qualification of acme")
+    assert label_tasks.plan("production", spec, sources, planned, gold=gold, vendor="other", limit=5).reason == ""
 
 
 def test_limit_and_budget_leave_the_rest_waiting():
@@ -260,6 +292,18 @@ def test_the_folder_is_whole_and_checks(request_of_a_batch):
     assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     assert tasks["file"].str.endswith(".png").all() and set(tasks["width_px"]) == {40}
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_markdown_finds_its_pictures_in_the_folder(request_of_a_batch):
+    spec, tasks, folder, blobs = request_of_a_batch
+    one = Example("colour", "red", "elsewhere", given="blue", answers=2)
+    edition = handbook.Edition(1, (), (one,), {one: b"a jpeg"})
+    label_tasks.write_request(tasks, spec, folder, blobs, edition)
+    files = written(folder)
+    (link,) = re.findall(r"!\[\]\((.*?)\)", files["guidelines.md"].decode())
+    assert files[link] == b"a jpeg" and f"{hashlib.sha256(b'a jpeg').hexdigest()}  {link}" in files["checksums.txt"].decode()
+    replace_documents(folder, {"guidelines.md": "none"})  # its picture was withdrawn
+    assert link not in written(folder) and link not in (folder / "checksums.txt").read_text()
 
 
 def test_writing_again_changes_nothing_and_repairs_what_is_missing(request_of_a_batch):

@@ -87,6 +87,15 @@ def test_a_file_that_cannot_be_read_is_one_refused_row(data: bytes, reason: str)
     assert reasons(data) == [reason]
 
 
+def test_a_picture_of_ours_without_a_released_label_is_kept_to_start_labelling_from() -> None:
+    held = export(a="hat").assign(labels='{"other": "x"}')  # in the release, without an answer to this question
+    rows = b"image_id,predicted,confidence\na,hat,0.9\nwaits,dress,0.6\nstranger,hat,0.9\nwaits,spaceship,0.9\n"
+    made = conform(accept([("p.csv", rows)], held, GARMENTS, ["a", "waits"]), CONTRACTS["model_feedback"])
+    assert list(made["status"]) == ["unlabelled", "unlabelled", "rejected", "rejected"]
+    assert list(made["reason"]) == [None, None, "UNKNOWN_ITEM", "UNKNOWN_LABEL"]
+    assert list(made["predicted"][:2]) == ["hat", "dress"] and made["is_correct"][:2].isna().all()
+
+
 def test_several_choices_are_right_in_any_order() -> None:
     document = GARMENTS.model_dump(mode="json")["ontology"]
     document["attributes"][0]["kind"] = "multi"

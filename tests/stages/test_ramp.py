@@ -11,6 +11,8 @@ from dataops_assets.stages import label_tasks, ramp
 from tests.labels.world import make_spec
 from tests.stages.test_label_tasks import NONE, after_pilot
 
+AUDITS = pd.DataFrame(columns=["batch_id", "drawn", "n", "wrong", "most_wrong"])
+
 
 def batches(*seen: tuple[int, bool | None]) -> list[ramp.Batch]:
     return [ramp.Batch(f"production-{n:03d}", images, is_good) for n, (images, is_good) in enumerate(seen, start=1)]
@@ -62,16 +64,37 @@ def judged(gold_right: int, accepted: int, kind: str = "production") -> pd.DataF
 )
 def test_quality_holds_on_gold_and_on_what_is_accepted_at_once(gold_right: int, accepted: int, is_good: bool) -> None:
     spec = make_spec()
-    plan = conform(
-        pd.DataFrame(
-            {"batch_id": "production-001", "kind": "production", "image_id": list("abc"), "vendor": "acme", "is_gold": [False, False, True]}
-        ),
-        CONTRACTS["batch_plans"],
-    )
-    (batch,) = ramp.history(plan, judged(gold_right, accepted), spec, "acme")
+    plan = planned()
+    (batch,) = ramp.history(plan, judged(gold_right, accepted), spec, "acme", AUDITS)
     assert (batch.images, batch.is_good) == (2, is_good)
-    assert ramp.history(plan, judged(gold_right, accepted), spec, "other") == []
-    assert ramp.history(plan, empty("label_quality"), spec, "acme")[0].is_good is None
+    assert ramp.history(plan, judged(gold_right, accepted), spec, "other", AUDITS) == []
+    assert ramp.history(plan, empty("label_quality"), spec, "acme", AUDITS)[0].is_good is None
+
+
+def planned() -> pd.DataFrame:
+    rows = {"batch_id": "production-001", "kind": "production", "image_id": list("abc"), "vendor": "acme", "is_gold": [False, False, True]}
+    return conform(pd.DataFrame(rows), CONTRACTS["batch_plans"])
+
+
+def next_step(quality: pd.DataFrame, **audit: object) -> ramp.Step:
+    rows = pd.DataFrame([{"batch_id": "production-001", "drawn": 10, "n": 10, "wrong": 0, "most_wrong": 1, **audit}]) if audit else AUDITS
+    return ramp.step(ramp.history(planned(), quality, make_spec(), "acme", rows), 1, 200)
+
+
+def test_a_batch_whose_audit_failed_is_not_good() -> None:
+    assert (next_step(judged(30, 10), wrong=1).size, next_step(judged(30, 10)).size) == (4, 4)
+    failed = next_step(judged(30, 10), wrong=2)
+    assert failed.size == 1 and "was not good enough" in failed.sentence and "2 of 10 audited labels wrong, 1 may be" in failed.sentence
+    assert next_step(judged(30, 10), n=3).size == 4  # as long as it isn't answered, gold alone speaks
+
+
+def test_a_batch_that_nothing_measured_does_not_grow_the_ramp() -> None:
+    unmeasured = judged(30, 10).assign(gold_correct=None)
+    step = next_step(unmeasured)
+    assert (step.size, step.waits) == (1, False)
+    assert "production-001 shows nothing (100% accepted at once, no gold measured)" in step.sentence
+    assert next_step(unmeasured, wrong=0).size == 4  # its audit measured it
+    assert next_step(unmeasured, wrong=5).size == 1
 
 
 def test_a_small_batch_hides_as_much_gold_as_a_full_one() -> None:
