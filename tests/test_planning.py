@@ -191,20 +191,24 @@ def test_a_test_is_what_was_answered_first(world: Store) -> None:
     assert "12 of 18" in history.standing(world, SPEC).set_index("vendor").loc["acme", "sentence"]
 
 
+@pytest.mark.parametrize("kind", ["production", "rework"])
 @pytest.mark.parametrize(("outcome", "is_out"), [("pass", True), ("waived", False)])
-def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(store: Store, outcome: str, is_out: bool) -> None:
+def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(
+    store: Store, outcome: str, is_out: bool, kind: str
+) -> None:
+    name = f"{kind}-001"
     base = {"image_id": "i1", "attribute": "colour", "object_id": "", "label": "red", "n_labels": 3, "task_id": "t1", "decision": "accept"}
-    batch = base | {"batch_id": "production-001", "kind": "production", "is_gold": False, "inspection": "normal", "most_wrong": 0}
-    put(store, "label_quality", "production-001", conform(pd.DataFrame([batch | {"is_audit": True}]), CONTRACTS["label_quality"]))
-    rows = pd.DataFrame([base | {"batch_id": "production-001", "kind": "production"}])
+    batch = base | {"batch_id": name, "kind": kind, "is_gold": False, "inspection": "normal", "most_wrong": 0}
+    put(store, "label_quality", name, conform(pd.DataFrame([batch | {"is_audit": True}]), CONTRACTS["label_quality"]))
+    rows = pd.DataFrame([base | {"batch_id": name, "kind": kind}])
     approved = conform(rows[[name for name in rows if name in CONTRACTS["approved_labels"].columns]], CONTRACTS["approved_labels"])
-    put(store, "approved_labels", "production-001", approved, outcome)
+    put(store, "approved_labels", name, approved, outcome)
     assert history.failed_since(store, SPEC) == []  # nobody has answered yet
     found = base | {"batch_id": "adjudication-001", "kind": "adjudication", "label": "NA", "is_gold": False}
     put(store, "label_quality", "adjudication-001", conform(pd.DataFrame([found]), CONTRACTS["label_quality"]))
-    assert history.failed_since(store, SPEC) == (["production-001"] if is_out else [])
+    assert history.failed_since(store, SPEC) == ([name] if is_out else [])
     taken = delivery.training_export(store, SPEC, "r001").inputs["approved_labels"]
-    assert ("production-001" in taken) is not is_out
+    assert (name in taken) is not is_out
     assert any(status.AUDIT_FAILED in line for line in status.of(store, SPEC).lines()) is is_out
 
 

@@ -48,8 +48,10 @@ class Plan:
 
     @property
     def sentence(self) -> str:
-        if not self.n:
+        if not self.size:
             return "nothing was accepted by itself, so there is nothing to sample"
+        if not self.n:
+            return f"of so few labels ({self.size:,}) the draw took none"
         return (
             f"{self.severity} inspection: our own people answer {self.n} of {self.size:,}, at most {self.most_wrong} may be wrong; "
             f"a batch with {self.limit:.1%} errors or more passes with a chance of at most {self.consumers_risk:.1%}, "
@@ -84,6 +86,21 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
             break
     assert best is not None
     return best
+
+
+def allowance(size: int, n: int, expected: float) -> int:
+    """How many of a sample of a given size may be wrong: as many as work as good as expected shows nineteen times out of twenty.
+
+    For batches too small to find out a bad one with a stated risk, of which a share is drawn all the same. More than that is no chance.
+
+    Args:
+        size: Labels in the batch.
+        n: How many of them were drawn.
+        expected: Share of wrong ones that is expected, rounded up to whole labels.
+    """
+    from scipy.stats import hypergeom
+
+    return int(hypergeom.ppf(1 - _PRODUCERS_RISK, size, int(np.ceil(expected * size - 1e-9)), n)) if n else 0
 
 
 def passes(size: int, n: int, most_wrong: int, wrong: npt.ArrayLike) -> Floats:

@@ -322,7 +322,8 @@ def _reason(row: Mapping[Any, Any], price: float, currency: str, is_ours: bool) 
 def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severity, key: bytes | None) -> pd.DataFrame:
     """Draw the questions that our own people answer without knowing it, from those that were accepted by themselves.
 
-    A production batch has a sampling plan of its own. Batches that ask once more are small: the same share of them is drawn.
+    A production batch has a sampling plan of its own. Batches that ask once more are small: the same share of them is drawn, and as many
+    may be wrong as labels that are as good as their posteriors say (or as the target allows) show nineteen times out of twenty.
     """
     quality = quality.assign(is_audit=False, inspection=None, most_wrong=None)
     is_bought = bool(len(quality)) and quality["kind"].isin(BOUGHT).all()
@@ -333,16 +334,18 @@ def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severi
     if units.empty:
         return quality
     chance = acceptance.drawn((f"{task}|{name}" for task, name in units[whole].itertuples(index=False)), key)
+    expected = float(1 - units["posterior"].astype(float).mean())
     if quality["kind"].iloc[0] == "production":
-        made = sampling_plan(len(units), float(1 - units["posterior"].astype(float).mean()), spec, severity)
-        chosen = units.iloc[np.argsort(chance, kind="stable")[: made.n]]
-        quality = quality.assign(inspection=severity, most_wrong=made.most_wrong)
+        made = sampling_plan(len(units), expected, spec, severity)
+        chosen, most_wrong = units.iloc[np.argsort(chance, kind="stable")[: made.n]], made.most_wrong
     else:
         full = spec.labeling.batch_size * len(spec.ontology.attributes)
-        made = sampling_plan(full, float(1 - units["posterior"].astype(float).mean()), spec, severity)
+        made = sampling_plan(full, expected, spec, severity)
         chosen = units[chance < made.n / full]
+        most_wrong = acceptance.allowance(len(units), len(chosen), min(made.limit, max(expected, 1 - spec.brief.accuracy_target)))
     drawn = pd.MultiIndex.from_frame(pd.DataFrame(chosen)[whole])
-    return quality.assign(is_audit=pd.MultiIndex.from_frame(quality[whole]).isin(drawn))
+    is_audit = pd.MultiIndex.from_frame(quality[whole]).isin(drawn)
+    return quality.assign(inspection=severity, most_wrong=most_wrong, is_audit=is_audit)
 
 
 def auto_accepted(quality: pd.DataFrame) -> pd.Series:

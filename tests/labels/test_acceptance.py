@@ -32,6 +32,14 @@ def test_a_sample_is_no_larger_than_allowed_but_for_the_smallest_plan() -> None:
     assert plan(0, 0.1, 0.05, 0.02).n == 0 and plan(3, 0.1, 0.05, 0.02).n == 3
 
 
+def test_a_sample_of_a_given_size_lets_good_work_pass_nineteen_times_in_twenty() -> None:
+    for size, n, expected in ((40, 10, 0.05), (40, 10, 0.15), (12, 3, 0.05), (7, 7, 0.1)):
+        bad = int(np.ceil(expected * size))
+        most = acceptance.allowance(size, n, expected)
+        assert hypergeom.cdf(most, size, bad, n) >= 0.95 and (most == 0 or hypergeom.cdf(most - 1, size, bad, n) < 0.95)
+    assert acceptance.allowance(7, 7, 0.1) == 1 and acceptance.allowance(40, 0, 0.05) == 0
+
+
 def test_the_characteristic_falls_from_one() -> None:
     wrong, chance = acceptance.characteristic(plan(360, 0.1, 0.05, 0.02))
     assert chance[0] == 1 and (np.diff(chance) <= 0).all() and chance[wrong >= 0.1].max() <= 0.05

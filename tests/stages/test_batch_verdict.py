@@ -6,8 +6,10 @@ import pytest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.manifest import conform
 from dataops_assets.stages import batch_verdict
+from dataops_assets.stages.label_quality import assess
+from dataops_assets.stages.labeled_batches import accept
 from tests.conftest import changed
-from tests.labels.world import COLOUR, make_spec
+from tests.labels.world import COLOUR, KEY, make_csv, make_spec, make_tasks
 
 SPEC = make_spec(COLOUR)
 
@@ -36,7 +38,7 @@ def answered(quality: pd.DataFrame, n: int, wrong: int = 0, batch: str = "adjudi
 
 def verdict(quality: pd.DataFrame, answers: pd.DataFrame, spec=SPEC, **other: object) -> batch_verdict.Verdict:
     rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answers))
-    return batch_verdict.verdict("production-001", quality, rows, spec, **other)  # type: ignore[arg-type]
+    return batch_verdict.verdict(str(quality["batch_id"].iloc[0]), quality, rows, spec, **other)  # type: ignore[arg-type]
 
 
 def test_a_batch_whose_sample_is_right_is_paid() -> None:
@@ -51,6 +53,19 @@ def test_one_wrong_label_too_many_and_it_is_not() -> None:
     quality = judged()
     assert verdict(quality, answered(quality, 10, wrong=1)).sentence == "Don't pay: 1 of 10 audited labels are wrong and 0 may be."
     assert verdict(judged(most_wrong=1), answered(quality, 10, wrong=1)).pay == "pay"
+
+
+def test_the_audit_of_what_was_asked_again_decides_too() -> None:
+    spec = make_spec(COLOUR, batch_size=40)
+    tasks = make_tasks(spec, 40).assign(batch_id="rework-001", kind="rework")
+    rows = [f"{task},colour,red,,,,,{who},," for task in tasks["task_id"] for who in "abc"]
+    quality = assess(accept([("acme", "a.csv", make_csv(*rows))], tasks, spec, KEY), tasks, None, spec, key=KEY)
+    drawn, most = int(quality["is_audit"].sum()), int(quality["most_wrong"].iloc[0])
+    assert 0 < drawn < 40 and 1 <= most < drawn / 4
+    said = verdict(quality, answered(quality, drawn, most))
+    assert said.pay == "pay" and said.plan is not None and said.plan.consumers_risk > 0.05  # it says how little so few labels tell
+    bad = verdict(quality, answered(quality, drawn, most + 1))
+    assert bad.sentence == f"Don't pay: {most + 1} of {drawn} audited labels are wrong and {most} may be."
 
 
 @pytest.mark.parametrize(("answers", "wrong", "pay"), [(4, 0, "not yet"), (4, 1, "don't pay"), (10, 0, "pay")])
