@@ -326,7 +326,13 @@ class Quality(Section):
         "optional",
         description="Whether a production batch is approved only once its sample is answered by our own people; optional: a warning.",
     )
-    audit_most: Share = Field(0.2, description="Largest share of a batch that is audited, unless the smallest sensible sample is larger.")
+    audit_most: Share = Field(
+        0.2, description="Largest share of a batch that is audited, where that is more than audit_floor; a sample that is too small to find "
+        "out a bad batch is never drawn."
+    )  # fmt: skip
+    audit_floor: int = Field(
+        100, ge=0, description="A sample of so many labels may always be drawn: with fewer, small batches that are good are refused too often."
+    )
 
     def price_of_settling(self, vendor: LabelVendor, internal: LabelVendor) -> float:
         """What a question costs that our own people answer."""

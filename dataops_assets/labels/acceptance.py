@@ -68,7 +68,8 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
         risk: Consumer's risk: chance to accept a batch that has this share.
         expected: Share of wrong ones that is expected.
         severity: What it is called.
-        most: No sample is larger, but the smallest one that has the risk wanted. Work that is expected to be too bad gets that one too.
+        most: No sample is larger, but the smallest one that has the risk wanted; None: the batch is the limit. Work that is expected to
+            be too bad gets the smallest one too.
     """
     bad = int(np.ceil(limit * size - 1e-9))
     if size == 0:
@@ -76,7 +77,7 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
     best: Plan | None = None
     for most_wrong in range(min(_MOST_WRONG, bad) + 1):
         n = _smallest(size, bad, most_wrong, risk)
-        if best is not None and n > (most or size):
+        if best is not None and n > (size if most is None else most):
             break
         chances = passes(size, n, most_wrong, [bad, round(expected * size)])
         here = Plan(size, n, most_wrong, limit, float(chances[0]), 1 - float(chances[1]), severity)

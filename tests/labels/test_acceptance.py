@@ -29,6 +29,7 @@ def test_batches_as_bad_as_the_limit_pass_as_rarely_as_stated() -> None:
 def test_a_sample_is_no_larger_than_allowed_but_for_the_smallest_plan() -> None:
     assert plan(360, 0.1, 0.05, 0.02, most=30).n == plan(360, 0.1, 0.05, 0.2).n < plan(360, 0.1, 0.05, 0.02).n
     assert plan(360, 0.1, 0.05, 0.02, most=1).consumers_risk <= 0.05
+    assert plan(360, 0.1, 0.05, 0.02, most=0) == plan(360, 0.1, 0.05, 0.02, most=1)  # none isn't any
     assert plan(0, 0.1, 0.05, 0.02).n == 0 and plan(3, 0.1, 0.05, 0.02).n == 3
 
 

@@ -6,8 +6,9 @@ from scipy.stats import hypergeom
 
 from dataops_assets import manifest
 from dataops_assets.labels.agreement import wilson
-from dataops_assets.stages.label_quality import assess
+from dataops_assets.stages.label_quality import assess, sampling_plan
 from dataops_assets.stages.labeled_batches import accept
+from tests.conftest import changed
 from tests.labels.world import COLOUR, KEY, MARKS, PARTS, make_csv, make_spec, make_tasks
 
 
@@ -132,6 +133,20 @@ def test_the_audit_is_drawn_by_a_key_and_only_from_what_was_accepted():
     tightened = assess(labeled, tasks, gold, spec, key=b"1", severity="tightened")
     assert tightened["is_audit"].sum() > len(drawn)
     assert not assess(labeled, tasks, gold, spec)["is_audit"].any()
+
+
+@pytest.mark.parametrize("size", [20, 60, 130, 200, 360, 1200])
+@pytest.mark.parametrize("expected", [0.02, 0.03, 0.04, 0.05])
+def test_good_work_passes_nineteen_times_in_twenty_at_every_usual_size(size, expected):
+    made = sampling_plan(size, expected, make_spec(COLOUR), "normal")
+    assert made.consumers_risk <= 0.05 and made.producers_risk <= 0.05 and made.n <= 100
+
+
+def test_the_audit_is_as_small_as_it_may_be_where_that_is_wanted():
+    spec = make_spec(COLOUR)
+    small, shared = (sampling_plan(360, 0.05, changed(spec, quality={"audit_floor": 0, "audit_most": most}), "normal") for most in (0, 0.1))
+    assert small.most_wrong == 0 and small.n < shared.n <= 36 and small.consumers_risk <= 0.05
+    assert sampling_plan(360, 0.05, changed(spec, quality={"audit_most": 0}), "normal").n > 36  # the floor is what small batches need
 
 
 @pytest.mark.parametrize(("labels", "decision"), [(["red", "red"], "accept"), (["red", "blue"], "adjudicate"), (["red"], "rework")])
