@@ -130,7 +130,8 @@ def verdict(
 
     - `don't pay`: its gate refused it, gold accuracy or the share that is accepted is too low, or more audited labels are wrong than
       the sampling plan allows.
-    - `not yet`: the audit isn't answered, and the project requires it; or answers are missing.
+    - `not yet`: the audit isn't answered, and the project requires it or no gold has measured the batch, so that nobody has looked at
+      anything; or answers are missing.
     - `pay`: otherwise.
 
     Args:
@@ -159,14 +160,16 @@ def verdict(
     if passed is False and row is not None:
         against.append(f"{audit.wrong} of {answered} audited labels are wrong and {int(row['most_wrong'])} may be")
     waits = []
-    if has_plan and passed is None and spec.quality.audit == "required":
-        waits.append(f"{drawn - answered} of {drawn} audited labels are still to be answered by our own people")
+    n_gold, n_right = _on_gold(quality[is_gold])
+    if has_plan and passed is None and (spec.quality.audit == "required" or not n_gold):
+        unmeasured = "" if n_gold else "no gold has measured it, and "
+        waits.append(f"{unmeasured}{drawn - answered} of {drawn} audited labels are still to be answered by our own people")
     unanswered = int((work["n_labels"].fillna(0) == 0).sum())
     if unanswered:
         waits.append(f"{unanswered} questions have no answer")
     pay: Pay = "don't pay" if against else "not yet" if waits else "pay"
     plan = _plan_of(row, error or 0.0, spec) if has_plan and row is not None else None
-    told = against or waits or _for(quality[is_gold], counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
+    told = against or waits or _for((n_gold, n_right), counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
     verb = {"pay": "Pay", "don't pay": "Don't pay", "not yet": "Don't pay yet"}[pay]
     return Verdict(
         pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, drawn - answered),
@@ -184,8 +187,14 @@ def _gold_against(gold: pd.DataFrame, spec: ProjectSpec) -> list[str]:
     ]
 
 
+def _on_gold(gold: pd.DataFrame) -> tuple[int, int]:
+    """Answers to gold that measures, and the right ones among them; gold that has become known measures nobody."""
+    once = gold[gold["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
+    return int(once["n_labels"].sum()), int(once["gold_correct"].sum())
+
+
 def _for(
-    gold: pd.DataFrame,
+    on_gold: tuple[int, int],
     counts: Mapping[str, int],
     audit: acceptance.Estimate,
     error: float | None,
@@ -201,8 +210,7 @@ def _for(
         allowed = 1 - spec.brief.accuracy_target
         unchecked = " (nobody has checked that yet)" if n_open else ""
         told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be{unchecked}")
-    once = gold[gold["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
-    n, right = int(once["n_labels"].sum()), int(once["gold_correct"].sum())
+    n, right = on_gold
     if n:
         told.append(f"{right} of {n} answers on gold are right (at least {float(agreement.wilson(right, n)[0]):.0%})")
     return told

@@ -41,6 +41,13 @@ def verdict(quality: pd.DataFrame, answers: pd.DataFrame, spec=SPEC, **other: ob
     return batch_verdict.verdict(str(quality["batch_id"].iloc[0]), quality, rows, spec, **other)  # type: ignore[arg-type]
 
 
+def with_gold(quality: pd.DataFrame, **columns: object) -> pd.DataFrame:
+    """The same with five gold pictures, all answered right."""
+    measured = {"gold_label": "red", "gold_correct": 2, "gold_accuracy": 1.0, "gold_lower": 0.9, "gold_upper": 1.0}
+    gold = judged(5, 0, None, is_gold=True, **(measured | columns))
+    return pd.concat([quality, gold.assign(task_id="g" + gold["image_id"])], ignore_index=True)
+
+
 def test_a_batch_whose_sample_is_right_is_paid() -> None:
     quality = judged()
     said = verdict(quality, answered(quality, 10), spent=12.0)
@@ -72,8 +79,19 @@ def test_the_audit_of_what_was_asked_again_decides_too() -> None:
 def test_where_the_audit_is_required_its_answers_are_waited_for(answers: int, wrong: int, pay: str) -> None:
     quality = judged()
     strict = changed(SPEC, quality={"audit": "required"})
-    assert verdict(quality, answered(quality, answers, wrong), strict).pay == pay
-    assert verdict(quality, answered(quality, 4)).pay == "pay"
+    assert verdict(with_gold(quality), answered(quality, answers, wrong), strict).pay == pay
+    assert verdict(with_gold(quality), answered(quality, 4)).pay == "pay"
+
+
+@pytest.mark.parametrize("gold", ["none", "all known"])
+def test_a_batch_that_nothing_has_checked_is_not_paid_yet(gold: str) -> None:
+    quality = judged() if gold == "none" else with_gold(judged(), gold_correct=None, gold_accuracy=None, gold_lower=None)
+    said = verdict(quality, answered(quality, 4))
+    assert said.sentence == (
+        "Don't pay yet: no gold has measured it, and 6 of 10 audited labels are still to be answered by our own people."
+    )
+    assert verdict(quality, answered(quality, 10)).pay == "pay"
+    assert verdict(judged(drawn=0, most_wrong=None, inspection=None), quality.head(0), changed(SPEC, quality={"audit": "off"})).pay == "pay"
 
 
 def test_gold_and_few_accepted_labels_speak_against_a_batch() -> None:
