@@ -193,9 +193,7 @@ def test_a_test_is_what_was_answered_first(world: Store) -> None:
 
 @pytest.mark.parametrize("kind", ["production", "rework"])
 @pytest.mark.parametrize(("outcome", "is_out"), [("pass", True), ("waived", False)])
-def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(
-    store: Store, outcome: str, is_out: bool, kind: str
-) -> None:
+def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(store: Store, outcome: str, is_out: bool, kind: str) -> None:
     name = f"{kind}-001"
     base = {"image_id": "i1", "attribute": "colour", "object_id": "", "label": "red", "n_labels": 3, "task_id": "t1", "decision": "accept"}
     batch = base | {"batch_id": name, "kind": kind, "is_gold": False, "inspection": "normal", "most_wrong": 0}

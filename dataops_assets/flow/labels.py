@@ -216,7 +216,7 @@ def settle(store: Store, spec: ProjectSpec, tasks: Manifest, answers: int) -> No
     vendor = spec.labeling.vendor(str(tasks.frame["vendor"].iloc[0])) if len(tasks.frame) else None
     if vendor is None:
         return
-    name, price = vendor.name, vendor.price_per_label
+    name, price = vendor.name, spec.price_of_answer(str(tasks.frame["kind"].iloc[0]), vendor)
 
     def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
         mine = rows[(rows["project"] == spec.name) & rows["kind"].isin(["labels", "labels_settled"]) & (rows["ref"] == tasks.partition)]

@@ -230,9 +230,8 @@ def _money(work: pd.DataFrame, spec: ProjectSpec, spent: float, n_audits: int) -
     vendor = spec.labeling.vendor(str(work["vendor"].iloc[0])) if len(work) else None
     if vendor is None:
         return {"cost so far": round(spent, 2)}
-    settle = spec.quality.price_of_settling(vendor, spec.labeling.internal)
     more = float(work["n_more"].fillna(0).sum()) * vendor.price_per_label
-    ours = float((work["decision"] == ADJUDICATE).sum() + n_audits) * settle
+    ours = float((work["decision"] == ADJUDICATE).sum() + n_audits) * spec.price_of_settling
     return {
         "cost so far": round(spent, 2), "more labels": round(more, 2), "our own people": round(ours, 2),
         "cost expected in all": round(spent + more + ours, 2),

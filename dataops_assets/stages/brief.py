@@ -39,7 +39,7 @@ def check(spec: ProjectSpec) -> pd.DataFrame:
     label_cost, rework_cost = answers * vendor.price_per_label, rework * vendor.price_per_label
     tried_cost = sum(tried * held.price_per_label for held in candidates)
     audit, audit_row = _audit(spec, images * questions)
-    own_cost, audit_cost = own * internal.price_per_label, audit * internal.price_per_label
+    own_cost, audit_cost = own * internal.price_per_label, audit * spec.price_of_settling
     total = image_cost + label_cost + rework_cost + own_cost + tried_cost + audit_cost
     paces = ((own + audit, internal), (tried, vendor), (answers + rework, vendor))
     days = finish(agreed.start, 1, agreed.days_a_week, agreed.days_off)

@@ -262,7 +262,7 @@ def _weighed(
 ) -> tuple[npt.NDArray[Any], ...]:  # fmt: skip
     """Accepted, worth another label, posterior needed, what a label saves and costs: by rows, decided by questions."""
     vendor = spec.labeling.vendor(str(rows["vendor"].iloc[0])) or spec.labeling.production
-    price, settle = vendor.price_per_label, spec.quality.price_of_settling(vendor, spec.labeling.internal)
+    price, settle = vendor.price_per_label, spec.price_of_settling
     of, tasks = pd.factorize(rows["task_id"])
     first = np.searchsorted(of, np.arange(len(tasks))) if (np.diff(of) >= 0).all() else np.unique(of, return_index=True)[1]
     is_open = ~rows["is_gold"].to_numpy(dtype=bool)[first]
