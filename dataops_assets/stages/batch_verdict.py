@@ -124,8 +124,9 @@ class Verdict:
 
 
 def verdict(
-    batch: str, quality: pd.DataFrame, audit_rows: pd.DataFrame, spec: ProjectSpec, spent: float = 0.0, refused: Sequence[str] = ()
-) -> Verdict:
+    batch: str, quality: pd.DataFrame, audit_rows: pd.DataFrame, spec: ProjectSpec, spent: float = 0.0, refused: Sequence[str] = (),
+    planned: pd.DataFrame | None = None,
+) -> Verdict:  # fmt: skip
     """Pay for a batch or not.
 
     - `don't pay`: its gate refused it, gold accuracy or the share that is accepted is too low, or more audited labels are wrong than
@@ -139,8 +140,9 @@ def verdict(
         quality: Its `label_quality` rows.
         audit_rows: `audits` of the project's batches.
         spec: The project.
-        spent: What the batch has cost so far.
+        spent: What the batch and those that came from it have cost so far, by their plans or as settled.
         refused: Sentences of gates that said no to it.
+        planned: `batch_plans` rows of those that came from it: what they ask is in `spent`.
     """
     is_gold = is_true(quality["is_gold"])
     work = quality[~is_gold].drop_duplicates(["task_id", "attribute"])
@@ -172,7 +174,7 @@ def verdict(
     told = against or waits or _for((n_gold, n_right), counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
     verb = {"pay": "Pay", "don't pay": "Don't pay", "not yet": "Don't pay yet"}[pay]
     return Verdict(
-        pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, drawn - answered),
+        pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, planned),
         tuple(against or waits),
     )  # fmt: skip
 
@@ -225,14 +227,25 @@ def _plan_of(row: Mapping[Any, Any], expected: float, spec: ProjectSpec) -> acce
     return acceptance.Plan(size, n, most, limit, float(risks[0]), 1 - float(risks[1]), severity)  # type: ignore[arg-type]
 
 
-def _money(work: pd.DataFrame, spec: ProjectSpec, spent: float, n_audits: int) -> dict[str, float]:
-    """What the batch has cost, and what settling the rest of it will."""
+def _money(work: pd.DataFrame, spec: ProjectSpec, spent: float, planned: pd.DataFrame | None) -> dict[str, float]:
+    """What the batch has cost, and what settling the rest of it will: of the questions that no batch has been planned for yet."""
     vendor = spec.labeling.vendor(str(work["vendor"].iloc[0])) if len(work) else None
     if vendor is None:
         return {"cost so far": round(spent, 2)}
-    more = float(work["n_more"].fillna(0).sum()) * vendor.price_per_label
-    ours = float((work["decision"] == ADJUDICATE).sum() + n_audits) * spec.price_of_settling
+    again = (work["decision"] == REWORK) & ~_asked(work, planned, "rework")
+    settle = ((work["decision"] == ADJUDICATE) | is_true(work["is_audit"])) & ~_asked(work, planned, "adjudication")
+    more = float(work.loc[again, "n_more"].fillna(0).sum()) * vendor.price_per_label
+    ours = float(settle.sum()) * spec.price_of_settling
     return {
         "cost so far": round(spent, 2), "more labels": round(more, 2), "our own people": round(ours, 2),
         "cost expected in all": round(spent + more + ours, 2),
     }  # fmt: skip
+
+
+def _asked(work: pd.DataFrame, planned: pd.DataFrame | None, kind: str) -> pd.Series:
+    """Which questions a batch of a kind asks again."""
+    if planned is None:
+        return pd.Series(False, index=work.index)
+    rows = planned[planned["kind"] == kind]
+    asked = {(image, name) for image, names in rows[["image_id", "attributes"]].itertuples(index=False) for name in names.split("|")}
+    return pd.Series([unit in asked for unit in work[UNIT].itertuples(index=False, name=None)], index=work.index, dtype=bool)

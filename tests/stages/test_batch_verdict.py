@@ -105,8 +105,18 @@ def test_gold_and_few_accepted_labels_speak_against_a_batch() -> None:
 
 def test_what_is_left_to_settle_is_priced() -> None:
     quality = judged(40, 10, decision=["accept"] * 36 + ["rework"] * 2 + ["adjudicate"] * 2, n_more=[0] * 36 + [1, 1, 0, 0])
-    money = verdict(quality, answered(quality, 4), spent=8.0).money
-    assert money == {"cost so far": 8.0, "more labels": 0.2, "our own people": 4.0, "cost expected in all": 12.2}  # 2 and 6 at 0.5 each
+    whole = {"cost so far": 8.0, "more labels": 0.2, "our own people": 6.0, "cost expected in all": 14.2}  # 2 and 10 at 0.5 each
+    assert verdict(quality, quality.head(0), spent=8.0).money == whole
+    ours = quality[(quality["decision"] == "adjudicate") | quality["is_audit"].astype(bool)]
+    plan = [
+        quality[quality["decision"] == "rework"].assign(kind="rework", attributes="colour"),
+        ours.assign(kind="adjudication", attributes="shape|colour"),
+    ]
+    some, all_ = pd.concat([plan[0], plan[1].head(4)]), pd.concat(plan)
+    money = verdict(quality, quality.head(0), spent=8.0 + 0.2 + 4 * 0.5, planned=some).money
+    assert money == {"cost so far": 10.2, "more labels": 0.0, "our own people": 4.0, "cost expected in all": 14.2}
+    money = verdict(quality, answered(quality, 10), spent=14.2, planned=all_).money
+    assert money == {"cost so far": 14.2, "more labels": 0.0, "our own people": 0.0, "cost expected in all": 14.2}
 
 
 def test_the_last_answer_of_our_own_people_counts() -> None:
