@@ -137,9 +137,10 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     seen, sights = flow_gold.seen_before(store, spec, tasks)
     worn = gold_stage.worn(labeled.frame, gold_stage.hidden(tasks.frame), seen, spec)  # what somebody knows by heart measures nobody
     past = history.earlier(store, spec, tasks)
+    before = store.read_all("labeled_batches", spec.name, past.answers)
     frame = stage.assess(
         labeled.frame[~worn] if worn.any() else labeled.frame, tasks.frame, gold, spec,
-        before=store.read_all("labeled_batches", spec.name, past.answers),
+        before=before[~flow_gold.worn_before(store, spec, before)],
         held=store.read_all("label_quality", spec.name, past.parents),
         severity=history.inspection(store, spec, past).severity if past.history else "normal",
         key=store.home.worker_key(),
