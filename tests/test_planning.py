@@ -108,6 +108,30 @@ def test_the_gate_says_who_must_pass_what_and_lets_it_through_once_it_is_passed(
     assert advised.outcome == "pass" and [finding.name for finding in advised.warned] == ["vendor_qualified"]
 
 
+def test_what_is_bought_all_the_same_from_a_stopped_vendor_is_held_until_it_has_mended_its_work(world: Store) -> None:
+    spec = changed(SPEC, labeling={"qualification": "optional"})
+    for number in range(1, 8):
+        planning.plan_batches(world, spec, "production", limit=1)
+        answer(world, f"production-{number:03d}", right=0, outcome="fail")
+    refused = planning.plan_batches(world, spec, "production", limit=1)
+    assert refused.is_refused and "5 batches were refused under tightened inspection" in refused.reason
+
+    def judged_tasks(batch: str) -> gates.Verdict:
+        plan, versions = world.only("batch_plans", spec.name, batch).frame, world.candidates("batch_plans", spec.name)[batch]
+        frame = label_tasks.build(plan, SOURCES, spec)
+        tasks = Manifest("label_tasks", spec.name, batch, frame, {"batch_plans": {batch: versions[0]}})
+        return gates.judge(tasks, spec, gating.input_frames(world, spec, tasks))[0]
+
+    assert planning.plan_batches(world, spec, "production", is_anyway=True, limit=1).batch_ids == ["production-008"]
+    said = judged_tasks("production-008")
+    assert said.outcome == "fail" and [finding.name for finding in said.failed] == ["vendor_not_stopped"]
+    assert "buy nothing from this vendor" in said.failed[0].observed
+    planning.plan_batches(world, spec, "qualification", vendor="acme")
+    answer(world, "qualification-001", right=3)
+    assert judged_tasks("production-008").outcome == "pass"
+    assert planning.plan_batches(world, spec, "production", limit=1).batch_ids == ["production-009"]
+
+
 def test_batches_grow_one_by_one_while_quality_holds(world: Store) -> None:
     spec = changed(SPEC, labeling={"qualification": "optional", "ramp_start": 2})
 

@@ -145,7 +145,7 @@ def stopped(store: Store, spec: ProjectSpec, vendor: str) -> str:
         return ""
     tests = qualification(store, spec)
     mine = [order.get(str(batch), -1) for batch in tests.loc[tests["vendor"] == vendor, "batch_id"]]
-    is_mended = vendor in stage.passed(tests, spec) and max(mine, default=-1) > max(order.get(batch, -1) for batch in production)
+    is_mended = vendor in stage.passed(tests, spec) and max(mine, default=-1) > max(order.get(batch, -1) for batch in last["partition"])
     if is_mended:
         return ""
     command = f"dataops plan {spec.name} --kind qualification --vendor {vendor}"
@@ -174,13 +174,16 @@ def qualification(store: Store, spec: ProjectSpec) -> pd.DataFrame:
 
 
 def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """Whether each labelling vendor may have production batches: `vendor, is_passed, sentence`."""
+    """Whether each labelling vendor may have production batches: `vendor, is_passed, sentence, stop` (why not, or "")."""
     from dataops_assets.stages import qualification as stage
 
     found = qualification(store, spec)
     allowed = stage.passed(found, spec)
-    rows = [(vendor.name, vendor.name in allowed, stage.sentence(vendor.name, found, spec)) for vendor in spec.labeling.vendors]
-    return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence"])
+    rows = [
+        (vendor.name, vendor.name in allowed, stage.sentence(vendor.name, found, spec), stopped(store, spec, vendor.name))
+        for vendor in spec.labeling.vendors
+    ]
+    return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence", "stop"])
 
 
 def audit_rows(
