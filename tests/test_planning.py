@@ -215,6 +215,28 @@ def test_a_test_is_what_was_answered_first(world: Store) -> None:
     assert "12 of 18" in history.standing(world, SPEC).set_index("vendor").loc["acme", "sentence"]
 
 
+@pytest.mark.parametrize("by", ["image", "drop"])
+def test_a_batch_waits_for_no_audit_of_a_withdrawn_picture(store: Store, by: str) -> None:
+    spec = changed(SPEC, quality={"audit": "required"})
+    put(store, "raw_images", "d1", pd.DataFrame([{"image_id": "i1", "drop_id": "d1", "path": "a.png"}]))
+    base = {"object_id": "", "attribute": "colour", "label": "red", "n_labels": 3, "decision": "accept", "kind": "production"}
+    rows = [base | {"batch_id": "production-001", "image_id": image, "task_id": f"t{image}"} for image in ("i1", "i2")]
+    quality = pd.DataFrame(rows).assign(is_gold=False, inspection="normal", most_wrong=0, is_audit=[True, False])
+    put(store, "label_quality", "production-001", conform(quality, CONTRACTS["label_quality"]))
+    approved = pd.DataFrame(rows).assign(decided_by="posterior", approved_by="eve")
+    version = store.released("label_quality", spec.name)["production-001"]
+    approved = conform(approved[[name for name in approved if name in CONTRACTS["approved_labels"].columns]], CONTRACTS["approved_labels"])
+    made = Manifest("approved_labels", spec.name, "production-001", approved, {"label_quality": {"production-001": version}})
+
+    def failed() -> list[str]:
+        return [finding.name for finding in gates.judge(made, spec, gating.input_frames(store, spec, made))[0].failed]
+
+    assert "sample_answered" in failed()
+    what = {"image_id": "i1"} if by == "image" else {"drop_id": "d1"}
+    store.withdrawals.append(lambda rows: [{"project": spec.name, "reason": "asked for", "by": "ann", "at": now()} | what])
+    assert "sample_answered" not in failed()
+
+
 @pytest.mark.parametrize("kind", ["production", "rework"])
 @pytest.mark.parametrize(("outcome", "is_out"), [("pass", True), ("waived", False)])
 def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(store: Store, outcome: str, is_out: bool, kind: str) -> None:

@@ -117,7 +117,7 @@ def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Swi
     from dataops_assets.stages import batch_verdict
 
     quality = store.read_all("label_quality", spec.name, past.history)
-    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality))
+    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality, withdrawn(store, spec)))
     order = [name for name in (*past.refused, *past.history) if name.startswith("production-")]
     return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
 
@@ -186,6 +186,12 @@ def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence", "stop"])
 
 
+def withdrawn(store: Store, spec: ProjectSpec) -> set[str]:
+    """Pictures that were withdrawn, by themselves or with their drop."""
+    drops, images = store.withdrawn(spec.name)
+    return images | (set(store.load_all("raw_images", spec.name, drops)[0]["image_id"].dropna()) if drops else set())
+
+
 def audit_rows(
     store: Store, spec: ProjectSpec, candidates: Mapping[str, pd.DataFrame] | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -203,7 +209,7 @@ def audit_rows(
     quality = pd.concat([store.read_all("label_quality", spec.name, bought), *held.values()], ignore_index=True)
     settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
     answers = store.read_all("label_quality", spec.name, settled)
-    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
+    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers, withdrawn(store, spec))), settled
 
 
 def failed_since(store: Store, spec: ProjectSpec) -> list[str]:

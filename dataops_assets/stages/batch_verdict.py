@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,12 +21,13 @@ _EPSILON = 1e-9
 Pay = Literal["pay", "don't pay", "not yet"]
 
 
-def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+def audited(quality: pd.DataFrame, answers: pd.DataFrame, gone: Collection[str] = ()) -> pd.DataFrame:
     """What our own people found of the labels that were drawn for the audit.
 
     Args:
         quality: `label_quality` rows of production and rework batches.
         answers: `label_quality` rows of adjudication batches; accepted ones count.
+        gone: Pictures that were withdrawn: those that nobody has answered by then nobody can, so their labels are left out.
 
     Returns:
         A row a label drawn: `batch_id, task_id, image_id, attribute, label, found, is_wrong`; the last two null until it is answered. A
@@ -41,6 +42,7 @@ def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     rows = drawn.drop_duplicates(_WHOLE)[[*_WHOLE, "label"]].reset_index(drop=True)
     found = answers.drop_duplicates(UNIT).set_index(UNIT)["label"].rename("found")
     rows = rows.join(found, on=UNIT)
+    rows = rows[rows["found"].notna() | ~rows["image_id"].isin(gone)].reset_index(drop=True)
     rows["is_wrong"] = (rows["found"] != rows["label"]).astype("boolean").where(rows["found"].notna())
     has_boxes = drawn["x"].notna() | (drawn["object_id"].fillna("") != "")
     if has_boxes.any():

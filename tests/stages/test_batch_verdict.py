@@ -125,6 +125,18 @@ def test_the_last_answer_of_our_own_people_counts() -> None:
     assert batch_verdict.audited(quality, both)["is_wrong"].sum() == 0
 
 
+def test_what_was_withdrawn_is_waited_for_no_longer() -> None:
+    quality = judged()
+    strict = changed(SPEC, quality={"audit": "required"})
+    waiting = set(quality["image_id"][8:10])
+    assert verdict(quality, answered(quality, 8), strict).pay == "not yet"
+    for wrong, pay in ((0, "pay"), (1, "don't pay")):
+        rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answered(quality, 8, wrong), waiting | {"production-001-000"}))
+        said = batch_verdict.verdict("production-001", quality, rows, strict)
+        assert said.pay == pay and said.audit.n == 8  # what was answered before it was withdrawn counts
+        assert said.plan is not None and said.plan.n == 8  # and the page states the risk of the sample that is left
+
+
 def test_boxes_are_right_where_the_same_objects_are_there() -> None:
     quality = judged(2, 2, x=1.0, y=1.0, w=10.0, h=10.0, object_id="001", attribute="parts")
     answers = answered(quality, 2).assign(x=[2.0, 30.0])
