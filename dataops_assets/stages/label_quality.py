@@ -271,11 +271,14 @@ def _weighed(
     believed = np.zeros(len(first), dtype=bool)
     target, confidence = spec.brief.accuracy_target, spec.brief.confidence
     believed[is_open], needed = decisions.accepted(posterior[is_open], target, confidence, spec.quality.least_posterior, held)
+    # what is needed of the labels there are is too much where few are sure yet: once others are, one that is wrong twice as often as
+    # the target allows is accepted among them
+    likely = min(needed, max(1 - 2 * (1 - target), spec.quality.least_posterior))
     gain = np.zeros(len(first))
     doubtful = is_open & ~believed
     most = np.where(left[first] > 0, left[first] + missing[first] - 1, 0)
     gain[doubtful] = decisions.next_label(
-        np.where(has_label, posterior, 0.5)[doubtful], n[first][doubtful], needed, skill=float(rows["skill"].iloc[0]),
+        np.where(has_label, posterior, 0.5)[doubtful], n[first][doubtful], likely, skill=float(rows["skill"].iloc[0]),
         likeness=float(rows["likeness"].iloc[0]), price=price, settle=settle, most=most[doubtful],
     )  # fmt: skip
     again = doubtful & (most > 0) & (gain > price + _EPSILON)

@@ -57,7 +57,7 @@ def test_a_label_that_costs_more_than_it_saves_is_not_bought():
     split = says("red", "red", "blue")
     assert judge(COLOUR, split)[0]["decision"] == "rework"
     spec = make_spec(COLOUR)
-    cheap = spec.model_copy(update={"quality": spec.quality.model_copy(update={"adjudication_price": 0.15})})
+    cheap = spec.model_copy(update={"quality": spec.quality.model_copy(update={"adjudication_price": 0.12})})
     tasks = make_tasks(cheap, 1)
     labeled = accept(
         [("acme", "a.csv", make_csv(*(row.replace("T0,", f"{tasks['task_id'][0]},colour,") for row in split)))], tasks, cheap, KEY
@@ -184,7 +184,7 @@ def test_gold_measures_and_keeps_its_own_label():
     [
         (["logo|text"] * 3, "logo|text", "accept"),
         (["logo|text", "text|logo", "logo"], "logo|text", "rework"),
-        (["logo", "logo", "dots"], "logo", "adjudicate"),
+        (["logo", "logo", "dots"], "logo", "rework"),
         (["logo", "text", "dots"], None, "adjudicate"),
     ],
 )
