@@ -322,19 +322,24 @@ class Quality(Section):
         0.3, ge=0, le=3, description="How alike people's errors on one question are, believed until gold shows it; 0: independent."
     )
     adjudication_price: Money | None = Field(
-        None, description="What it costs to have our own people answer a question; default: their price_per_label, or 5 of the vendor's."
+        None,
+        description="What it costs to have our own people answer a question; default: their price_per_label, or 5 of the "
+        "production vendor's.",
     )
     audit: Literal["required", "optional", "off"] = Field(
         "optional",
         description="Whether a production batch is approved only once its sample is answered by our own people; optional: a warning.",
     )
-    audit_most: Share = Field(0.2, description="Largest share of a batch that is audited, unless the smallest sensible sample is larger.")
-
-    def price_of_settling(self, vendor: LabelVendor, internal: LabelVendor) -> float:
-        """What a question costs that our own people answer."""
-        if self.adjudication_price is not None:
-            return self.adjudication_price
-        return internal.price_per_label or 5 * vendor.price_per_label
+    audit_most: Share = Field(
+        0.2,
+        description="Largest share of a batch that is audited, where that is more than audit_floor; but no sample is too small to find out "
+        "a bad batch.",
+    )
+    audit_floor: int = Field(
+        100,
+        ge=0,
+        description="A sample of so many labels may always be drawn: with fewer, small batches that are good are refused too often.",
+    )
 
 
 Undecodable = Literal["CORRUPT", "MULTI_FRAME", "TOO_LARGE", "TYPE_MISMATCH", "ZERO_BYTE", "PURGED", "NOTHING_TO_REDACT"]
@@ -408,6 +413,17 @@ class ProjectSpec(Section):
         if self.export.folder_attribute and self.export.folder_attribute not in known:
             raise ValueError(f"export.folder_attribute {self.export.folder_attribute!r} is not in the ontology")
         return self
+
+    @property
+    def price_of_settling(self) -> float:
+        """What a question costs that our own people settle or audit."""
+        if self.quality.adjudication_price is not None:
+            return self.quality.adjudication_price
+        return self.labeling.internal.price_per_label or 5 * self.labeling.production.price_per_label
+
+    def price_of_answer(self, kind: str, vendor: LabelVendor) -> float:
+        """What an answer costs in a batch of a kind: our own people's time at adjudication has a price, whoever pays them."""
+        return self.price_of_settling if kind == "adjudication" else vendor.price_per_label
 
     @property
     def digest(self) -> str:

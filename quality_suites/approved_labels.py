@@ -35,13 +35,15 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
     """Adds `was_accepted`: the batch's quality accepted this very label, and not as gold; and what its sampling plan says.
 
     `sample_passed` is whether no more audited labels are wrong than may be, `sample_answered` whether our own people have answered enough
-    of them to say so; both are true where nothing was drawn.
+    of them to say so; both are true where nothing was drawn. Nobody answers for pictures that were withdrawn since.
     """
     quality = inputs["label_quality"]
     free = quality[(quality["decision"] == "accept") & ~is_true(quality["is_gold"])]
     accepted = set(free[ANSWER].itertuples(index=False, name=None))
     answers = inputs.get("audits", quality.head(0))
-    rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answers)).to_dict("records") if "is_audit" in quality else []
+    gone = set(inputs["withdrawn"]["image_id"]) if "withdrawn" in inputs else set()
+    found = batch_verdict.audited(quality, answers, gone) if "is_audit" in quality else None
+    rows = batch_verdict.audits(quality, found).to_dict("records") if found is not None else []
     planned = [batch_verdict.was_accepted(row) for row in rows if pd.notna(row["most_wrong"]) and row["drawn"]]
     return frame.assign(
         was_accepted=[answer in accepted for answer in frame[ANSWER].itertuples(index=False, name=None)],

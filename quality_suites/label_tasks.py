@@ -27,22 +27,26 @@ from quality_suites.expectations import (
 KINDS = ("screening", "pilot", "qualification", "production", "rework", "adjudication", "preservation")
 
 
-PASSED = "passed"
+PASSED, OPEN = "passed", "open"
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds three columns.
+    """Adds four columns.
 
     - `gold_share` of the batch;
     - `amount`: what the plan says a task costs;
-    - `qualification`: `passed`, or in a sentence what the vendor still has to show.
+    - `qualification`: `passed`, or in a sentence what the vendor still has to show;
+    - `buying`: `open`, or in a sentence why nothing is bought from the vendor until it has mended its work.
     """
-    known = inputs["qualified"].set_index("vendor") if "qualified" in inputs else pd.DataFrame(columns=["is_passed", "sentence"])
+    known = inputs["qualified"].set_index("vendor") if "qualified" in inputs else pd.DataFrame(columns=["is_passed", "sentence", "stop"])
     told = known["sentence"].mask(known["is_passed"].eq(True), PASSED)
     qualification = frame["vendor"].map(told).fillna("nothing is known of the vendor's qualification")
+    buying = frame["vendor"].map(known["stop"].replace("", OPEN)).fillna(OPEN)
     amounts = inputs["batch_plans"].drop_duplicates("image_id").set_index("image_id")["amount"]
     share = float(is_true(frame["is_gold"]).mean()) if len(frame) else 0.0
-    return frame.assign(gold_share=share, amount=frame["image_id"].map(amounts).astype("float64"), qualification=qualification)
+    return frame.assign(
+        gold_share=share, amount=frame["image_id"].map(amounts).astype("float64"), qualification=qualification, buying=buying
+    )
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -76,6 +80,11 @@ def suite(spec: ProjectSpec) -> Any:
             "qualification", [PASSED], "vendor_qualified",
             f"Production is for vendors that have shown an accuracy of {spec.labeling.qualification_accuracy:.0%} on {must}",
             where='kind == "production"', severity=CRITICAL if spec.labeling.qualification == "required" else WARNING,
+        ),
+        among(
+            "buying", [OPEN], "vendor_not_stopped",
+            "Nothing more is bought from a vendor whose batches were refused too often, until it has passed another qualification",
+            where='kind == "production"',
         ),
         between("overlap", "answers_wanted", "Every task must want at least one answer", low=1, high=25),
         matching("attributes", rf"^(?:{names})(?:\|(?:{names}))*$", "questions_known", "Every question must be in the ontology"),

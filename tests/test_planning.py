@@ -108,6 +108,30 @@ def test_the_gate_says_who_must_pass_what_and_lets_it_through_once_it_is_passed(
     assert advised.outcome == "pass" and [finding.name for finding in advised.warned] == ["vendor_qualified"]
 
 
+def test_what_is_bought_all_the_same_from_a_stopped_vendor_is_held_until_it_has_mended_its_work(world: Store) -> None:
+    spec = changed(SPEC, labeling={"qualification": "optional"})
+    for number in range(1, 8):
+        planning.plan_batches(world, spec, "production", limit=1)
+        answer(world, f"production-{number:03d}", right=0, outcome="fail")
+    refused = planning.plan_batches(world, spec, "production", limit=1)
+    assert refused.is_refused and "5 batches were refused under tightened inspection" in refused.reason
+
+    def judged_tasks(batch: str) -> gates.Verdict:
+        plan, versions = world.only("batch_plans", spec.name, batch).frame, world.candidates("batch_plans", spec.name)[batch]
+        frame = label_tasks.build(plan, SOURCES, spec)
+        tasks = Manifest("label_tasks", spec.name, batch, frame, {"batch_plans": {batch: versions[0]}})
+        return gates.judge(tasks, spec, gating.input_frames(world, spec, tasks))[0]
+
+    assert planning.plan_batches(world, spec, "production", is_anyway=True, limit=1).batch_ids == ["production-008"]
+    said = judged_tasks("production-008")
+    assert said.outcome == "fail" and [finding.name for finding in said.failed] == ["vendor_not_stopped"]
+    assert "buy nothing from this vendor" in said.failed[0].observed
+    planning.plan_batches(world, spec, "qualification", vendor="acme")
+    answer(world, "qualification-001", right=3)
+    assert judged_tasks("production-008").outcome == "pass"
+    assert planning.plan_batches(world, spec, "production", limit=1).batch_ids == ["production-009"]
+
+
 def test_batches_grow_one_by_one_while_quality_holds(world: Store) -> None:
     spec = changed(SPEC, labeling={"qualification": "optional", "ramp_start": 2})
 
@@ -206,20 +230,44 @@ def test_a_test_is_what_was_answered_first(world: Store) -> None:
     assert "12 of 18" in history.standing(world, SPEC).set_index("vendor").loc["acme", "sentence"]
 
 
+@pytest.mark.parametrize("by", ["image", "drop"])
+def test_a_batch_waits_for_no_audit_of_a_withdrawn_picture(store: Store, by: str) -> None:
+    spec = changed(SPEC, quality={"audit": "required"})
+    put(store, "raw_images", "d1", pd.DataFrame([{"image_id": "i1", "drop_id": "d1", "path": "a.png"}]))
+    base = {"object_id": "", "attribute": "colour", "label": "red", "n_labels": 3, "decision": "accept", "kind": "production"}
+    rows = [base | {"batch_id": "production-001", "image_id": image, "task_id": f"t{image}"} for image in ("i1", "i2")]
+    quality = pd.DataFrame(rows).assign(is_gold=False, inspection="normal", most_wrong=0, is_audit=[True, False])
+    put(store, "label_quality", "production-001", conform(quality, CONTRACTS["label_quality"]))
+    approved = pd.DataFrame(rows).assign(decided_by="posterior", approved_by="eve")
+    version = store.released("label_quality", spec.name)["production-001"]
+    approved = conform(approved[[name for name in approved if name in CONTRACTS["approved_labels"].columns]], CONTRACTS["approved_labels"])
+    made = Manifest("approved_labels", spec.name, "production-001", approved, {"label_quality": {"production-001": version}})
+
+    def failed() -> list[str]:
+        return [finding.name for finding in gates.judge(made, spec, gating.input_frames(store, spec, made))[0].failed]
+
+    assert "sample_answered" in failed()
+    what = {"image_id": "i1"} if by == "image" else {"drop_id": "d1"}
+    store.withdrawals.append(lambda rows: [{"project": spec.name, "reason": "asked for", "by": "ann", "at": now()} | what])
+    assert "sample_answered" not in failed()
+
+
+@pytest.mark.parametrize("kind", ["production", "rework"])
 @pytest.mark.parametrize(("outcome", "is_out"), [("pass", True), ("waived", False)])
-def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(store: Store, outcome: str, is_out: bool) -> None:
+def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(store: Store, outcome: str, is_out: bool, kind: str) -> None:
+    name = f"{kind}-001"
     base = {"image_id": "i1", "attribute": "colour", "object_id": "", "label": "red", "n_labels": 3, "task_id": "t1", "decision": "accept"}
-    batch = base | {"batch_id": "production-001", "kind": "production", "is_gold": False, "inspection": "normal", "most_wrong": 0}
-    put(store, "label_quality", "production-001", conform(pd.DataFrame([batch | {"is_audit": True}]), CONTRACTS["label_quality"]))
-    rows = pd.DataFrame([base | {"batch_id": "production-001", "kind": "production"}])
+    batch = base | {"batch_id": name, "kind": kind, "is_gold": False, "inspection": "normal", "most_wrong": 0}
+    put(store, "label_quality", name, conform(pd.DataFrame([batch | {"is_audit": True}]), CONTRACTS["label_quality"]))
+    rows = pd.DataFrame([base | {"batch_id": name, "kind": kind}])
     approved = conform(rows[[name for name in rows if name in CONTRACTS["approved_labels"].columns]], CONTRACTS["approved_labels"])
-    put(store, "approved_labels", "production-001", approved, outcome)
+    put(store, "approved_labels", name, approved, outcome)
     assert history.failed_since(store, SPEC) == []  # nobody has answered yet
     found = base | {"batch_id": "adjudication-001", "kind": "adjudication", "label": "NA", "is_gold": False}
     put(store, "label_quality", "adjudication-001", conform(pd.DataFrame([found]), CONTRACTS["label_quality"]))
-    assert history.failed_since(store, SPEC) == (["production-001"] if is_out else [])
+    assert history.failed_since(store, SPEC) == ([name] if is_out else [])
     taken = delivery.training_export(store, SPEC, "r001").inputs["approved_labels"]
-    assert ("production-001" in taken) is not is_out
+    assert (name in taken) is not is_out
     assert any(status.AUDIT_FAILED in line for line in status.of(store, SPEC).lines()) is is_out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -84,6 +85,17 @@ def judge(store: Store, spec: ProjectSpec, tasks: Manifest) -> Manifest:
     for made in (labeled, quality):
         release(store, made)
     return quality
+
+
+def test_what_our_own_people_settle_is_entered_at_the_price_that_decisions_are_made_at(
+    store: Store, spec: ProjectSpec, tasks: Manifest
+) -> None:
+    ours = replace(tasks, partition="adjudication-001", frame=tasks.frame.assign(kind="adjudication", vendor="us"))
+    labels.settle(store, spec, ours, 4)
+    assert store.costs.rows().loc[0, ["kind", "vendor", "ref", "amount"]].tolist() == [
+        "labels_settled", "us", "adjudication-001", pytest.approx(4 * spec.price_of_settling)
+    ]  # fmt: skip
+    assert spec.price_of_settling == pytest.approx(0.5) and spec.labeling.internal.price_per_label == 0
 
 
 def test_a_correction_voids_the_approval_and_approved_anew_it_is_paid_as_it_is(store: Store, spec: ProjectSpec, tasks: Manifest) -> None:

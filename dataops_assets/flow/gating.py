@@ -11,7 +11,7 @@ from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.flow import handbook
 from dataops_assets.flow.delivery import assemble
 from dataops_assets.flow.gold import registry
-from dataops_assets.flow.history import standing
+from dataops_assets.flow.history import standing, withdrawn
 from dataops_assets.flow.labels import blobs_of, may_show
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Manifest, records
@@ -25,7 +25,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
 
     - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes.
     - Guidelines: those `in_use`, the `stated` changes of the ontology, and gold that is still `hidden`.
-    - Approved labels: the `audits` that were known when they were approved.
+    - Approved labels: the `audits` that were known when they were approved, and pictures that were `withdrawn`.
     - A batch of tasks: the pictures that may be `shown`, and whether vendors are `qualified`. Like a licence that is a question of the
       day, so a batch may be judged again once its vendor has passed.
     """
@@ -42,6 +42,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
         frames["hidden"] = usable(registry(store, spec)[0])[["image_id"]]
     if candidate.asset == "approved_labels":
         frames["audits"] = store.read_all("label_quality", candidate.project, candidate.inputs.get("audits", {}))
+        frames["withdrawn"] = pd.DataFrame({"image_id": sorted(withdrawn(store, spec))}, dtype="object")
     if candidate.asset == "label_tasks":
         frames["qualified"] = standing(store, spec)
         frames["shown"] = may_show(store, spec, candidate.frame)[["image_id"]]

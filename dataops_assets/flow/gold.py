@@ -74,3 +74,17 @@ def seen_before(store: Store, spec: ProjectSpec, tasks: Manifest) -> tuple[pd.Da
     pairs = shown[["batch_id", "image_id"]].drop_duplicates()
     found = found[(found["status"] == "accepted") & found["worker_id"].notna()].merge(pairs, on=["batch_id", "image_id"])
     return found[["worker_id", "image_id", "batch_id"]].drop_duplicates(ignore_index=True), {"seen_before": versions} if versions else {}
+
+
+def worn_before(store: Store, spec: ProjectSpec, earlier: pd.DataFrame) -> pd.Series:
+    """Which answers of earlier batches (`labeled_batches` rows) are to gold that the same person had seen too often by then.
+
+    They teach nobody what a worker is worth: who knows a picture by heart is right on it.
+    """
+    from dataops_assets.stages import gold as stage
+
+    planned = plans(store, spec)
+    shown = pd.MultiIndex.from_frame(planned.loc[is_true(planned["is_gold"]), ["batch_id", "image_id"]])
+    on_gold = pd.MultiIndex.from_frame(earlier[["batch_id", "image_id"]]).isin(shown) & earlier["worker_id"].notna()
+    on_gold &= earlier["status"] == "accepted"
+    return stage.sights(earlier.assign(on_gold=on_gold), planned_order(store, spec)) >= spec.labeling.gold_sights

@@ -117,7 +117,7 @@ def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Swi
     from dataops_assets.stages import batch_verdict
 
     quality = store.read_all("label_quality", spec.name, past.history)
-    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality))
+    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality, withdrawn(store, spec)))
     order = [name for name in (*past.refused, *past.history) if name.startswith("production-")]
     return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
 
@@ -145,7 +145,7 @@ def stopped(store: Store, spec: ProjectSpec, vendor: str) -> str:
         return ""
     tests = qualification(store, spec)
     mine = [order.get(str(batch), -1) for batch in tests.loc[tests["vendor"] == vendor, "batch_id"]]
-    is_mended = vendor in stage.passed(tests, spec) and max(mine, default=-1) > max(order.get(batch, -1) for batch in production)
+    is_mended = vendor in stage.passed(tests, spec) and max(mine, default=-1) > max(order.get(batch, -1) for batch in last["partition"])
     if is_mended:
         return ""
     command = f"dataops plan {spec.name} --kind qualification --vendor {vendor}"
@@ -174,13 +174,22 @@ def qualification(store: Store, spec: ProjectSpec) -> pd.DataFrame:
 
 
 def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """Whether each labelling vendor may have production batches: `vendor, is_passed, sentence`."""
+    """Whether each labelling vendor may have production batches: `vendor, is_passed, sentence, stop` (why not, or "")."""
     from dataops_assets.stages import qualification as stage
 
     found = qualification(store, spec)
     allowed = stage.passed(found, spec)
-    rows = [(vendor.name, vendor.name in allowed, stage.sentence(vendor.name, found, spec)) for vendor in spec.labeling.vendors]
-    return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence"])
+    rows = [
+        (vendor.name, vendor.name in allowed, stage.sentence(vendor.name, found, spec), stopped(store, spec, vendor.name))
+        for vendor in spec.labeling.vendors
+    ]
+    return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence", "stop"])
+
+
+def withdrawn(store: Store, spec: ProjectSpec) -> set[str]:
+    """Pictures that were withdrawn, by themselves or with their drop."""
+    drops, images = store.withdrawn(spec.name)
+    return images | (set(store.load_all("raw_images", spec.name, drops)[0]["image_id"].dropna()) if drops else set())
 
 
 def audit_rows(
@@ -200,7 +209,7 @@ def audit_rows(
     quality = pd.concat([store.read_all("label_quality", spec.name, bought), *held.values()], ignore_index=True)
     settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
     answers = store.read_all("label_quality", spec.name, settled)
-    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
+    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers, withdrawn(store, spec))), settled
 
 
 def failed_since(store: Store, spec: ProjectSpec) -> list[str]:

@@ -139,9 +139,10 @@ def label_quality(store: Store, spec: ProjectSpec, labeled: Manifest, tasks: Man
     seen, sights = flow_gold.seen_before(store, spec, tasks)
     worn = gold_stage.worn(labeled.frame, gold_stage.hidden(tasks.frame), seen, spec)  # what somebody knows by heart measures nobody
     past = history.earlier(store, spec, tasks)
+    before = store.read_all("labeled_batches", spec.name, past.answers)
     frame = stage.assess(
         labeled.frame[~worn] if worn.any() else labeled.frame, tasks.frame, gold, spec,
-        before=store.read_all("labeled_batches", spec.name, past.answers),
+        before=before[~flow_gold.worn_before(store, spec, before)],
         held=store.read_all("label_quality", spec.name, past.parents),
         severity=history.inspection(store, spec, past).severity if past.history else "normal",
         key=store.home.worker_key(),
@@ -218,7 +219,7 @@ def settle(store: Store, spec: ProjectSpec, tasks: Manifest, answers: int) -> No
     vendor = spec.labeling.vendor(str(tasks.frame["vendor"].iloc[0])) if len(tasks.frame) else None
     if vendor is None:
         return
-    name, price = vendor.name, vendor.price_per_label
+    name, price = vendor.name, spec.price_of_answer(str(tasks.frame["kind"].iloc[0]), vendor)
 
     def build(rows: pd.DataFrame) -> list[dict[str, Any]]:
         mine = rows[(rows["project"] == spec.name) & rows["kind"].isin(["labels", "labels_settled"]) & (rows["ref"] == tasks.partition)]

@@ -48,8 +48,10 @@ class Plan:
 
     @property
     def sentence(self) -> str:
-        if not self.n:
+        if not self.size:
             return "nothing was accepted by itself, so there is nothing to sample"
+        if not self.n:
+            return f"of so few labels ({self.size:,}) the draw took none"
         return (
             f"{self.severity} inspection: our own people answer {self.n} of {self.size:,}, at most {self.most_wrong} may be wrong; "
             f"a batch with {self.limit:.1%} errors or more passes with a chance of at most {self.consumers_risk:.1%}, "
@@ -66,7 +68,8 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
         risk: Consumer's risk: chance to accept a batch that has this share.
         expected: Share of wrong ones that is expected.
         severity: What it is called.
-        most: No sample is larger, but the smallest one that has the risk wanted. Work that is expected to be too bad gets that one too.
+        most: No sample is larger, but the smallest one that has the risk wanted; None: the batch is the limit. Work that is expected to
+            be too bad gets the smallest one too.
     """
     bad = int(np.ceil(limit * size - 1e-9))
     if size == 0:
@@ -74,7 +77,7 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
     best: Plan | None = None
     for most_wrong in range(min(_MOST_WRONG, bad) + 1):
         n = _smallest(size, bad, most_wrong, risk)
-        if best is not None and n > (most or size):
+        if best is not None and n > (size if most is None else most):
             break
         chances = passes(size, n, most_wrong, [bad, round(expected * size)])
         here = Plan(size, n, most_wrong, limit, float(chances[0]), 1 - float(chances[1]), severity)
@@ -84,6 +87,21 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
             break
     assert best is not None
     return best
+
+
+def allowance(size: int, n: int, expected: float) -> int:
+    """How many of a sample of a given size may be wrong: as many as work as good as expected shows nineteen times out of twenty.
+
+    For batches too small to find out a bad one with a stated risk, of which a share is drawn all the same. More than that is no chance.
+
+    Args:
+        size: Labels in the batch.
+        n: How many of them were drawn.
+        expected: Share of wrong ones that is expected, rounded up to whole labels.
+    """
+    from scipy.stats import hypergeom
+
+    return int(hypergeom.ppf(1 - _PRODUCERS_RISK, size, int(np.ceil(expected * size - 1e-9)), n)) if n else 0
 
 
 def passes(size: int, n: int, most_wrong: int, wrong: npt.ArrayLike) -> Floats:

@@ -34,9 +34,10 @@ def is_told(batch: str) -> bool:
 def verdict(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) -> stage.Verdict:
     """What speaks for paying a batch, and what against, as things are now."""
     audits, _ = history.audit_rows(store, spec, {batch: quality})
-    costs = rows_of(store.costs.rows(), spec.name)
-    spent = float(costs.loc[costs["ref"].isin({batch, *history.children_of(history.plans(store, spec), batch)}), "amount"].sum())
-    return stage.verdict(batch, quality, audits, spec, spent, _refused(store, spec, batch))
+    plans = history.plans(store, spec)
+    asked = plans[plans["parent_batch_id"].isin({batch, *history.children_of(plans, batch)})]
+    spent = _spent(rows_of(store.costs.rows(), spec.name), plans, pd.concat([plans[plans["batch_id"] == batch], asked]))
+    return stage.verdict(batch, quality, audits, spec, spent, _refused(store, spec, batch), asked)
 
 
 def parts(said: stage.Verdict, spec: ProjectSpec, quality: pd.DataFrame) -> dict[str, Any]:
@@ -73,6 +74,13 @@ def write(store: Store, spec: ProjectSpec, judged: Manifest) -> None:
         said = verdict(store, spec, batch, frame)
         shown = parts(said, spec, frame)
         pages.write_parts(store, path(spec, batch), f"{batch}: {TITLES[said.pay]}", str(shown.pop("pay?")), shown)
+
+
+def _spent(costs: pd.DataFrame, plans: pd.DataFrame, mine: pd.DataFrame) -> float:
+    """What the rows of some plans have cost: a batch that settles questions of several others is divided as its plan prices them."""
+    parts, whole = (rows.groupby("batch_id")["amount"].sum() for rows in (mine, plans))
+    share = (parts / whole.where(whole > 0).reindex(parts.index)).fillna(1.0)
+    return float((costs.groupby("ref")["amount"].sum() * share).sum())
 
 
 def _refused(store: Store, spec: ProjectSpec, batch: str) -> list[str]:

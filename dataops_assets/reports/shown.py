@@ -100,7 +100,7 @@ def _label_tasks(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, A
         "tasks": len(frame),
         "gold": int(frame["is_gold"].sum()),
         "answers_wanted": answers,
-        "amount": round(answers * (vendor.price_per_label if vendor else 0), 2),
+        "amount": round(answers * (spec.price_of_answer(str(frame["kind"].iloc[0]), vendor) if vendor else 0), 2),
         "batch": counts(frame, "kind", "vendor", "overlap", "round"),
         "pictures": sheet(store.blobs, pictures.in_use(store, spec.name, frame).head(PICTURES), "tasks", caption="kind"),
         "request folder": store.home.requests(spec.name) / made.partition,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,12 +21,13 @@ _EPSILON = 1e-9
 Pay = Literal["pay", "don't pay", "not yet"]
 
 
-def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+def audited(quality: pd.DataFrame, answers: pd.DataFrame, gone: Collection[str] = ()) -> pd.DataFrame:
     """What our own people found of the labels that were drawn for the audit.
 
     Args:
         quality: `label_quality` rows of production and rework batches.
         answers: `label_quality` rows of adjudication batches; accepted ones count.
+        gone: Pictures that were withdrawn: those that nobody has answered by then nobody can, so their labels are left out.
 
     Returns:
         A row a label drawn: `batch_id, task_id, image_id, attribute, label, found, is_wrong`; the last two null until it is answered. A
@@ -41,6 +42,7 @@ def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     rows = drawn.drop_duplicates(_WHOLE)[[*_WHOLE, "label"]].reset_index(drop=True)
     found = answers.drop_duplicates(UNIT).set_index(UNIT)["label"].rename("found")
     rows = rows.join(found, on=UNIT)
+    rows = rows[rows["found"].notna() | ~rows["image_id"].isin(gone)].reset_index(drop=True)
     rows["is_wrong"] = (rows["found"] != rows["label"]).astype("boolean").where(rows["found"].notna())
     has_boxes = drawn["x"].notna() | (drawn["object_id"].fillna("") != "")
     if has_boxes.any():
@@ -124,13 +126,15 @@ class Verdict:
 
 
 def verdict(
-    batch: str, quality: pd.DataFrame, audit_rows: pd.DataFrame, spec: ProjectSpec, spent: float = 0.0, refused: Sequence[str] = ()
-) -> Verdict:
+    batch: str, quality: pd.DataFrame, audit_rows: pd.DataFrame, spec: ProjectSpec, spent: float = 0.0, refused: Sequence[str] = (),
+    planned: pd.DataFrame | None = None,
+) -> Verdict:  # fmt: skip
     """Pay for a batch or not.
 
     - `don't pay`: its gate refused it, gold accuracy or the share that is accepted is too low, or more audited labels are wrong than
       the sampling plan allows.
-    - `not yet`: the audit isn't answered, and the project requires it; or answers are missing.
+    - `not yet`: the audit isn't answered, and the project requires it or no gold has measured the batch, so that nobody has looked at
+      anything; or answers are missing.
     - `pay`: otherwise.
 
     Args:
@@ -138,8 +142,9 @@ def verdict(
         quality: Its `label_quality` rows.
         audit_rows: `audits` of the project's batches.
         spec: The project.
-        spent: What the batch has cost so far.
+        spent: What the batch and those that came from it have cost so far, by their plans or as settled.
         refused: Sentences of gates that said no to it.
+        planned: `batch_plans` rows of those that came from it: what they ask is in `spent`.
     """
     is_gold = is_true(quality["is_gold"])
     work = quality[~is_gold].drop_duplicates(["task_id", "attribute"])
@@ -159,17 +164,19 @@ def verdict(
     if passed is False and row is not None:
         against.append(f"{audit.wrong} of {answered} audited labels are wrong and {int(row['most_wrong'])} may be")
     waits = []
-    if has_plan and passed is None and spec.quality.audit == "required":
-        waits.append(f"{drawn - answered} of {drawn} audited labels are still to be answered by our own people")
+    n_gold, n_right = _on_gold(quality[is_gold])
+    if has_plan and passed is None and (spec.quality.audit == "required" or not n_gold):
+        unmeasured = "" if n_gold else "no gold has measured it, and "
+        waits.append(f"{unmeasured}{drawn - answered} of {drawn} audited labels are still to be answered by our own people")
     unanswered = int((work["n_labels"].fillna(0) == 0).sum())
     if unanswered:
         waits.append(f"{unanswered} questions have no answer")
     pay: Pay = "don't pay" if against else "not yet" if waits else "pay"
     plan = _plan_of(row, error or 0.0, spec) if has_plan and row is not None else None
-    told = against or waits or _for(quality[is_gold], counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
+    told = against or waits or _for((n_gold, n_right), counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
     verb = {"pay": "Pay", "don't pay": "Don't pay", "not yet": "Don't pay yet"}[pay]
     return Verdict(
-        pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, drawn - answered),
+        pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, planned),
         tuple(against or waits),
     )  # fmt: skip
 
@@ -184,8 +191,14 @@ def _gold_against(gold: pd.DataFrame, spec: ProjectSpec) -> list[str]:
     ]
 
 
+def _on_gold(gold: pd.DataFrame) -> tuple[int, int]:
+    """Answers to gold that measures, and the right ones among them; gold that has become known measures nobody."""
+    once = gold[gold["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
+    return int(once["n_labels"].sum()), int(once["gold_correct"].sum())
+
+
 def _for(
-    gold: pd.DataFrame,
+    on_gold: tuple[int, int],
     counts: Mapping[str, int],
     audit: acceptance.Estimate,
     error: float | None,
@@ -201,8 +214,7 @@ def _for(
         allowed = 1 - spec.brief.accuracy_target
         unchecked = " (nobody has checked that yet)" if n_open else ""
         told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be{unchecked}")
-    once = gold[gold["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
-    n, right = int(once["n_labels"].sum()), int(once["gold_correct"].sum())
+    n, right = on_gold
     if n:
         told.append(f"{right} of {n} answers on gold are right (at least {float(agreement.wilson(right, n)[0]):.0%})")
     return told
@@ -217,15 +229,25 @@ def _plan_of(row: Mapping[Any, Any], expected: float, spec: ProjectSpec) -> acce
     return acceptance.Plan(size, n, most, limit, float(risks[0]), 1 - float(risks[1]), severity)  # type: ignore[arg-type]
 
 
-def _money(work: pd.DataFrame, spec: ProjectSpec, spent: float, n_audits: int) -> dict[str, float]:
-    """What the batch has cost, and what settling the rest of it will."""
+def _money(work: pd.DataFrame, spec: ProjectSpec, spent: float, planned: pd.DataFrame | None) -> dict[str, float]:
+    """What the batch has cost, and what settling the rest of it will: of the questions that no batch has been planned for yet."""
     vendor = spec.labeling.vendor(str(work["vendor"].iloc[0])) if len(work) else None
     if vendor is None:
         return {"cost so far": round(spent, 2)}
-    settle = spec.quality.price_of_settling(vendor, spec.labeling.internal)
-    more = float(work["n_more"].fillna(0).sum()) * vendor.price_per_label
-    ours = float((work["decision"] == ADJUDICATE).sum() + n_audits) * settle
+    again = (work["decision"] == REWORK) & ~_asked(work, planned, "rework")
+    settle = ((work["decision"] == ADJUDICATE) | is_true(work["is_audit"])) & ~_asked(work, planned, "adjudication")
+    more = float(work.loc[again, "n_more"].fillna(0).sum()) * vendor.price_per_label
+    ours = float(settle.sum()) * spec.price_of_settling
     return {
         "cost so far": round(spent, 2), "more labels": round(more, 2), "our own people": round(ours, 2),
         "cost expected in all": round(spent + more + ours, 2),
     }  # fmt: skip
+
+
+def _asked(work: pd.DataFrame, planned: pd.DataFrame | None, kind: str) -> pd.Series:
+    """Which questions a batch of a kind asks again."""
+    if planned is None:
+        return pd.Series(False, index=work.index)
+    rows = planned[planned["kind"] == kind]
+    asked = {(image, name) for image, names in rows[["image_id", "attributes"]].itertuples(index=False) for name in names.split("|")}
+    return pd.Series([unit in asked for unit in work[UNIT].itertuples(index=False, name=None)], index=work.index, dtype=bool)

@@ -262,7 +262,7 @@ def _weighed(
 ) -> tuple[npt.NDArray[Any], ...]:  # fmt: skip
     """Accepted, worth another label, posterior needed, what a label saves and costs: by rows, decided by questions."""
     vendor = spec.labeling.vendor(str(rows["vendor"].iloc[0])) or spec.labeling.production
-    price, settle = vendor.price_per_label, spec.quality.price_of_settling(vendor, spec.labeling.internal)
+    price, settle = vendor.price_per_label, spec.price_of_settling
     of, tasks = pd.factorize(rows["task_id"])
     first = np.searchsorted(of, np.arange(len(tasks))) if (np.diff(of) >= 0).all() else np.unique(of, return_index=True)[1]
     is_open = ~rows["is_gold"].to_numpy(dtype=bool)[first]
@@ -271,11 +271,14 @@ def _weighed(
     believed = np.zeros(len(first), dtype=bool)
     target, confidence = spec.brief.accuracy_target, spec.brief.confidence
     believed[is_open], needed = decisions.accepted(posterior[is_open], target, confidence, spec.quality.least_posterior, held)
+    # what is needed of the labels there are is too much where few are sure yet: once others are, one that is wrong twice as often as
+    # the target allows is accepted among them
+    likely = min(needed, max(1 - 2 * (1 - target), spec.quality.least_posterior))
     gain = np.zeros(len(first))
     doubtful = is_open & ~believed
     most = np.where(left[first] > 0, left[first] + missing[first] - 1, 0)
     gain[doubtful] = decisions.next_label(
-        np.where(has_label, posterior, 0.5)[doubtful], n[first][doubtful], needed, skill=float(rows["skill"].iloc[0]),
+        np.where(has_label, posterior, 0.5)[doubtful], n[first][doubtful], likely, skill=float(rows["skill"].iloc[0]),
         likeness=float(rows["likeness"].iloc[0]), price=price, settle=settle, most=most[doubtful],
     )  # fmt: skip
     again = doubtful & (most > 0) & (gain > price + _EPSILON)
@@ -322,7 +325,8 @@ def _reason(row: Mapping[Any, Any], price: float, currency: str, is_ours: bool) 
 def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severity, key: bytes | None) -> pd.DataFrame:
     """Draw the questions that our own people answer without knowing it, from those that were accepted by themselves.
 
-    A production batch has a sampling plan of its own. Batches that ask once more are small: the same share of them is drawn.
+    A production batch has a sampling plan of its own. Batches that ask once more are small: the same share of them is drawn, and as many
+    may be wrong as labels that are as good as their posteriors say (or as the target allows) show nineteen times out of twenty.
     """
     quality = quality.assign(is_audit=False, inspection=None, most_wrong=None)
     is_bought = bool(len(quality)) and quality["kind"].isin(BOUGHT).all()
@@ -333,16 +337,18 @@ def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severi
     if units.empty:
         return quality
     chance = acceptance.drawn((f"{task}|{name}" for task, name in units[whole].itertuples(index=False)), key)
+    expected = float(1 - units["posterior"].astype(float).mean())
     if quality["kind"].iloc[0] == "production":
-        made = sampling_plan(len(units), float(1 - units["posterior"].astype(float).mean()), spec, severity)
-        chosen = units.iloc[np.argsort(chance, kind="stable")[: made.n]]
-        quality = quality.assign(inspection=severity, most_wrong=made.most_wrong)
+        made = sampling_plan(len(units), expected, spec, severity)
+        chosen, most_wrong = units.iloc[np.argsort(chance, kind="stable")[: made.n]], made.most_wrong
     else:
         full = spec.labeling.batch_size * len(spec.ontology.attributes)
-        made = sampling_plan(full, float(1 - units["posterior"].astype(float).mean()), spec, severity)
+        made = sampling_plan(full, expected, spec, severity)
         chosen = units[chance < made.n / full]
+        most_wrong = acceptance.allowance(len(units), len(chosen), min(made.limit, max(expected, 1 - spec.brief.accuracy_target)))
     drawn = pd.MultiIndex.from_frame(pd.DataFrame(chosen)[whole])
-    return quality.assign(is_audit=pd.MultiIndex.from_frame(quality[whole]).isin(drawn))
+    is_audit = pd.MultiIndex.from_frame(quality[whole]).isin(drawn)
+    return quality.assign(inspection=severity, most_wrong=most_wrong, is_audit=is_audit)
 
 
 def auto_accepted(quality: pd.DataFrame) -> pd.Series:
@@ -355,7 +361,7 @@ def auto_accepted(quality: pd.DataFrame) -> pd.Series:
 def sampling_plan(size: int, expected: float, spec: ProjectSpec, severity: acceptance.Severity) -> acceptance.Plan:
     """The plan for a batch with so many accepted labels."""
     limit = acceptance.LIMITS[severity] * (1 - spec.brief.accuracy_target)
-    most = int(spec.quality.audit_most * size)
+    most = max(int(spec.quality.audit_most * size), spec.quality.audit_floor)
     return acceptance.plan(size, limit, 1 - spec.brief.confidence, expected, severity, most)
 
 

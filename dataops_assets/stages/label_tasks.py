@@ -92,7 +92,7 @@ def plan(
         gold_of: Hide as much gold as a batch of so many images would: a small batch of a ramp is judged as surely as a full one.
 
     Returns:
-        `batch_plans` rows, one frame a batch; `amount` is a row's own price: overlap x attributes x price_per_label.
+        `batch_plans` rows, one frame a batch; `amount` is a row's own price: overlap x attributes x `ProjectSpec.price_of_answer`.
 
     Raises:
         ValueError: for an unknown kind or vendor, or one that may not see what the batch shows.
@@ -131,17 +131,18 @@ def plan(
     left, unpaid = budget_left, 0
     for _, group in waiting.groupby("group", sort=True):
         labels_it = who or _known(spec, str(group["vendor"].iloc[0]))
+        price = spec.price_of_answer(kind, labels_it)
         for start in range(0, len(group), size):
             rows = group.iloc[start : start + size]
             batch_id = f"{kind}-{number + 1:03d}"
             pool = _draw(gold, batch_id, labels_it.name, uses, known, spec) if with_gold else gold.head(0)
-            n, n_gold = _affordable(rows, pool, spec, labels_it, left, gold_of or 0)
+            n, n_gold = _affordable(rows, pool, spec, price, left, gold_of or 0)
             unpaid += len(rows) - n
             if n == 0:
                 continue
             batch = pd.concat([rows.head(n), pool.head(n_gold)], ignore_index=True) if n_gold else rows.head(n)
             batch = batch.assign(batch_id=batch_id, kind=kind, vendor=labels_it.name, currency=spec.brief.currency)
-            batch["amount"] = _prices(batch, labels_it)
+            batch["amount"] = _prices(batch, price)
             left -= float(batch["amount"].sum())
             for image_id in pool["image_id"].head(n_gold):
                 uses[labels_it.name, image_id] = uses.get((labels_it.name, image_id), 0) + 1
@@ -379,20 +380,18 @@ def _told_again(batches: Sequence[pd.DataFrame], known: Collection[tuple[str, st
     return [f"{told}: label another pilot"]
 
 
-def _prices(rows: pd.DataFrame, vendor: LabelVendor) -> np.ndarray:
+def _prices(rows: pd.DataFrame, price: float) -> np.ndarray:
     n_attributes = rows["attributes"].str.count(r"\|").to_numpy(dtype=np.float64) + 1
-    return rows["overlap"].to_numpy(dtype=np.float64) * n_attributes * vendor.price_per_label
+    return rows["overlap"].to_numpy(dtype=np.float64) * n_attributes * price
 
 
-def _affordable(
-    rows: pd.DataFrame, pool: pd.DataFrame, spec: ProjectSpec, vendor: LabelVendor, left: float, gold_of: int
-) -> tuple[int, int]:
+def _affordable(rows: pd.DataFrame, pool: pd.DataFrame, spec: ProjectSpec, price: float, left: float, gold_of: int) -> tuple[int, int]:
     """How many of the rows, with their share of gold (or that of `gold_of` rows), the budget pays for."""
     n_gold = np.zeros(len(rows) + 1, dtype=np.int64)
     if len(pool):
         n_gold[1:] = [min(len(pool), max(1, round(spec.labeling.gold_share * max(n, gold_of)))) for n in range(1, len(rows) + 1)]
-    cost = np.concatenate([[0.0], np.cumsum(_prices(rows, vendor))])
-    gold_cost = np.concatenate([[0.0], np.cumsum(_prices(pool, vendor))])
+    cost = np.concatenate([[0.0], np.cumsum(_prices(rows, price))])
+    gold_cost = np.concatenate([[0.0], np.cumsum(_prices(pool, price))])
     n = int(np.flatnonzero(cost + gold_cost[n_gold] <= left + _CENT)[-1]) if left >= 0 else 0
     return n, int(n_gold[n])
 

@@ -110,7 +110,7 @@ def forecast(labeled: pd.DataFrame, spec: ProjectSpec) -> list[str]:
     people = math.ceil((hours + again + ours) / HOURS_A_DAY / max(1, days))
     done = brief.finish(agreed_.start, math.ceil((hours + again + ours) / HOURS_A_DAY), agreed_.days_a_week, agreed_.days_off)
     audit = figures["audit_labels"]
-    settled = open_ * spec.quality.price_of_settling(vendor, spec.labeling.internal)
+    settled = open_ * spec.price_of_settling
     money = figures["label_cost"] + figures["rework_cost"] + figures["audit_cost"] + settled
     told = [
         f"At {item_s:.0f} s a picture, {items:,.0f} pictures to answer are {hours:,.1f} hours of work, and rework {again:,.1f} more; "

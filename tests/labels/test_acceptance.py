@@ -29,7 +29,16 @@ def test_batches_as_bad_as_the_limit_pass_as_rarely_as_stated() -> None:
 def test_a_sample_is_no_larger_than_allowed_but_for_the_smallest_plan() -> None:
     assert plan(360, 0.1, 0.05, 0.02, most=30).n == plan(360, 0.1, 0.05, 0.2).n < plan(360, 0.1, 0.05, 0.02).n
     assert plan(360, 0.1, 0.05, 0.02, most=1).consumers_risk <= 0.05
+    assert plan(360, 0.1, 0.05, 0.02, most=0) == plan(360, 0.1, 0.05, 0.02, most=1)  # none isn't any
     assert plan(0, 0.1, 0.05, 0.02).n == 0 and plan(3, 0.1, 0.05, 0.02).n == 3
+
+
+def test_a_sample_of_a_given_size_lets_good_work_pass_nineteen_times_in_twenty() -> None:
+    for size, n, expected in ((40, 10, 0.05), (40, 10, 0.15), (12, 3, 0.05), (7, 7, 0.1)):
+        bad = int(np.ceil(expected * size))
+        most = acceptance.allowance(size, n, expected)
+        assert hypergeom.cdf(most, size, bad, n) >= 0.95 and (most == 0 or hypergeom.cdf(most - 1, size, bad, n) < 0.95)
+    assert acceptance.allowance(7, 7, 0.1) == 1 and acceptance.allowance(40, 0, 0.05) == 0
 
 
 def test_the_characteristic_falls_from_one() -> None:

@@ -235,7 +235,7 @@ def label_tasks(spec: ProjectSpec) -> Case:
     })  # fmt: skip
     plans = good[["image_id"]].assign(amount=[spec.brief.budget / 2] + [0.1] * 9)
     qualified = pd.DataFrame(
-        {"vendor": [spec.labeling.production.name, spec.labeling.internal.name], "is_passed": True, "sentence": "fine"}
+        {"vendor": [spec.labeling.production.name, spec.labeling.internal.name], "is_passed": True, "sentence": "fine", "stop": ""}
     )
     return Case(good, {"batch_plans": plans, "qualified": qualified}, {
         "not_empty": none_left,
@@ -252,7 +252,8 @@ def label_tasks(spec: ProjectSpec) -> Case:
         "ontology_current": put("ontology_version", "0"),
         "gold_share": put("is_gold", False),
         "within_budget": put("image_id", sha(0)),
-    })  # fmt: skip
+        "vendor_not_stopped": lambda frame: frame,
+    }, {"vendor_not_stopped": {"qualified": qualified.assign(stop="refused too often")}})  # fmt: skip
 
 
 def labeled_batches(spec: ProjectSpec) -> Case:

@@ -214,6 +214,27 @@ def test_gold_that_a_person_has_seen_counts_in_no_table(town: Town) -> None:
     assert again[0].empty and again[1] == {}  # what was planned later doesn't count
 
 
+def test_gold_that_a_person_has_seen_teaches_nothing_about_him_later(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = town.store
+    town.spec = changed(SPEC, labeling={"gold_sights": 1})
+    given: list[pd.DataFrame] = []
+
+    def spy(*frames: object, before: pd.DataFrame, **others: object) -> pd.DataFrame:
+        given.append(before)
+        return assess(*frames, before=before, **others)  # type: ignore[arg-type]
+
+    assess = label_quality.assess
+    monkeypatch.setattr(label_quality, "assess", spy)
+    for number in (1, 2):
+        planning.plan_batches(store, town.spec, "qualification", vendor="acme")
+        town.returned(f"qualification-00{number}")
+    first, second = (store.load("labeled_batches", "demo", batch).frame for batch in ("production-001", "qualification-001"))
+    known = set(map(tuple, first.loc[first["task_id"].isin(town.hidden()), ["worker_id", "image_id"]].to_numpy()))
+    fresh = [pair not in known for pair in map(tuple, second[["worker_id", "image_id"]].to_numpy())]
+    assert 0 < sum(fresh) < len(second)
+    assert set(given[-1]["row_id"]) == set(first["row_id"]) | set(second.loc[fresh, "row_id"])
+
+
 def test_few_known_answers_are_not_told() -> None:
     answers = pd.DataFrame({
         "attribute": "colour", "image_id": [f"i{n // 3}" for n in range(12)], "on_gold": True, "is_judged": True, "is_right": True,

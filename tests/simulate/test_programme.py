@@ -17,12 +17,12 @@ SPEC = bench.project("one_coin")
 
 @pytest.mark.parametrize("crew", [CREW, (*GOOD, *COLLUDING)], ids=["known skill", "a colluding pair"])
 def test_the_target_is_reached_with_fewer_answers_than_a_fixed_overlap(crew: tuple[programme.Person, ...]) -> None:
-    found = programme.run(SPEC, crew, batches=3, size=150, seed=1, n_gold=30)
-    assert found.delivered == 450 and found.automatic_accuracy >= 0.95
+    runs = [programme.run(SPEC, crew, batches=3, size=150, seed=seed, n_gold=30) for seed in range(6)]
+    assert {run.delivered for run in runs} == {450} and sum(run.automatic_accuracy >= 0.95 for run in runs) >= 5
     enough = next(overlap for overlap in (2, 3, 4, 5) if programme.fixed(SPEC, crew, 3000, 1, overlap) >= 0.95)
-    bought = found.answers_each + found.settled / found.delivered * 5  # a question settled costs five labels
-    assert bought < enough
-    assert found.estimate[1] <= 1 - found.automatic_accuracy <= found.estimate[2]
+    bought = [run.answers_each + run.settled / run.delivered * 5 for run in runs]  # a question settled costs five labels
+    assert sum(bought) / len(bought) < 0.95 * enough
+    assert sum(run.estimate[1] <= 1 - run.automatic_accuracy <= run.estimate[2] for run in runs) >= 5
 
 
 def test_the_target_is_reached_with_the_confidence_stated() -> None:
@@ -30,7 +30,7 @@ def test_the_target_is_reached_with_the_confidence_stated() -> None:
     assert sum(run.automatic_accuracy >= 0.95 for run in runs) >= 11  # of 12, at 95 %
     assert sum(run.estimate[1] <= 1 - run.automatic_accuracy <= run.estimate[2] for run in runs) >= 11
     paid = sum(verdict.pay == "pay" for run in runs for verdict in run.verdicts)
-    assert paid >= 12  # of 24: most of what is good passes a sample of this size
+    assert paid >= 20  # of 24: what is good passes nineteen times in twenty
 
 
 @pytest.mark.parametrize("shows", [True, False], ids=["gold shows it", "gold doesn't"])

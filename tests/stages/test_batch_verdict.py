@@ -6,8 +6,10 @@ import pytest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.manifest import conform
 from dataops_assets.stages import batch_verdict
+from dataops_assets.stages.label_quality import assess
+from dataops_assets.stages.labeled_batches import accept
 from tests.conftest import changed
-from tests.labels.world import COLOUR, make_spec
+from tests.labels.world import COLOUR, KEY, make_csv, make_spec, make_tasks
 
 SPEC = make_spec(COLOUR)
 
@@ -36,7 +38,14 @@ def answered(quality: pd.DataFrame, n: int, wrong: int = 0, batch: str = "adjudi
 
 def verdict(quality: pd.DataFrame, answers: pd.DataFrame, spec=SPEC, **other: object) -> batch_verdict.Verdict:
     rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answers))
-    return batch_verdict.verdict("production-001", quality, rows, spec, **other)  # type: ignore[arg-type]
+    return batch_verdict.verdict(str(quality["batch_id"].iloc[0]), quality, rows, spec, **other)  # type: ignore[arg-type]
+
+
+def with_gold(quality: pd.DataFrame, **columns: object) -> pd.DataFrame:
+    """The same with five gold pictures, all answered right."""
+    measured = {"gold_label": "red", "gold_correct": 2, "gold_accuracy": 1.0, "gold_lower": 0.9, "gold_upper": 1.0}
+    gold = judged(5, 0, None, is_gold=True, **(measured | columns))
+    return pd.concat([quality, gold.assign(task_id="g" + gold["image_id"])], ignore_index=True)
 
 
 def test_a_batch_whose_sample_is_right_is_paid() -> None:
@@ -53,12 +62,36 @@ def test_one_wrong_label_too_many_and_it_is_not() -> None:
     assert verdict(judged(most_wrong=1), answered(quality, 10, wrong=1)).pay == "pay"
 
 
+def test_the_audit_of_what_was_asked_again_decides_too() -> None:
+    spec = make_spec(COLOUR, batch_size=40)
+    tasks = make_tasks(spec, 40).assign(batch_id="rework-001", kind="rework")
+    rows = [f"{task},colour,red,,,,,{who},," for task in tasks["task_id"] for who in "abc"]
+    quality = assess(accept([("acme", "a.csv", make_csv(*rows))], tasks, spec, KEY), tasks, None, spec, key=KEY)
+    drawn, most = int(quality["is_audit"].sum()), int(quality["most_wrong"].iloc[0])
+    assert 0 < drawn < 40 and 1 <= most < drawn / 4
+    said = verdict(quality, answered(quality, drawn, most))
+    assert said.pay == "pay" and said.plan is not None and said.plan.consumers_risk > 0.05  # it says how little so few labels tell
+    bad = verdict(quality, answered(quality, drawn, most + 1))
+    assert bad.sentence == f"Don't pay: {most + 1} of {drawn} audited labels are wrong and {most} may be."
+
+
 @pytest.mark.parametrize(("answers", "wrong", "pay"), [(4, 0, "not yet"), (4, 1, "don't pay"), (10, 0, "pay")])
 def test_where_the_audit_is_required_its_answers_are_waited_for(answers: int, wrong: int, pay: str) -> None:
     quality = judged()
     strict = changed(SPEC, quality={"audit": "required"})
-    assert verdict(quality, answered(quality, answers, wrong), strict).pay == pay
-    assert verdict(quality, answered(quality, 4)).pay == "pay"
+    assert verdict(with_gold(quality), answered(quality, answers, wrong), strict).pay == pay
+    assert verdict(with_gold(quality), answered(quality, 4)).pay == "pay"
+
+
+@pytest.mark.parametrize("gold", ["none", "all known"])
+def test_a_batch_that_nothing_has_checked_is_not_paid_yet(gold: str) -> None:
+    quality = judged() if gold == "none" else with_gold(judged(), gold_correct=None, gold_accuracy=None, gold_lower=None)
+    said = verdict(quality, answered(quality, 4))
+    assert said.sentence == (
+        "Don't pay yet: no gold has measured it, and 6 of 10 audited labels are still to be answered by our own people."
+    )
+    assert verdict(quality, answered(quality, 10)).pay == "pay"
+    assert verdict(judged(drawn=0, most_wrong=None, inspection=None), quality.head(0), changed(SPEC, quality={"audit": "off"})).pay == "pay"
 
 
 def test_gold_and_few_accepted_labels_speak_against_a_batch() -> None:
@@ -72,14 +105,36 @@ def test_gold_and_few_accepted_labels_speak_against_a_batch() -> None:
 
 def test_what_is_left_to_settle_is_priced() -> None:
     quality = judged(40, 10, decision=["accept"] * 36 + ["rework"] * 2 + ["adjudicate"] * 2, n_more=[0] * 36 + [1, 1, 0, 0])
-    money = verdict(quality, answered(quality, 4), spent=8.0).money
-    assert money == {"cost so far": 8.0, "more labels": 0.2, "our own people": 4.0, "cost expected in all": 12.2}  # 2 and 6 at 0.5 each
+    whole = {"cost so far": 8.0, "more labels": 0.2, "our own people": 6.0, "cost expected in all": 14.2}  # 2 and 10 at 0.5 each
+    assert verdict(quality, quality.head(0), spent=8.0).money == whole
+    ours = quality[(quality["decision"] == "adjudicate") | quality["is_audit"].astype(bool)]
+    plan = [
+        quality[quality["decision"] == "rework"].assign(kind="rework", attributes="colour"),
+        ours.assign(kind="adjudication", attributes="shape|colour"),
+    ]
+    some, all_ = pd.concat([plan[0], plan[1].head(4)]), pd.concat(plan)
+    money = verdict(quality, quality.head(0), spent=8.0 + 0.2 + 4 * 0.5, planned=some).money
+    assert money == {"cost so far": 10.2, "more labels": 0.0, "our own people": 4.0, "cost expected in all": 14.2}
+    money = verdict(quality, answered(quality, 10), spent=14.2, planned=all_).money
+    assert money == {"cost so far": 14.2, "more labels": 0.0, "our own people": 0.0, "cost expected in all": 14.2}
 
 
 def test_the_last_answer_of_our_own_people_counts() -> None:
     quality = judged()
     both = pd.concat([answered(quality, 10, wrong=1), answered(quality, 1, batch="adjudication-002")])
     assert batch_verdict.audited(quality, both)["is_wrong"].sum() == 0
+
+
+def test_what_was_withdrawn_is_waited_for_no_longer() -> None:
+    quality = judged()
+    strict = changed(SPEC, quality={"audit": "required"})
+    waiting = set(quality["image_id"][8:10])
+    assert verdict(quality, answered(quality, 8), strict).pay == "not yet"
+    for wrong, pay in ((0, "pay"), (1, "don't pay")):
+        rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answered(quality, 8, wrong), waiting | {"production-001-000"}))
+        said = batch_verdict.verdict("production-001", quality, rows, strict)
+        assert said.pay == pay and said.audit.n == 8  # what was answered before it was withdrawn counts
+        assert said.plan is not None and said.plan.n == 8  # and the page states the risk of the sample that is left
 
 
 def test_boxes_are_right_where_the_same_objects_are_there() -> None:

@@ -6,8 +6,9 @@ from scipy.stats import hypergeom
 
 from dataops_assets import manifest
 from dataops_assets.labels.agreement import wilson
-from dataops_assets.stages.label_quality import assess
+from dataops_assets.stages.label_quality import assess, sampling_plan
 from dataops_assets.stages.labeled_batches import accept
+from tests.conftest import changed
 from tests.labels.world import COLOUR, KEY, MARKS, PARTS, make_csv, make_spec, make_tasks
 
 
@@ -56,7 +57,7 @@ def test_a_label_that_costs_more_than_it_saves_is_not_bought():
     split = says("red", "red", "blue")
     assert judge(COLOUR, split)[0]["decision"] == "rework"
     spec = make_spec(COLOUR)
-    cheap = spec.model_copy(update={"quality": spec.quality.model_copy(update={"adjudication_price": 0.15})})
+    cheap = spec.model_copy(update={"quality": spec.quality.model_copy(update={"adjudication_price": 0.12})})
     tasks = make_tasks(cheap, 1)
     labeled = accept(
         [("acme", "a.csv", make_csv(*(row.replace("T0,", f"{tasks['task_id'][0]},colour,") for row in split)))], tasks, cheap, KEY
@@ -134,6 +135,20 @@ def test_the_audit_is_drawn_by_a_key_and_only_from_what_was_accepted():
     assert not assess(labeled, tasks, gold, spec)["is_audit"].any()
 
 
+@pytest.mark.parametrize("size", [20, 60, 130, 200, 360, 1200])
+@pytest.mark.parametrize("expected", [0.02, 0.03, 0.04, 0.05])
+def test_good_work_passes_nineteen_times_in_twenty_at_every_usual_size(size, expected):
+    made = sampling_plan(size, expected, make_spec(COLOUR), "normal")
+    assert made.consumers_risk <= 0.05 and made.producers_risk <= 0.05 and made.n <= 100
+
+
+def test_the_audit_is_as_small_as_it_may_be_where_that_is_wanted():
+    spec = make_spec(COLOUR)
+    small, shared = (sampling_plan(360, 0.05, changed(spec, quality={"audit_floor": 0, "audit_most": most}), "normal") for most in (0, 0.1))
+    assert small.most_wrong == 0 and small.n < shared.n <= 36 and small.consumers_risk <= 0.05
+    assert sampling_plan(360, 0.05, changed(spec, quality={"audit_most": 0}), "normal").n > 36  # the floor is what small batches need
+
+
 @pytest.mark.parametrize(("labels", "decision"), [(["red", "red"], "accept"), (["red", "blue"], "adjudicate"), (["red"], "rework")])
 def test_where_two_experts_differ_on_a_pilot_a_third_decides(labels, decision):
     spec = make_spec(COLOUR, pilot_overlap=2)
@@ -169,7 +184,7 @@ def test_gold_measures_and_keeps_its_own_label():
     [
         (["logo|text"] * 3, "logo|text", "accept"),
         (["logo|text", "text|logo", "logo"], "logo|text", "rework"),
-        (["logo", "logo", "dots"], "logo", "adjudicate"),
+        (["logo", "logo", "dots"], "logo", "rework"),
         (["logo", "text", "dots"], None, "adjudicate"),
     ],
 )

@@ -160,6 +160,11 @@ def test_rework_and_adjudication_follow_the_decisions_once():
     quality = pd.concat([quality, late])
     decide = pd.concat(label_tasks.plan("adjudication", spec, sources, planned, quality=quality).batches)
     assert (set(decide["vendor"]), set(decide["overlap"]), set(decide["attributes"])) == ({"us"}, {1}, {"colour"})
+    assert set(decide["amount"]) == {spec.price_of_settling} == {5 * 0.1}  # our own people's time has a price though nobody bills it
+    priced = changed(spec, quality={"adjudication_price": 2.0})
+    assert label_tasks.plan("adjudication", priced, sources, planned, quality=quality, budget_left=3.9).batches[0]["amount"].tolist() == [
+        2.0
+    ]
     assert set(zip(decide["parent_batch_id"], decide["image_id"], strict=True)) == {
         ("production-001", second_.image_id), ("rework-001", first.image_id)
     }  # fmt: skip
