@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -12,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from dataops_assets import arrivals, drops, waiting, warehouse
+from dataops_assets import arrivals, drops, gates, waiting, warehouse
+from dataops_assets.flow import images
 from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
@@ -372,6 +376,58 @@ def test_a_ledger_from_before_a_column_was_added_still_holds_and_goes_on(
     assert Store(store.home).drops.verify() == []
     assert list(later.drops.rows()["listing"]) == [None, "l"]
     assert len(warehouse.query(later, "SELECT * FROM drops")) == 2
+
+
+def picture(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), (number * 9, 8, 9)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def put(store: Store, name: str, *numbers: int) -> Path:
+    """A delivery of pictures, uploaded anew."""
+    folder = store.home.landing("dresses") / "atelier" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number in numbers:
+        (folder / f"{number:02}.jpg").write_bytes(picture(number))
+    (folder / "_COMPLETE").touch()
+    return folder
+
+
+def take(store: Store, spec: ProjectSpec) -> list[tuple[str, str | None]]:
+    """Take in what waits, as a run does, and say of each that its chain is through; the drops, and what they supersede."""
+    asked = waiting.drops(store, spec, {}, 1e9, is_settled=True).ready
+    for item in asked:
+        made = images.raw_images(store, spec, item.partition)
+        is_pass = gates.pass_through(store, spec, "raw_images", item.partition, made.version).outcome == "pass"
+        row = {"project": spec.name, "partition": item.partition, "version": made.version, "outcome": "pass", "at": now()}
+        store.gates.append(lambda rows, row=row: [{**row, "asset": asset} for asset in waiting.DROP_CHAIN[1:]] if is_pass else [])
+    return [(item.partition, item.facts["supersedes"]) for item in asked]
+
+
+def test_what_a_disk_did_not_give_for_a_moment_is_taken_when_the_same_bytes_come_again(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "lot", 1, 2, 3)
+    real, failed = inside.Entry.open, list[str]()
+
+    def opened(entry: inside.Entry) -> int:
+        if entry.name == "02.jpg" and not failed:
+            failed.append(entry.name)
+            raise OSError(errno.EIO, "Input/output error", entry.name)
+        return real(entry)
+
+    monkeypatch.setattr(inside.Entry, "open", opened)
+    drop = identity.drop_id_of("atelier", "lot")
+    assert take(store, dresses) == [(drop, None)]
+    assert store.drops.rows().iloc[-1][["status", "reason"]].tolist() == ["partial", "UNREADABLE"]
+    assert take(store, dresses) == []
+    put(store, "lot", 1, 2, 3)
+    assert take(store, dresses) == [(f"{drop}-r2", drop)]
+    assert store.drops.rows().iloc[-1][["status", "files_seen"]].tolist() == ["accepted", 4]
+    put(store, "lot", 1, 2, 3)
+    assert take(store, dresses) == []
 
 
 class TestTriedAgain:

@@ -111,6 +111,30 @@ class TestUnreadable:
         failing.clear()
         assert receipt.content_sha256 != landing.content_sha256(delivery)  # and mended it is
 
+    @pytest.mark.parametrize("kind", ["small", "many", "too large"])
+    def test_one_that_can_be_read_again_by_the_end_is_still_the_one_that_nobody_has(
+        self, receive: Receive, tmp_path: Path, failing: dict[str, int], monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        delivery = deliver(tmp_path, {"a.jpg": picture(1), "b.jpg": picture(2), "c.jpg": picture(3), "d.jpg": picture(4) + bytes(4000)})
+        monkeypatch.setattr(landing, "WHOLE_FILES", 3 if kind == "many" else 100)
+        failing["b.jpg"] = errno.EIO
+        real = raw_images.take
+
+        def take(*given: Any) -> Any:
+            taken = real(*given)
+            failing.clear()
+            return taken
+
+        monkeypatch.setattr(raw_images, "take", take)
+        receipt = receive(delivery, limits={"member_bytes": 3000} if kind == "too large" else {})
+        assert verdicts(receipt)["b.jpg"] == ("quarantined", "UNREADABLE")
+        whole = landing.content_sha256(delivery)
+        assert receipt.content_sha256 != whole  # so the same again is taken
+        assert receipt.content_sha256 == landing.content_sha256(delivery, unread={"b.jpg"})
+        if kind != "many":
+            failing["b.jpg"] = errno.EIO
+            assert receipt.content_sha256 == landing.content_sha256(delivery)
+
     def test_a_disk_that_fails_in_the_middle_of_a_file_too(self, receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         delivery = deliver(tmp_path, {"a.jpg": picture(1), "b.jpg": picture(2) + bytes(3 << 20), "c.jpg": picture(3)})
         bad, real = (delivery.path / "b.jpg").stat(), os.read
@@ -265,10 +289,10 @@ class TestContent:
         delivery = packed(tmp_path, "drop.tar", tarred(("a.jpg", picture(1))))
         real = landing.content_sha256
 
-        def content(given: landing.Delivery) -> str:
+        def content(given: landing.Delivery, **how: Any) -> str:
             time.sleep(0.02)
             given.path.write_bytes(tarred(("a.jpg", picture(2))))
-            return real(given)
+            return real(given, **how)
 
         monkeypatch.setattr(landing, "content_sha256", content)
         assert receive(delivery).reason == "INCOMPLETE"
