@@ -430,6 +430,50 @@ def test_what_a_disk_did_not_give_for_a_moment_is_taken_when_the_same_bytes_come
     assert take(store, dresses) == []
 
 
+@pytest.mark.parametrize("is_killed", [True, False])
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_what_is_replaced_once_it_is_known_which_drop_it_is_is_not_taken_for_that_drop(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, is_archive: bool, is_killed: bool
+) -> None:
+    place = store.home.landing("dresses") / "atelier" / ("lot.zip" if is_archive else "lot")
+
+    def upload(*numbers: int) -> None:
+        folder = put(store, "lot", *numbers)
+        if is_archive:
+            with zipfile.ZipFile(new := place.with_suffix(".part"), "w") as archive:
+                for position, path in enumerate(sorted(folder.glob("*.jpg"))):
+                    archive.writestr(f"{position}.jpg", path.read_bytes())
+            shutil.rmtree(folder)
+            new.rename(place)
+
+    upload(1, 2)
+    drop = identity.drop_id_of("atelier", place.name)
+    if is_killed:  # its journal stays
+        monkeypatch.setattr(store, "write", None)
+        with pytest.raises(TypeError):
+            images.raw_images(store, dresses, drop)
+        monkeypatch.undo()
+    real = identity.identify
+
+    def identify(*given: Any) -> identity.Identity:
+        which = real(*given)
+        upload(3, 4)
+        return which
+
+    monkeypatch.setattr(identity, "identify", identify)
+    monkeypatch.setattr(identity, "find", lambda *given: landing.list_deliveries(store.home.root / "landing", "dresses")[0])
+    with pytest.raises(LookupError, match=f"drop {drop}: atelier/{place.name} changed since it was looked at"):
+        images.raw_images(store, dresses, drop)
+    monkeypatch.undo()
+    assert store.drops.rows().empty
+    assert take(store, dresses) == [(drop, None)]
+    made = store.read("raw_images", "dresses", drop, store.released("raw_images", "dresses")[drop]).frame
+    assert set(made["sha256"].dropna()) >= {hashlib.sha256(picture(number)).hexdigest() for number in (3, 4)}
+    assert store.drops.rows().iloc[-1]["content_sha256"] == landing.content_sha256(
+        landing.list_deliveries(store.home.root / "landing", "dresses")[0]
+    )
+
+
 class TestTriedAgain:
     """A drop was taken and parked, and a person has it tried again."""
 

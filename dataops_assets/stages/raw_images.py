@@ -72,6 +72,7 @@ def receive(
     journal: Journal,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     hosts: Path | None = None,
+    fingerprint: str | None = None,
 ) -> Receipt:
     """Take a delivery in. Whatever is wrong with it ends in a reason code, not in an exception.
 
@@ -86,17 +87,20 @@ def receive(
         journal: Of this drop in this state.
         progress: Called with what is being done, how much of it is done, and of how much.
         hosts: Where runs agree on whose turn it is at a host of a list of addresses.
+        fingerprint: Of the state in which it was found to be this drop, and of which the journal is.
 
     Raises:
+        LookupError: when it isn't in that state any more: it may be another drop, and the journal tells of other bytes.
         Unfetched: when addresses of a list don't answer.
         OSError: when landing can't be read or the store can't be written to.
     """
-    vendor = spec.sources.vendor(delivery.vendor)
+    vendor, before = spec.sources.vendor(delivery.vendor), landing.look(delivery)
+    if fingerprint not in (None, before.fingerprint):
+        raise LookupError(f"drop {drop_id}: {delivery.vendor}/{delivery.name} changed since it was looked at; the next look tells what it is")
     if vendor is None:
-        rows, look = _unread(delivery, spec), landing.look(delivery)
+        rows = _unread(delivery, spec)
         taken = Taken(rows, len(rows), refusal="VENDOR_UNKNOWN", detail=f"VENDOR_UNKNOWN: {delivery.vendor!r} is no vendor of {spec.name}")
-        return _receipt(delivery, drop_id, taken, len(rows), look.listing, taken.content_sha256(delivery, look))
-    before = landing.look(delivery)
+        return _receipt(delivery, drop_id, taken, len(rows), before.listing, taken.content_sha256(delivery, before))
     limits = spec.sources.limits_for(vendor.name)
     course = fetching.Course(dict(journal.without))
     source = _source(delivery, spec.sources.urls, limits, Turns(hosts), course)
