@@ -27,7 +27,7 @@ from dataops_assets.home import Home
 from dataops_assets.intake import identity, landing, readiness
 from dataops_assets.intake.delivery_manifest import ADDRESSES
 from dataops_assets.manifest import records
-from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes
+from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes, noes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -177,6 +177,7 @@ class _Look:
         self.owners = {row["drop_id"]: name for name, rows in self.known.items() for row in rows}
         self.since = drops_.counted_from(ledger)
         self.outcomes = last_outcomes(store, spec.name, DROP_CHAIN, drops_.retried(ledger))
+        self.noes = noes(store, spec.name, DROP_CHAIN[0])
         self.withdrawn, _ = store.withdrawn(spec.name)
         self.may_read = READ_BYTES
         self.found = Found()
@@ -241,7 +242,7 @@ class _Look:
             first = self.looks.get(label)
             if first is not None and first.fingerprint == seen.fingerprint:
                 self.found.looks[label] = self._first(label, seen.fingerprint)
-            is_due = self.is_settled or (last is not None and is_taken and last["status"] != "held")
+            is_due = self.is_settled or (last is not None and is_taken and (last["status"] != "held" or drops_.is_found(last)))
             if is_due or self._is_complete(delivery, seen, first, past):
                 which = identity.of(delivery, seen, past)
                 if which is None:
@@ -311,7 +312,19 @@ class _Look:
     def _is_through(self, last: Mapping[str, Any]) -> bool:
         """Whether nothing is to be done about a drop, as its newest row says."""
         drop_id = last["drop_id"]
-        return last["status"] == "parked" or drop_id in self.withdrawn or is_concluded(self.outcomes, DROP_CHAIN, drop_id)
+        if last["status"] == "parked" or drop_id in self.withdrawn:
+            return True
+        return is_concluded(self.outcomes, DROP_CHAIN, drop_id) and not self._may_pass(last)
+
+    def _may_pass(self, last: Mapping[str, Any]) -> bool:
+        """Whether a run found what may be otherwise by now, and not yet so often that it is left to a person."""
+        if not drops_.is_found(last) or last["reason"] not in drops_.PASSING:
+            return False
+        drop_id, since = last["drop_id"], self.since.get(last["drop_id"], 0.0)
+        rows = [row for row in self.past(last["vendor"], last["name"]) if row["drop_id"] == drop_id and row["received_at"] is not None]
+        times = [row["received_at"].timestamp() for row in rows if row["fingerprint"] == last["fingerprint"]]
+        began = min((at for at in times if at > since), default=since)
+        return sum(at >= began for at in self.noes.get(drop_id, ())) < drops_.TRIES
 
     def _first(self, label: str, print_: str) -> Seen:
         """When something was first seen as it is; a time that lies ahead is one of a clock that was wrong."""

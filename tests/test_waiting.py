@@ -22,6 +22,7 @@ from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
+from tests.conftest import changed
 
 
 def deliver(store: Store, name: str, marked: bool = True) -> Path:
@@ -395,14 +396,15 @@ def put(store: Store, name: str, *numbers: int) -> Path:
     return folder
 
 
-def take(store: Store, spec: ProjectSpec) -> list[tuple[str, str | None]]:
+def take(store: Store, spec: ProjectSpec, is_settled: bool = True) -> list[tuple[str, str | None]]:
     """Take in what waits, as a run does, and say of each that its chain is through; the drops, and what they supersede."""
-    asked = waiting.drops(store, spec, {}, 1e9, is_settled=True).ready
+    asked = waiting.drops(store, spec, {}, 1e9, is_settled).ready
     for item in asked:
         made = images.raw_images(store, spec, item.partition)
-        is_pass = gates.pass_through(store, spec, "raw_images", item.partition, made.version).outcome == "pass"
-        row = {"project": spec.name, "partition": item.partition, "version": made.version, "outcome": "pass", "at": now()}
-        store.gates.append(lambda rows, row=row: [{**row, "asset": asset} for asset in waiting.DROP_CHAIN[1:]] if is_pass else [])
+        if gates.pass_through(store, spec, "raw_images", item.partition, made.version).outcome == "pass":
+            row = {"project": spec.name, "partition": item.partition, "version": made.version, "outcome": "pass", "at": now()}
+            rows = [{**row, "asset": asset} for asset in waiting.DROP_CHAIN[1:]]
+            store.gates.append(lambda ledger, rows=rows: rows)
     return [(item.partition, item.facts["supersedes"]) for item in asked]
 
 
@@ -472,6 +474,83 @@ def test_what_is_replaced_once_it_is_known_which_drop_it_is_is_not_taken_for_tha
     assert store.drops.rows().iloc[-1]["content_sha256"] == landing.content_sha256(
         landing.list_deliveries(store.home.root / "landing", "dresses")[0]
     )
+
+
+class TestHeldByARun:
+    """A run read a delivery and found that it has to wait."""
+
+    DROP = identity.drop_id_of("atelier", "lot")
+
+    @pytest.fixture
+    def faults(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """While something is in it, no file can be read (UNREADABLE), or a folder is moved away and back while others are (INCOMPLETE)."""
+        folder, faults = put(store, "lot", 1, 2), list[str]()
+        (folder / "sub").mkdir()
+        (folder / "sub" / "c.jpg").write_bytes(picture(3))
+        real, sub = inside.Entry.open, folder / "sub"
+
+        def opened(entry: inside.Entry) -> int:
+            if "UNREADABLE" in faults:
+                raise OSError(errno.EIO, "Input/output error", entry.name)
+            if "INCOMPLETE" in faults and entry.name == "01.jpg":
+                sub.rename(folder / "away")
+            return real(entry)
+
+        monkeypatch.setattr(inside.Entry, "open", opened)
+        seen = landing.look
+
+        def look(delivery: landing.Delivery) -> landing.Look:
+            if (folder / "away").exists():
+                (folder / "away").rename(sub)
+            return seen(delivery)
+
+        monkeypatch.setattr(landing, "look", look)
+        (folder / "_COMPLETE").unlink()
+        (folder / "_COMPLETE").touch()
+        return faults
+
+    @pytest.mark.parametrize("is_settled", [True, False])
+    @pytest.mark.parametrize("fault", ["UNREADABLE", "INCOMPLETE"])
+    def test_what_may_pass_is_tried_again_by_itself(
+        self, store: Store, dresses: ProjectSpec, faults: list[str], fault: str, is_settled: bool
+    ) -> None:
+        faults.append(fault)
+        for _ in range(2):
+            assert take(store, dresses, is_settled) == [(self.DROP, None)]
+            assert store.drops.rows().iloc[-1][["status", "reason"]].tolist() == ["held", fault]
+        faults.clear()
+        assert take(store, dresses, is_settled) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1]["status"] == "accepted"
+        assert take(store, dresses, is_settled) == []
+
+    @pytest.mark.parametrize("is_settled", [True, False])
+    def test_five_times_and_then_when_a_person_says_so(
+        self, store: Store, dresses: ProjectSpec, faults: list[str], is_settled: bool
+    ) -> None:
+        faults.append("UNREADABLE")
+        assert [len(take(store, dresses, is_settled)) for _ in range(7)] == [1, 1, 1, 1, 1, 0, 0]
+        assert list(store.drops.rows()["status"]) == ["held"]  # the same is said once
+        told = "\n".join(status.of(store, dresses).lines())
+        assert "held, UNREADABLE" in told and "dataops retry dresses DROP --by WHO" in told
+        with pytest.raises(LookupError, match=rf"gate of raw_images \(UNREADABLE\).*dataops retry dresses {self.DROP} --by WHO"):
+            drops.retry(store, dresses, self.DROP)
+        drops.retry(store, dresses, self.DROP, by="ann@example.org", why="the disk was changed")
+        assert [len(take(store, dresses, is_settled)) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+        faults.clear()
+        os.utime(store.home.landing("dresses") / "atelier" / "lot" / "_COMPLETE")  # or when anything about it changes
+        assert take(store, dresses, is_settled) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1][["status", "supersedes"]].tolist() == ["accepted", None]
+
+    def test_what_somebody_has_to_bring_is_not_and_a_person_may_settle_for_less(self, store: Store, dresses: ProjectSpec) -> None:
+        (put(store, "lot", 1, 2) / "_COMPLETE").touch()
+        vendors = [{**vendor, "manifest": "required"} for vendor in dresses.model_dump(mode="json")["sources"]["vendors"]]
+        strict = changed(dresses, sources={"vendors": vendors})
+        assert take(store, strict) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1][["status", "reason"]].tolist() == ["held", "MANIFEST_MISSING"]
+        assert take(store, strict) == []
+        drops.retry(store, strict, self.DROP, by="ann@example.org", why="they have none")
+        assert take(store, dresses) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1]["status"] == "accepted"
 
 
 class TestTriedAgain:

@@ -96,7 +96,8 @@ def receive(
     """
     vendor, before = spec.sources.vendor(delivery.vendor), landing.look(delivery)
     if fingerprint not in (None, before.fingerprint):
-        raise LookupError(f"drop {drop_id}: {delivery.vendor}/{delivery.name} changed since it was looked at; the next look tells what it is")
+        name = f"{delivery.vendor}/{delivery.name}"
+        raise LookupError(f"drop {drop_id}: {name} changed since it was looked at; the next look tells what it is")
     if vendor is None:
         rows = _unread(delivery, spec)
         taken = Taken(rows, len(rows), refusal="VENDOR_UNKNOWN", detail=f"VENDOR_UNKNOWN: {delivery.vendor!r} is no vendor of {spec.name}")
