@@ -82,10 +82,10 @@ def park(store: Store, spec: ProjectSpec, parked: Sequence[Mapping[str, Any]]) -
 
 
 def retry(store: Store, spec: ProjectSpec, drop_id: str, by: str = "", why: str = "") -> str:
-    """Have a drop tried again that was parked, refused, held by a run or held back by a gate; its attempts start over. Returns what to call it.
+    """Have a drop tried again that was parked, refused, held by a run or held back by a gate; its attempts start over.
 
-    Nothing is taken back: the ledger keeps what was said before, and what comes out of it is entered beside it. What a gate refused needs
-    to be told by whom and why.
+    Returns what to call it. Nothing is taken back: the ledger keeps what was said before, and what comes out of it is entered beside it.
+    What a gate refused needs to be told by whom and why.
 
     Raises:
         LookupError: when there is no such drop, nothing about it would be tried, or it can't be; says what is needed.
