@@ -99,9 +99,9 @@ def receive(
         name = f"{delivery.vendor}/{delivery.name}"
         raise LookupError(f"drop {drop_id}: {name} changed since it was looked at; the next look tells what it is")
     if vendor is None:
-        rows = _unread(delivery, spec)
+        rows = _unread(delivery)
         taken = Taken(rows, len(rows), refusal="VENDOR_UNKNOWN", detail=f"VENDOR_UNKNOWN: {delivery.vendor!r} is no vendor of {spec.name}")
-        return _receipt(delivery, drop_id, taken, len(rows), before.listing, taken.content_sha256(delivery, before))
+        return _receipt(delivery, drop_id, taken, before.count, before.listing, taken.content_sha256(delivery, before))
     limits = spec.sources.limits_for(vendor.name)
     course = fetching.Course(dict(journal.without))
     source = _source(delivery, spec.sources.urls, limits, Turns(hosts), course)
@@ -140,10 +140,14 @@ def receive(
 
 
 def _files_seen(delivery: landing.Delivery, before: landing.Look, source: _Source, taken: Taken) -> int:
-    """How many files there are by the look before, by the archive's own directory, or by the reader, and how many addresses."""
-    if taken.refusal:
-        return source.budget.files + taken.named
-    listed = source.budget.listed if source.budget.listed is not None else source.budget.files
+    """How many files there are by the look before, by the archive's own directory, or by the reader, and how many addresses.
+
+    Of an archive without a directory and of a list, nobody knows more than the reader where it stops; nor of what changes meanwhile.
+    """
+    reader = source.budget.files + taken.named
+    if taken.refusal and (source.lists or taken.refusal == "INCOMPLETE"):
+        return reader
+    listed = source.budget.listed if source.budget.listed is not None else reader
     return (listed if delivery.is_archive else before.count) + len(source.facts)
 
 
@@ -246,10 +250,10 @@ def _give_up(taken: Taken, listed: int, journal: Journal) -> None:
             row |= {"status": "quarantined", "reason": "MANIFEST_FILE_MISSING"}
 
 
-def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
-    """A row for each file of a stranger's folder, or for its archive: named, and not opened."""
+def _unread(delivery: landing.Delivery) -> list[Row]:
+    """A row for each file of a stranger's folder, or for its archive: named, and not kept."""
     names = [delivery.name] if delivery.is_archive else [entry.path for entry in landing.walk(delivery.path)]
-    told = [members.readable(name) for name in names[: spec.sources.limits.members]]
+    told = [members.readable(name) for name in names]
     return [{"path": path, "warnings": marks, "status": "quarantined", "reason": None} for path, marks in told]
 
 

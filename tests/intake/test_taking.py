@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import json
@@ -20,7 +21,7 @@ from PIL import Image
 from dataops_assets.blobs import Blobs
 from dataops_assets.flow import images
 from dataops_assets.home import Home
-from dataops_assets.intake import fetching, identity, inside, journal, landing
+from dataops_assets.intake import fetching, identity, inside, journal, landing, members
 from dataops_assets.intake.journal import Journal
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import raw_images
@@ -363,6 +364,22 @@ class TestCounts:
         receipt = receive(delivery, limits=limits)
         assert receipt.status == "rejected"
         assert is_counted(receipt)
+        if not delivery.is_archive:  # how much more lies in a tar is known to nobody who stops, and a large directory isn't read
+            assert receipt.files_seen == 5
+
+    @pytest.mark.parametrize("vendor", ["acme", "stranger"])
+    def test_beyond_the_limits_each_file_has_a_row_too(
+        self, receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str
+    ) -> None:
+        delivery = dataclasses.replace(deliver(tmp_path, {f"{number:02}.jpg": b"x" for number in range(50)}), vendor=vendor)
+        receipt = receive(delivery, limits={"members": 10})
+        assert receipt.reason == ("TOO_MANY_MEMBERS" if vendor == "acme" else "VENDOR_UNKNOWN")
+        assert (receipt.files_seen, len(receipt.frame)) == (50, 50)
+        assert is_counted(receipt)
+        place, name = (members, "_names") if vendor == "acme" else (raw_images, "_unread")
+        real = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given: list(real(*given))[:-1])
+        assert not is_counted(receive(delivery, limits={"members": 10}))  # the count is not made to fit the rows
 
     def test_a_list_whose_drop_is_held_counts_what_no_address_gave(
         self, receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
