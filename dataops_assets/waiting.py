@@ -91,6 +91,9 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
     outcomes = last_outcomes(store, spec.name, ("model_feedback", "investigation"))
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         release, files = folder.name, shared.plain_files(folder)
+        if folder.is_symlink():
+            found.held[release] = "is a link, and links are not followed: make it a folder"
+            continue
         if not files:
             continue
         if release not in released:

@@ -19,18 +19,23 @@ from dataops_assets.spec import ProjectSpec
 COLUMNS = ("image_id", "attribute", "predicted", "confidence", "model")
 
 
-def accept(files: Sequence[tuple[str, bytes]], export: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
+def accept(files: Sequence[tuple[str, bytes | None]], export: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     """Read predictions: CSV with `image_id, attribute, predicted` and optionally `confidence, model`.
 
     `attribute` may be missing in a project of one attribute. Every row comes out, accepted or rejected with a reason code;
-    a file that can't be read at all comes out as one rejected row. Predictions of boxes are not compared: `SCHEMA`.
+    a file that can't be read at all, or has too many bytes to be (given as none), comes out as one rejected row. Predictions of boxes are
+    not compared: `SCHEMA`.
     """
     known = {row["image_id"]: row for row in records(export)}
-    rows = [row for _, data in files for row in _rows(data)]
+    rows = [row for name, data in files for row in (_rows(data) if data is not None else _unread(name))]
     single = spec.ontology.attributes[0].name if len(spec.ontology.attributes) == 1 else None
     release = str(export["release"].iloc[0]) if len(export) else "-"
     made = {row["row_id"]: {"release": release, **_judged(row, known, spec, single)} for row in rows}  # the same file twice adds nothing
     return pd.DataFrame(list(made.values()), columns=list(CONTRACTS["model_feedback"].columns))
+
+
+def _unread(name: str) -> list[dict[str, Any]]:
+    return [{"row_id": f"{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}:0", "reason": "TOO_LARGE"}]
 
 
 def _rows(data: bytes) -> list[dict[str, Any]]:
