@@ -11,7 +11,7 @@ import pandas as pd
 
 from dataops_assets import drops as drops_
 from dataops_assets import planning
-from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
+from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested, is_cleared
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.flow import handbook, history, images, labels, shared
 from dataops_assets.home import is_slug
@@ -151,8 +151,12 @@ def _stranded(store: Store, spec: ProjectSpec) -> list[Waiting]:
     open_ = {drop for drop in taken.keys() - unused if not is_concluded(outcomes, DROP_CHAIN, drop)}
     if not open_:
         return []
-    last = {(row["vendor"], row["name"]): row["drop_id"] for row in records(ledger[["vendor", "name", "drop_id"]])}
-    here = {last.get((delivery.vendor, delivery.name)) for delivery in landing.list_deliveries(store.home.root / "landing", spec.name)}
+    last = {(row["vendor"], row["name"]): row for row in records(ledger)}
+    here = set()
+    for delivery in landing.list_deliveries(store.home.root / "landing", spec.name):
+        row = last.get((delivery.vendor, delivery.name))
+        if row is not None and row["drop_id"] in open_ and not is_cleared(store, delivery, row):
+            here.add(row["drop_id"])
     # its correction is on the way: it goes on only if that one comes to nothing
     waits = {old for new in open_ for old in store.replaced_by(spec.name, new)}
     rows = {row["drop_id"]: row for row in records(ledger[ledger["drop_id"].isin(open_ - here - waits)])}

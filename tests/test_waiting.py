@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dataops_assets import arrivals, drops, gates, waiting, warehouse
+from dataops_assets import arrivals, claims, drops, gates, waiting, warehouse
 from dataops_assets.flow import images
 from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.reports import status
@@ -551,6 +552,72 @@ class TestHeldByARun:
         drops.retry(store, strict, self.DROP, by="ann@example.org", why="they have none")
         assert take(store, dresses) == [(self.DROP, None)]
         assert store.drops.rows().iloc[-1]["status"] == "accepted"
+
+
+class TestClearedUp:
+    """Files of a delivery that was taken are removed, and nothing is put there."""
+
+    DROP = identity.drop_id_of("atelier", "lot")
+
+    @pytest.fixture
+    def folder(self, store: Store, dresses: ProjectSpec) -> Path:
+        folder = put(store, "lot", 1, 2, 3)
+        assert take(store, dresses) == [(self.DROP, None)]
+        return folder
+
+    @pytest.mark.parametrize("gone", [["01.jpg"], ["_COMPLETE"], ["01.jpg", "_COMPLETE"], ["01.jpg", "02.jpg", "03.jpg", "_COMPLETE"]])
+    def test_nothing_is_done_and_that_is_said(
+        self, store: Store, dresses: ProjectSpec, folder: Path, gone: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in gone:
+            (folder / name).unlink()
+        for is_settled in (False, True):
+            found = waiting.drops(store, dresses, {}, 1e9, is_settled)
+            assert (found.ready, found.held) == ([], {"atelier/lot": arrivals.CLEARED})
+        monkeypatch.setattr(landing, "holds_less", None)  # it is looked into once, as it is
+        found = waiting.drops(store, dresses, found.looks, 2e9)
+        assert (found.ready, found.held) == ([], {"atelier/lot": arrivals.CLEARED})
+        claims.remember(store.home, "dresses", "drops", {"held": found.held, "at": 2e9})
+        assert f"atelier/lot: {arrivals.CLEARED}" in "\n".join(status.of(store, dresses).lines())
+        assert list(store.drops.rows()["status"]) == ["accepted"]
+
+    def test_what_is_put_there_is_a_correction(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
+        (folder / "01.jpg").unlink()
+        held = waiting.drops(store, dresses, {}, 1e9)
+        time.sleep(0.02)
+        (folder / "_COMPLETE").touch()
+        (item,) = waiting.drops(store, dresses, held.looks, 1e9).ready
+        assert (item.partition, item.facts["supersedes"]) == (f"{self.DROP}-r2", self.DROP)
+        put(store, "lot", 1, 2, 3)
+        assert take(store, dresses) == []  # and what is put back is what it was
+
+    @pytest.mark.parametrize("name", ["02.jpg", "new.jpg"])
+    def test_what_has_another_size_or_name_is_too_whatever_its_times_say(
+        self, store: Store, dresses: ProjectSpec, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        (folder / "01.jpg").unlink()
+        (folder / name).write_bytes(b"other")
+        (folder / "_COMPLETE").touch()
+        real = landing.look
+        monkeypatch.setattr(landing, "look", lambda delivery: dataclasses.replace(real(delivery), changed_ns=1))
+        assert take(store, dresses) == [(f"{self.DROP}-r2", self.DROP)]
+
+    def test_one_that_a_gate_refused_is_corrected_so(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
+        row = {"project": "dresses", "asset": "cleaned_set", "partition": self.DROP, "version": "v", "outcome": "fail", "at": now()}
+        store.gates.append(lambda rows: [row])
+        (folder / "01.jpg").unlink()
+        assert take(store, dresses) == [(f"{self.DROP}-r2", self.DROP)]
+
+    def test_one_that_is_in_work_goes_on_from_what_was_taken(self, store: Store, dresses: ProjectSpec) -> None:
+        folder = put(store, "early", 1, 2)
+        drop = identity.drop_id_of("atelier", "early")
+        version = images.raw_images(store, dresses, drop).version
+        assert gates.pass_through(store, dresses, "raw_images", drop, version).outcome == "pass"
+        assert [item.partition for item in waiting.drops(store, dresses, {}, 1e9).ready] == [drop]
+        assert waiting.rescreens(store, dresses) == []
+        (folder / "01.jpg").unlink()
+        assert waiting.drops(store, dresses, {}, 1e9).ready == []
+        assert [item.partition for item in waiting.rescreens(store, dresses)] == [drop]
 
 
 class TestTriedAgain:

@@ -10,7 +10,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -197,6 +197,7 @@ class Look:
         count: How many there are.
         files: Names of the regular files directly inside.
         is_marked: Whether a marker lies there that no file came after; an old one says nothing of a delivery that is replaced in place.
+        changed_ns: When the file that was put there or changed last was, by the disk's clock; nothing where there is none.
     """
 
     fingerprint: str
@@ -205,6 +206,7 @@ class Look:
     count: int = 1
     files: frozenset[str] = frozenset()
     is_marked: bool = False
+    changed_ns: int | None = None
 
 
 def look(delivery: Delivery) -> Look:
@@ -229,7 +231,8 @@ def look(delivery: Delivery) -> Look:
             marked = max(marked, stat.st_ctime_ns)
         if is_file and len(path) == above + len(name):
             files.add(name)
-    return Look(_short(times), _short(sizes), size, count, frozenset(files), marked >= newest >= 0)
+    changed = newest if count else None
+    return Look(_short(times), _short(sizes), size, count, frozenset(files), marked >= newest >= 0, changed)
 
 
 def _facts(delivery: Delivery) -> Iterator[tuple[str, os.stat_result, str]]:
@@ -305,6 +308,17 @@ def content_sha256(delivery: Delivery, seen: Look | None = None, unread: Collect
 
     files = ((readable(entry.path)[0], entry) for entry in islice(walk(delivery.path), seen.count))
     return digest_of_files((name, UNREAD if name in unread else content(entry)) for name, entry in files if name not in MARKERS)
+
+
+def holds_less(delivery: Delivery, known: Mapping[str, int | None]) -> bool:
+    """Whether a folder holds some of the files that are known, readable path -> size in bytes or unknown, and nothing else."""
+    count = 0
+    for entry in walk(delivery.path):
+        path = readable(entry.path)[0]
+        if path not in known or known[path] not in (None, entry.stat().st_size):
+            return False
+        count += 1
+    return count < len(known)
 
 
 def is_too_much_to_read(seen: Look) -> bool:
