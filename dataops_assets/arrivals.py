@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pandas as pd
+
 from dataops_assets import atomic, claims
 from dataops_assets import drops as drops_
 from dataops_assets.flow import shared
@@ -27,7 +29,7 @@ from dataops_assets.home import Home
 from dataops_assets.intake import identity, landing, readiness
 from dataops_assets.intake.delivery_manifest import ADDRESSES
 from dataops_assets.manifest import records
-from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes
+from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes, noes
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -38,6 +40,8 @@ AGAIN_S = 3600.0  # what holds too many files is counted again after so long, or
 WHOLE = 0.0  # "has lain there since ever": what was seen to be complete isn't checked again while it stays as it is
 MENDABLE = ("LOOSE_FILE", "UNREADABLE")  # what is no delivery as it lies there, but waits for a hand; else it has to come again
 UNREACHED = "waits for its turn to be looked at"
+CLEARED = "files of it were taken away since it was taken in, and none was delivered: it stays as it was taken"
+LESS = "less"  # stands in `Seen.content` for what is CLEARED
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +51,7 @@ class Seen(NamedTuple):
     Attributes:
         fingerprint: How it lay there.
         at: When it was first seen so, UNIX seconds.
-        content: Digest of its content, once it was read.
+        content: Digest of its content, once it was read; or LESS.
         listing: Of one that is complete, by which it can be asked for without another look.
         bytes: Its size, of one that is complete.
     """
@@ -169,7 +173,7 @@ class _Look:
     """
 
     def __init__(self, store: Store, spec: ProjectSpec, looks: Looks, now: float, is_settled: bool, round_: Round) -> None:
-        self.home, self.spec, self.looks, self.now, self.is_settled, self.round = store.home, spec, looks, now, is_settled, round_
+        self.store, self.spec, self.looks, self.now, self.is_settled, self.round = store, spec, looks, now, is_settled, round_
         ledger = shared.rows_of(store.drops.rows(), spec.name)
         self.known: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for row in records(ledger.drop(columns=list(drops_.CHAINED))):
@@ -177,6 +181,7 @@ class _Look:
         self.owners = {row["drop_id"]: name for name, rows in self.known.items() for row in rows}
         self.since = drops_.counted_from(ledger)
         self.outcomes = last_outcomes(store, spec.name, DROP_CHAIN, drops_.retried(ledger))
+        self.noes = noes(store, spec.name, DROP_CHAIN[0])
         self.withdrawn, _ = store.withdrawn(spec.name)
         self.may_read = READ_BYTES
         self.found = Found()
@@ -239,9 +244,12 @@ class _Look:
             if last is not None and is_taken and self._is_through(last):
                 return
             first = self.looks.get(label)
+            if last is not None and not is_taken and self._is_cleared(delivery, seen, last, first):
+                self.found.looks[label], self.found.held[label] = Seen(seen.fingerprint, self.now, LESS), CLEARED
+                return
             if first is not None and first.fingerprint == seen.fingerprint:
                 self.found.looks[label] = self._first(label, seen.fingerprint)
-            is_due = self.is_settled or (last is not None and is_taken and last["status"] != "held")
+            is_due = self.is_settled or (last is not None and is_taken and (last["status"] != "held" or drops_.is_found(last)))
             if is_due or self._is_complete(delivery, seen, first, past):
                 which = identity.of(delivery, seen, past)
                 if which is None:
@@ -273,7 +281,7 @@ class _Look:
         past, label = self.past(delivery.vendor, delivery.name), label_of(delivery)
         first = self.found.looks.get(label) or Seen(seen.fingerprint, self.now)
         try:
-            content, cost = first.content or read_content(self.home, delivery, seen.fingerprint), seen.bytes + seen.count * FILE_BYTES
+            content, cost = first.content or read_content(self.store.home, delivery, seen.fingerprint), seen.bytes + seen.count * FILE_BYTES
             if not content:
                 if not self.is_settled and cost > self.may_read:
                     self.found.held[label] = f"waits to be read ({seen.bytes} bytes): delivered before with the same names and sizes"
@@ -311,12 +319,32 @@ class _Look:
     def _is_through(self, last: Mapping[str, Any]) -> bool:
         """Whether nothing is to be done about a drop, as its newest row says."""
         drop_id = last["drop_id"]
-        return last["status"] == "parked" or drop_id in self.withdrawn or is_concluded(self.outcomes, DROP_CHAIN, drop_id)
+        if last["status"] == "parked" or drop_id in self.withdrawn:
+            return True
+        return is_concluded(self.outcomes, DROP_CHAIN, drop_id) and not self._may_pass(last)
+
+    def _may_pass(self, last: Mapping[str, Any]) -> bool:
+        """Whether a run found what may be otherwise by now, and not yet so often that it is left to a person."""
+        if not drops_.is_found(last) or last["reason"] not in drops_.PASSING:
+            return False
+        drop_id, since = last["drop_id"], self.since.get(last["drop_id"], 0.0)
+        rows = [row for row in self.past(last["vendor"], last["name"]) if row["drop_id"] == drop_id and row["received_at"] is not None]
+        times = [row["received_at"].timestamp() for row in rows if row["fingerprint"] == last["fingerprint"]]
+        began = min((at for at in times if at > since), default=since)
+        return sum(at >= began for at in self.noes.get(drop_id, ())) < drops_.TRIES
+
+    def _is_cleared(self, delivery: landing.Delivery, seen: landing.Look, last: Mapping[str, Any], first: Seen | None) -> bool:
+        """Whether a delivery that was taken, and that no gate refused, has only lost files since: who corrects one puts something there."""
+        if any(self.outcomes.get((asset, last["drop_id"])) == "fail" for asset in DROP_CHAIN):
+            return False
+        is_known = first is not None and (first.fingerprint, first.content) == (seen.fingerprint, LESS)
+        return is_known or is_cleared(self.store, delivery, last, seen)
 
     def _first(self, label: str, print_: str) -> Seen:
         """When something was first seen as it is; a time that lies ahead is one of a clock that was wrong."""
         first = self.looks.get(label)
-        return first if first is not None and first.fingerprint == print_ and first.at <= self.now else Seen(print_, self.now)
+        is_same = first is not None and first.fingerprint == print_ and first.at <= self.now and first.content != LESS
+        return first if first is not None and is_same else Seen(print_, self.now)
 
     def _is_complete(self, delivery: landing.Delivery, seen: landing.Look, first: Seen | None, past: list[dict[str, Any]]) -> bool:
         """Whether a delivery has all its files; one that hasn't is held."""
@@ -374,6 +402,27 @@ class _Look:
         which = identity.of(delivery, seen, past)
         if which is not None:
             self.entered.append({**drops_.held(self.spec, delivery, which, reason), "status": status})
+
+
+def is_cleared(store: Store, delivery: landing.Delivery, row: Mapping[str, Any], seen: landing.Look | None = None) -> bool:
+    """Whether a folder that was taken, as the ledger's row says, has lost files since, and nothing was put there."""
+    if delivery.is_archive or row["status"] not in ("accepted", "partial") or row["received_at"] is None:
+        return False
+    try:
+        seen = seen or landing.look(delivery)
+        if seen.fingerprint == row["fingerprint"] or (seen.changed_ns or 0) > row["received_at"].timestamp() * 1e9:
+            return False
+        version = store.released("raw_images", delivery.project).get(row["drop_id"])
+        return version is not None and landing.holds_less(delivery, _sizes(store, delivery.project, row["drop_id"], version))
+    except OSError:  # somebody is at work in there
+        return False
+
+
+def _sizes(store: Store, project: str, drop_id: str, version: str) -> dict[str, int | None]:
+    """Path -> size in bytes, where it is known, of the files that were there."""
+    rows = store.read_all("raw_images", project, {drop_id: version}, ("drop_id", "path", "size_bytes", "status", "reason"))
+    rows = rows[(rows["status"] != "held") | (rows["reason"] != "MANIFEST_FILE_MISSING")]
+    return {path: None if pd.isna(size) else int(size) for path, size in zip(rows["path"], rows["size_bytes"], strict=True)}
 
 
 def label_of(delivery: landing.Delivery) -> str:

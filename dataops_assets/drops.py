@@ -15,6 +15,8 @@ from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
 
 NO_SPACE = "NO_SPACE"  # reason of the row by which a run says that it found a disk full
+PASSING = ("INCOMPLETE", "UNREADABLE")  # found by a run, and perhaps otherwise when it looks again, though names, sizes and times stand
+TRIES = 5  # of a delivery as it lies there, until that is left to a person; a run that fails is tried as often
 RETRY = "RETRY"  # reason of the row by which a person has a drop tried again
 UNFINISHED = {"fingerprint": None, "content_sha256": None}  # of a drop that isn't all here yet and goes on by itself: it is looked at anew
 CHAINED = ("seq", "prev_hash", "row_hash")
@@ -52,6 +54,11 @@ def held(spec: ProjectSpec, delivery: landing.Delivery, which: Identity, reason:
     }  # fmt: skip
 
 
+def is_found(row: Mapping[str, Any]) -> bool:
+    """Whether a run read a delivery as it lies there and found that it has to be held; else nobody but a look has seen it."""
+    return row["status"] == "held" and row["fingerprint"] is not None and row.get("files_seen") is not None
+
+
 def park(store: Store, spec: ProjectSpec, parked: Sequence[Mapping[str, Any]]) -> None:
     """Stop trying drops and say so in the ledger, where `dataops status` and the UI show it.
 
@@ -75,10 +82,10 @@ def park(store: Store, spec: ProjectSpec, parked: Sequence[Mapping[str, Any]]) -
 
 
 def retry(store: Store, spec: ProjectSpec, drop_id: str, by: str = "", why: str = "") -> str:
-    """Have a drop tried again that was parked, refused or held back by a gate; its attempts start over. Returns what to call it.
+    """Have a drop tried again that was parked, refused, held by a run or held back by a gate; its attempts start over.
 
-    Nothing is taken back: the ledger keeps what was said before, and what comes out of it is entered beside it. What a gate refused needs
-    to be told by whom and why.
+    Returns what to call it. Nothing is taken back: the ledger keeps what was said before, and what comes out of it is entered beside it.
+    What a gate refused needs to be told by whom and why.
 
     Raises:
         LookupError: when there is no such drop, nothing about it would be tried, or it can't be; says what is needed.
@@ -124,7 +131,7 @@ def _check(
         raise LookupError(f"Drop {drop_id} was withdrawn, and stays so: have it delivered again under another name.")
     if drop_id in store.superseded(spec.name):
         raise LookupError(f"Drop {drop_id} was replaced by a later delivery, which is in use: there is nothing to try again.")
-    if status == "held":
+    if status == "held" and not (is_found(last) and refusing):
         goes_on = "by itself when the disk has room" if last["reason"] == NO_SPACE else "when it is complete"
         waits = "is being tried again already" if last["reason"] == RETRY else f"is held ({last['reason']}) and goes on {goes_on}"
         raise LookupError(f"Drop {drop_id} is not parked but held: it {waits}.")
@@ -140,7 +147,7 @@ def _check(
     if not (by.strip() and why.strip()):
         raise LookupError(
             f"Drop {drop_id} was held back by the gate of {refusing}"
-            + (f" ({last['reason']})" if status == "rejected" else "")
+            + (f" ({last['reason']})" if status in ("rejected", "held") else "")
             + ". To have it tried again once settings, limits or thresholds are changed, say who and why: "
             f'dataops retry {spec.name} {drop_id} --by WHO --reason "..."'
         )

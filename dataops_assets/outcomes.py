@@ -25,6 +25,13 @@ def last_outcomes(
     return found
 
 
+def noes(store: Store, project: str, asset: str) -> dict[str, list[float]]:
+    """Partition -> when the gate of an asset said no, UNIX seconds."""
+    rows = store.gates.rows()
+    rows = rows[(rows["project"] == project) & (rows["asset"] == asset) & (rows["outcome"] == "fail")]
+    return {str(partition): [at.timestamp() for at in told] for partition, told in rows.groupby("partition")["at"]}
+
+
 def is_concluded(outcomes: Mapping[tuple[str, str], str], chain: tuple[str, ...], partition: str) -> bool:
     """Whether a partition is through its chain: all gates passed, or one said no. An error is neither."""
     for asset in chain:

@@ -197,7 +197,7 @@ def tick(
         if kind == "drops":
             wanted = [request._replace(job_name=f"{spec.name}_drop") for request in wanted]
             try:
-                wanted += readings(context, store, spec, found, now)
+                wanted += readings(context, store, spec, found, now, MAX_RUNS_A_TICK - len(wanted))
             except Exception:
                 context.log.exception("Large deliveries can't be read now; the next look tries again.")
         # nothing from here on may fail: what was asked for is claimed
@@ -215,11 +215,13 @@ def tick(
     return dg.SensorResult(run_requests=wanted, dynamic_partitions_requests=[partitions.build_add_request(names)], cursor=cursor)
 
 
-def readings(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, found: waiting.Found, now: float) -> list[dg.RunRequest]:
-    """Requests for reading deliveries that only their content tells from what was delivered before."""
+def readings(
+    context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, found: waiting.Found, now: float, most: int
+) -> list[dg.RunRequest]:
+    """Requests, at most so many, for reading deliveries that only their content tells from what was delivered before."""
     unread = {work_of(spec.name, item): item.name.partition("/") for item in found.unread}
     held = waiting.Found(found.unread)
-    asked = requests(context, store, spec, "contents", held, now)
+    asked = requests(context, store, spec, "contents", held, now, most)
     found.held |= held.held
     return [
         request._replace(
@@ -268,9 +270,15 @@ def alone(context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, 
 
 
 def requests(
-    context: dg.SensorEvaluationContext, store: Store, spec: ProjectSpec, kind: str, found: waiting.Found, now: float
+    context: dg.SensorEvaluationContext,
+    store: Store,
+    spec: ProjectSpec,
+    kind: str,
+    found: waiting.Found,
+    now: float,
+    most: int = MAX_RUNS_A_TICK,
 ) -> list[dg.RunRequest]:
-    """A request for each thing that no run works on and nobody else asked for.
+    """A request for each thing that no run works on and nobody else asked for, at most so many.
 
     What was never tried goes first, here and in the queue, vendors in turn; then what failed least and longest ago. One whose runs keep
     failing waits, and after five is parked; one that there is no room for is held and costs no attempt.
@@ -306,7 +314,7 @@ def requests(
     wanted: list[dg.RunRequest] = []
     for attempts, _, _, work in sorted(due, key=lambda one: one[:3]):
         # what failed before waits behind all that is queued; what is new only behind its like
-        if len(wanted) + (busy if attempts else first_tries) >= MAX_RUNS_A_TICK:
+        if len(wanted) >= most or len(wanted) + (busy if attempts else first_tries) >= MAX_RUNS_A_TICK:
             break
         item = works[work]
         size, lack = 0, ""

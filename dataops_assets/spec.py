@@ -69,7 +69,7 @@ class IntakeLimits(Section):
 
     member_bytes: int = Field(512 * 2**20, gt=0)
     total_bytes: int = Field(20 * 2**30, gt=0)
-    members: int = Field(200_000, gt=0, le=500_000, description="Of a folder, its folders count too.")
+    members: int = Field(200_000, gt=0, le=500_000, description="Files of a delivery; of an archive, its folders count too.")
     ratio: int = Field(100, gt=0, description="Real to packed bytes, after the first MiB.")
     pixels: int = Field(50_000_000, gt=0)
 

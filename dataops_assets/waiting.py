@@ -11,7 +11,7 @@ import pandas as pd
 
 from dataops_assets import drops as drops_
 from dataops_assets import planning
-from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
+from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested, is_cleared
 from dataops_assets.flow import beside, handbook, history, images, labels, policies, shared
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.home import is_slug
@@ -93,6 +93,9 @@ def predictions(store: Store, spec: ProjectSpec, looks: Looks, now: float, is_se
     outcomes = last_outcomes(store, spec.name, ("model_feedback", "investigation"))
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         release, files = folder.name, shared.plain_files(folder)
+        if folder.is_symlink():
+            found.held[release] = "is a link, and links are not followed: make it a folder"
+            continue
         if not files:
             continue
         if release not in released:
@@ -168,8 +171,12 @@ def _stranded(store: Store, spec: ProjectSpec) -> list[Waiting]:
     open_ = {drop for drop in taken.keys() - unused if not is_concluded(outcomes, DROP_CHAIN, drop)}
     if not open_:
         return []
-    last = {(row["vendor"], row["name"]): row["drop_id"] for row in records(ledger[["vendor", "name", "drop_id"]])}
-    here = {last.get((delivery.vendor, delivery.name)) for delivery in landing.list_deliveries(store.home.root / "landing", spec.name)}
+    last = {(row["vendor"], row["name"]): row for row in records(ledger)}
+    here = set()
+    for delivery in landing.list_deliveries(store.home.root / "landing", spec.name):
+        row = last.get((delivery.vendor, delivery.name))
+        if row is not None and row["drop_id"] in open_ and not is_cleared(store, delivery, row):
+            here.add(row["drop_id"])
     # its correction is on the way: it goes on only if that one comes to nothing
     waits = {old for new in open_ for old in store.replaced_by(spec.name, new)}
     rows = {row["drop_id"]: row for row in records(ledger[ledger["drop_id"].isin(open_ - here - waits)])}

@@ -302,6 +302,27 @@ def test_a_large_redelivery_is_read_by_a_run_and_not_by_a_look(
     assert [(one.job_name, str(one.partition_key)[-3:]) for one in wanted] == [("dresses_drop", "-r2")]
 
 
+def test_what_has_to_be_read_and_what_is_new_share_the_runs_of_a_look(
+    home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(home)
+    known = [crowd.deliver(home, f"known-{number}") for number in range(5)]
+    crowd.enter(store, known)
+    for given in known:
+        os.utime(given.path / "3.jpg", (1, 1))
+        (given.path / "_COMPLETE").touch()
+    for number in range(4):
+        crowd.deliver(home, f"new-{number}")
+    monkeypatch.setattr(arrivals, "READ_BYTES", 2)
+    monkeypatch.setattr(sensors, "MAX_RUNS_A_TICK", 6)
+
+    def jobs() -> list[str]:
+        return [request.job_name or "" for request in requests(tick(dresses, instance, store, "vendor_drop"))]
+
+    assert jobs() == ["dresses_drop"] * 4 + ["dresses_compare"] * 2
+    assert jobs() == ["dresses_compare"] * 3  # the next look asks for what was left, as the others are claimed
+
+
 def test_what_lies_in_landing_is_told_in_the_ui_once_it_changed(home: Home, instance: dg.DagsterInstance, dresses: ProjectSpec) -> None:
     store = Store(home)
 

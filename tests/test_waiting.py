@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
+import io
 import json
 import os
 import shutil
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from dataops_assets import arrivals, drops, waiting, warehouse
+from dataops_assets import arrivals, claims, drops, gates, waiting, warehouse
+from dataops_assets.flow import images
 from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store, now
+from tests.conftest import changed
 
 
 def deliver(store: Store, name: str, marked: bool = True) -> Path:
@@ -372,6 +378,246 @@ def test_a_ledger_from_before_a_column_was_added_still_holds_and_goes_on(
     assert Store(store.home).drops.verify() == []
     assert list(later.drops.rows()["listing"]) == [None, "l"]
     assert len(warehouse.query(later, "SELECT * FROM drops")) == 2
+
+
+def picture(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), (number * 9, 8, 9)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def put(store: Store, name: str, *numbers: int) -> Path:
+    """A delivery of pictures, uploaded anew."""
+    folder = store.home.landing("dresses") / "atelier" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number in numbers:
+        (folder / f"{number:02}.jpg").write_bytes(picture(number))
+    (folder / "_COMPLETE").touch()
+    return folder
+
+
+def take(store: Store, spec: ProjectSpec, is_settled: bool = True) -> list[tuple[str, str | None]]:
+    """Take in what waits, as a run does, and say of each that its chain is through; the drops, and what they supersede."""
+    asked = waiting.drops(store, spec, {}, 1e9, is_settled).ready
+    for item in asked:
+        made = images.raw_images(store, spec, item.partition)
+        if gates.pass_through(store, spec, "raw_images", item.partition, made.version).outcome == "pass":
+            row = {"project": spec.name, "partition": item.partition, "version": made.version, "outcome": "pass", "at": now()}
+            rows = [{**row, "asset": asset} for asset in waiting.DROP_CHAIN[1:]]
+            store.gates.append(lambda ledger, rows=rows: rows)
+    return [(item.partition, item.facts["supersedes"]) for item in asked]
+
+
+def test_what_a_disk_did_not_give_for_a_moment_is_taken_when_the_same_bytes_come_again(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "lot", 1, 2, 3)
+    real, failed = inside.Entry.open, list[str]()
+
+    def opened(entry: inside.Entry) -> int:
+        if entry.name == "02.jpg" and not failed:
+            failed.append(entry.name)
+            raise OSError(errno.EIO, "Input/output error", entry.name)
+        return real(entry)
+
+    monkeypatch.setattr(inside.Entry, "open", opened)
+    drop = identity.drop_id_of("atelier", "lot")
+    assert take(store, dresses) == [(drop, None)]
+    assert store.drops.rows().iloc[-1][["status", "reason"]].tolist() == ["partial", "UNREADABLE"]
+    assert take(store, dresses) == []
+    put(store, "lot", 1, 2, 3)
+    assert take(store, dresses) == [(f"{drop}-r2", drop)]
+    assert store.drops.rows().iloc[-1][["status", "files_seen"]].tolist() == ["accepted", 4]
+    put(store, "lot", 1, 2, 3)
+    assert take(store, dresses) == []
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_what_is_replaced_once_it_is_known_which_drop_it_is_is_not_taken_for_that_drop(
+    store: Store, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch, is_archive: bool, is_killed: bool
+) -> None:
+    place = store.home.landing("dresses") / "atelier" / ("lot.zip" if is_archive else "lot")
+
+    def upload(*numbers: int) -> None:
+        folder = put(store, "lot", *numbers)
+        if is_archive:
+            with zipfile.ZipFile(new := place.with_suffix(".part"), "w") as archive:
+                for position, path in enumerate(sorted(folder.glob("*.jpg"))):
+                    archive.writestr(f"{position}.jpg", path.read_bytes())
+            shutil.rmtree(folder)
+            new.rename(place)
+
+    upload(1, 2)
+    drop = identity.drop_id_of("atelier", place.name)
+    if is_killed:  # its journal stays
+        monkeypatch.setattr(store, "write", None)
+        with pytest.raises(TypeError):
+            images.raw_images(store, dresses, drop)
+        monkeypatch.undo()
+    real = identity.identify
+
+    def identify(*given: Any) -> identity.Identity:
+        which = real(*given)
+        upload(3, 4)
+        return which
+
+    monkeypatch.setattr(identity, "identify", identify)
+    monkeypatch.setattr(identity, "find", lambda *given: landing.list_deliveries(store.home.root / "landing", "dresses")[0])
+    with pytest.raises(LookupError, match=f"drop {drop}: atelier/{place.name} changed since it was looked at"):
+        images.raw_images(store, dresses, drop)
+    monkeypatch.undo()
+    assert store.drops.rows().empty
+    assert take(store, dresses) == [(drop, None)]
+    made = store.read("raw_images", "dresses", drop, store.released("raw_images", "dresses")[drop]).frame
+    assert set(made["sha256"].dropna()) >= {hashlib.sha256(picture(number)).hexdigest() for number in (3, 4)}
+    assert store.drops.rows().iloc[-1]["content_sha256"] == landing.content_sha256(
+        landing.list_deliveries(store.home.root / "landing", "dresses")[0]
+    )
+
+
+class TestHeldByARun:
+    """A run read a delivery and found that it has to wait."""
+
+    DROP = identity.drop_id_of("atelier", "lot")
+
+    @pytest.fixture
+    def faults(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """While something is in it, no file can be read (UNREADABLE), or a folder is moved away and back while others are (INCOMPLETE)."""
+        folder, faults = put(store, "lot", 1, 2), list[str]()
+        (folder / "sub").mkdir()
+        (folder / "sub" / "c.jpg").write_bytes(picture(3))
+        real, sub = inside.Entry.open, folder / "sub"
+
+        def opened(entry: inside.Entry) -> int:
+            if "UNREADABLE" in faults:
+                raise OSError(errno.EIO, "Input/output error", entry.name)
+            if "INCOMPLETE" in faults and entry.name == "01.jpg":
+                sub.rename(folder / "away")
+            return real(entry)
+
+        monkeypatch.setattr(inside.Entry, "open", opened)
+        seen = landing.look
+
+        def look(delivery: landing.Delivery) -> landing.Look:
+            if (folder / "away").exists():
+                (folder / "away").rename(sub)
+            return seen(delivery)
+
+        monkeypatch.setattr(landing, "look", look)
+        (folder / "_COMPLETE").unlink()
+        (folder / "_COMPLETE").touch()
+        return faults
+
+    @pytest.mark.parametrize("is_settled", [True, False])
+    @pytest.mark.parametrize("fault", ["UNREADABLE", "INCOMPLETE"])
+    def test_what_may_pass_is_tried_again_by_itself(
+        self, store: Store, dresses: ProjectSpec, faults: list[str], fault: str, is_settled: bool
+    ) -> None:
+        faults.append(fault)
+        for _ in range(2):
+            assert take(store, dresses, is_settled) == [(self.DROP, None)]
+            assert store.drops.rows().iloc[-1][["status", "reason"]].tolist() == ["held", fault]
+        faults.clear()
+        assert take(store, dresses, is_settled) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1]["status"] == "accepted"
+        assert take(store, dresses, is_settled) == []
+
+    @pytest.mark.parametrize("is_settled", [True, False])
+    def test_five_times_and_then_when_a_person_says_so(
+        self, store: Store, dresses: ProjectSpec, faults: list[str], is_settled: bool
+    ) -> None:
+        faults.append("UNREADABLE")
+        assert [len(take(store, dresses, is_settled)) for _ in range(7)] == [1, 1, 1, 1, 1, 0, 0]
+        assert list(store.drops.rows()["status"]) == ["held"]  # the same is said once
+        told = "\n".join(status.of(store, dresses).lines())
+        assert "held, UNREADABLE" in told and "dataops retry dresses DROP --by WHO" in told
+        with pytest.raises(LookupError, match=rf"gate of raw_images \(UNREADABLE\).*dataops retry dresses {self.DROP} --by WHO"):
+            drops.retry(store, dresses, self.DROP)
+        drops.retry(store, dresses, self.DROP, by="ann@example.org", why="the disk was changed")
+        assert [len(take(store, dresses, is_settled)) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+        faults.clear()
+        os.utime(store.home.landing("dresses") / "atelier" / "lot" / "_COMPLETE")  # or when anything about it changes
+        assert take(store, dresses, is_settled) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1][["status", "supersedes"]].tolist() == ["accepted", None]
+
+    def test_what_somebody_has_to_bring_is_not_and_a_person_may_settle_for_less(self, store: Store, dresses: ProjectSpec) -> None:
+        (put(store, "lot", 1, 2) / "_COMPLETE").touch()
+        vendors = [{**vendor, "manifest": "required"} for vendor in dresses.model_dump(mode="json")["sources"]["vendors"]]
+        strict = changed(dresses, sources={"vendors": vendors})
+        assert take(store, strict) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1][["status", "reason"]].tolist() == ["held", "MANIFEST_MISSING"]
+        assert take(store, strict) == []
+        drops.retry(store, strict, self.DROP, by="ann@example.org", why="they have none")
+        assert take(store, dresses) == [(self.DROP, None)]
+        assert store.drops.rows().iloc[-1]["status"] == "accepted"
+
+
+class TestClearedUp:
+    """Files of a delivery that was taken are removed, and nothing is put there."""
+
+    DROP = identity.drop_id_of("atelier", "lot")
+
+    @pytest.fixture
+    def folder(self, store: Store, dresses: ProjectSpec) -> Path:
+        folder = put(store, "lot", 1, 2, 3)
+        assert take(store, dresses) == [(self.DROP, None)]
+        return folder
+
+    @pytest.mark.parametrize("gone", [["01.jpg"], ["_COMPLETE"], ["01.jpg", "_COMPLETE"], ["01.jpg", "02.jpg", "03.jpg", "_COMPLETE"]])
+    def test_nothing_is_done_and_that_is_said(
+        self, store: Store, dresses: ProjectSpec, folder: Path, gone: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in gone:
+            (folder / name).unlink()
+        for is_settled in (False, True):
+            found = waiting.drops(store, dresses, {}, 1e9, is_settled)
+            assert (found.ready, found.held) == ([], {"atelier/lot": arrivals.CLEARED})
+        monkeypatch.setattr(landing, "holds_less", None)  # it is looked into once, as it is
+        found = waiting.drops(store, dresses, found.looks, 2e9)
+        assert (found.ready, found.held) == ([], {"atelier/lot": arrivals.CLEARED})
+        claims.remember(store.home, "dresses", "drops", {"held": found.held, "at": 2e9})
+        assert f"atelier/lot: {arrivals.CLEARED}" in "\n".join(status.of(store, dresses).lines())
+        assert list(store.drops.rows()["status"]) == ["accepted"]
+
+    def test_what_is_put_there_is_a_correction(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
+        (folder / "01.jpg").unlink()
+        held = waiting.drops(store, dresses, {}, 1e9)
+        time.sleep(0.02)
+        (folder / "_COMPLETE").touch()
+        (item,) = waiting.drops(store, dresses, held.looks, 1e9).ready
+        assert (item.partition, item.facts["supersedes"]) == (f"{self.DROP}-r2", self.DROP)
+        put(store, "lot", 1, 2, 3)
+        assert take(store, dresses) == []  # and what is put back is what it was
+
+    @pytest.mark.parametrize("name", ["02.jpg", "new.jpg"])
+    def test_what_has_another_size_or_name_is_too_whatever_its_times_say(
+        self, store: Store, dresses: ProjectSpec, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        (folder / "01.jpg").unlink()
+        (folder / name).write_bytes(b"other")
+        (folder / "_COMPLETE").touch()
+        real = landing.look
+        monkeypatch.setattr(landing, "look", lambda delivery: dataclasses.replace(real(delivery), changed_ns=1))
+        assert take(store, dresses) == [(f"{self.DROP}-r2", self.DROP)]
+
+    def test_one_that_a_gate_refused_is_corrected_so(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
+        row = {"project": "dresses", "asset": "cleaned_set", "partition": self.DROP, "version": "v", "outcome": "fail", "at": now()}
+        store.gates.append(lambda rows: [row])
+        (folder / "01.jpg").unlink()
+        assert take(store, dresses) == [(f"{self.DROP}-r2", self.DROP)]
+
+    def test_one_that_is_in_work_goes_on_from_what_was_taken(self, store: Store, dresses: ProjectSpec) -> None:
+        folder = put(store, "early", 1, 2)
+        drop = identity.drop_id_of("atelier", "early")
+        version = images.raw_images(store, dresses, drop).version
+        assert gates.pass_through(store, dresses, "raw_images", drop, version).outcome == "pass"
+        assert [item.partition for item in waiting.drops(store, dresses, {}, 1e9).ready] == [drop]
+        assert waiting.rescreens(store, dresses) == []
+        (folder / "01.jpg").unlink()
+        assert waiting.drops(store, dresses, {}, 1e9).ready == []
+        assert [item.partition for item in waiting.rescreens(store, dresses)] == [drop]
 
 
 class TestTriedAgain:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dataops_assets.flow import history, images, policies
 from dataops_assets.flow.shared import listing, plain_files, rows_of
+from dataops_assets.intake import inside
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, NotReleased, Store
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 RELEASE_INPUTS = ("approved_labels", "augmented_set", "cleaned_set")
 
 
+MOST_BYTES = 128 << 20  # of a release's predictions, over a million rows; once parsed they take some ten times as much
 NOT_TRAINED_ON = ("screening", "preservation")  # kinds of batches whose answers aren't about the training labels
 
 
@@ -60,20 +63,38 @@ def assemble(store: Store, spec: ProjectSpec, release: str, inputs: Inputs) -> t
 
 
 def model_feedback(store: Store, spec: ProjectSpec, export: Manifest) -> Manifest:
-    """What a model predicted, row by row: on the release, and on pictures that are not labelled yet."""
+    """What a model predicted, row by row: on the release, and on pictures that are not labelled yet.
+
+    Files are read as those of vendors, never through a link, and so many bytes in all.
+
+    Raises:
+        NotReleased: when there are none.
+        OSError: when one can't be read, or is something else by now; another run finds what it is.
+    """
     from dataops_assets.stages import model_feedback as stage
 
     folder = store.home.predictions(spec.name) / export.partition
-    files = [(path.name, path.read_bytes()) for path in plain_files(folder)]
+    files = _read(folder)
     if not files:
         raise NotReleased(f"no predictions for release {export.partition}: {folder} holds no file")
-    given = {name: store.blobs.put(data)[:16] for name, data in files}
+    given = {name: "TOO_LARGE" if data is None else store.blobs.put(data)[:16] for name, data in files}
     usable, used = images.usable_images(store, spec)
     frame = stage.accept(files, export.frame, spec, usable["image_id"])
     inputs = {**export.input, "predictions": given, **(used if (frame["status"] == stage.UNLABELLED).any() else {})}
     made = Manifest("model_feedback", spec.name, export.partition, frame, inputs)
     store.pin("predictions", spec.name, f"{export.partition}.{listing(plain_files(folder))}", {"version": made.version})
     return made
+
+
+def _read(folder: Path) -> list[tuple[str, bytes | None]]:
+    """Names and bytes of a folder's files; nothing of one with more bytes than are left of MOST_BYTES."""
+    files, left = list[tuple[str, bytes | None]](), MOST_BYTES
+    for path in plain_files(folder):
+        data = b"".join(inside.pieces(path, left + 1))
+        is_small = len(data) <= left
+        files.append((path.name, data if is_small else None))
+        left -= len(data) * is_small
+    return files
 
 
 def investigation(store: Store, spec: ProjectSpec, feedback: Manifest, export: Manifest) -> Manifest:

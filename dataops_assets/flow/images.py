@@ -46,8 +46,8 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             )
         with held_while_full(store, spec.name, drop_id, run_id, drops.held(spec, delivery, which, drops.NO_SPACE)):
             journal = journals.Journal(store.home.scratch / "intake" / f"{spec.name}.{drop_id}.{which.fingerprint}.jsonl")
-            apart = store.apart(spec.name)
-            receipt = stage.receive(delivery, drop_id, spec, apart, journal, progress, store.home.scratch / "hosts")
+            apart, hosts = store.apart(spec.name), store.home.scratch / "hosts"
+            receipt = stage.receive(delivery, drop_id, spec, apart, journal, progress, hosts, which.fingerprint)
             inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
             made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
             store.write(made)  # before the ledger speaks of it, and before the journal goes

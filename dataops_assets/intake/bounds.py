@@ -6,7 +6,6 @@ import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 from dataops_assets.intake.delivery_manifest import is_safe_path
 from dataops_assets.spec import IntakeLimits
@@ -67,7 +66,8 @@ class Budget:
         packed: Size of the archive in bytes; None for a folder.
         files: Files met so far by whoever lists them, before they become members.
         listed: Files there are by an archive's own directory, before any is read; None where there is none.
-        rest: Names of members that are known and not yielded yet, for the rows of a delivery that is refused.
+        rest: Names of members that are known and not yielded yet, for the rows of a delivery that is refused: all of them, however many
+            more than the limits allow. A folder has no more than anybody looks at, an archive's directory no more than its limit.
     """
 
     limits: IntakeLimits
@@ -80,7 +80,7 @@ class Budget:
 
     def refused(self, code: str, message: str = "") -> Refused:
         """A refusal that names the members still to come."""
-        return Refused(code, message[:300], (readable(name)[0] for name in islice(self.rest(), self.limits.members)))
+        return Refused(code, message[:300], (readable(name)[0] for name in self.rest()))
 
     def enter(self) -> None:
         """Count a member, a folder in an archive included."""

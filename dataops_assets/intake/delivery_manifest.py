@@ -22,6 +22,8 @@ MAX_BYTES = 64 * 2**20
 MAX_TEXT = 1000
 VALUES_A_FILE = 4 * len(FIELDS)  # columns that we don't know and commas inside texts included
 OPENINGS_A_FILE = 4  # an object each; names may hold brackets
+HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character that JSON writes in two parts
+LONE = re.compile("[\ud800-\udfff]")  # a half without the other: nothing can write it down
 ADDRESSES = "urls.csv"  # list and manifest in one
 
 
@@ -117,8 +119,13 @@ def _json(text: str, limit: int) -> tuple[list[dict[str, Any]], set[str]]:
         raise ManifestError("TOO_MANY_MEMBERS", f"more lists and objects than {limit} files need")
     try:
         document = json.loads(text, object_pairs_hook=no_repeats, parse_constant=refuse)
+        told = json.dumps(document, ensure_ascii=False) if HALF.search(text) else ""
     except (ValueError, RecursionError) as error:
         raise ManifestError("MANIFEST_INVALID", str(error)[:200]) from error
+    if found := LONE.search(told):
+        raise ManifestError(
+            "MANIFEST_INVALID", f"half of a character, {found[0]!r}, after {told[max(0, found.start() - 40) : found.start()]!r}"
+        )
     if not isinstance(document, dict) or not isinstance(document.get("files"), list):
         raise ManifestError("MANIFEST_SCHEMA", "expected an object with a list `files`")
     if document.get("schema_version", 1) != 1:
@@ -185,8 +192,6 @@ def read_row(row: dict[str, Any], number: int) -> Listed:
     if not isinstance(path, str) or not path:
         raise ManifestError("MANIFEST_SCHEMA", f"entry {number} has no path")
     path = path.removeprefix("./")  # as the names in archives
-    if not is_text(path):
-        raise ManifestError("MANIFEST_SCHEMA", f"entry {number} has a path that is no valid text")
     if not is_safe_path(path):
         raise ManifestError("UNSAFE_PATH", f"entry {number} names {path[:80]!r}")
     words = {name: _text(row.get(name), name, number) for name in ("category", "license", "consent", "captured_at", "group")}
@@ -206,17 +211,12 @@ def is_safe_path(path: str) -> bool:
     return all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-def is_text(value: str) -> bool:
-    """Whether it can be written: JSON may hold half of a character, a lone surrogate."""
-    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
-
-
 def _text(value: Any, name: str, number: int) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise ManifestError("MANIFEST_SCHEMA", f"entry {number}: {name} must be text of at most {MAX_TEXT} characters")
-    return value.encode("utf-8", "replace").decode()
+    return value
 
 
 def _number(value: Any, name: str, number: int) -> float | None:

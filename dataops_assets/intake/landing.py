@@ -10,7 +10,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,7 @@ MOST_ENTRIES = 500_000  # files and folders of one delivery, which take three se
 WHOLE_BYTES, WHOLE_FILES = 24 << 30, 250_000  # a delivery up to these is read to tell it from another; the usual limits lie below
 MAX_STRAYS = 100  # of one vendor, each with a row in the ledger; a thousand loose pictures are one mistake
 ITSELF = "(folder)"  # the name by which a vendor's own folder stands in the ledger
+UNREAD = "unreadable"  # stands for the digest of a file that can't be read
 UNFINISHED = (".part", ".tmp", ".crdownload", ".partial", ".filepart")
 
 
@@ -196,6 +197,7 @@ class Look:
         count: How many there are.
         files: Names of the regular files directly inside.
         is_marked: Whether a marker lies there that no file came after; an old one says nothing of a delivery that is replaced in place.
+        changed_ns: When the file that was put there or changed last was, by the disk's clock; nothing where there is none.
     """
 
     fingerprint: str
@@ -204,6 +206,7 @@ class Look:
     count: int = 1
     files: frozenset[str] = frozenset()
     is_marked: bool = False
+    changed_ns: int | None = None
 
 
 def look(delivery: Delivery) -> Look:
@@ -228,7 +231,8 @@ def look(delivery: Delivery) -> Look:
             marked = max(marked, stat.st_ctime_ns)
         if is_file and len(path) == above + len(name):
             files.add(name)
-    return Look(_short(times), _short(sizes), size, count, frozenset(files), marked >= newest >= 0)
+    changed = newest if count else None
+    return Look(_short(times), _short(sizes), size, count, frozenset(files), marked >= newest >= 0, changed)
 
 
 def _facts(delivery: Delivery) -> Iterator[tuple[str, os.stat_result, str]]:
@@ -266,7 +270,7 @@ VANISHED = Look(
 )  # somebody is at work in there, or it can't be looked at: any other look differs
 
 
-def content_sha256(delivery: Delivery, seen: Look | None = None) -> str:
+def content_sha256(delivery: Delivery, seen: Look | None = None, unread: Collection[str] = ()) -> str:
     """What tells a delivery's content from another: digest of the archive, or of each file's path and sha256.
 
     Links count by where they lead, and a file that can't be read as such. Of a delivery beyond WHOLE_BYTES or WHOLE_FILES nothing is
@@ -277,6 +281,7 @@ def content_sha256(delivery: Delivery, seen: Look | None = None) -> str:
         delivery: A folder or an archive.
         seen: How it was looked at; default: as it is now. No more than it held then is read, however it has grown: that makes it another
             one, and another look tells so.
+        unread: Readable paths of a folder's files that a reader could not read: they count as such, whatever they are by now.
 
     Raises:
         OSError: when something in it vanished meanwhile, or it can't be listed; or an archive can't be read.
@@ -285,7 +290,11 @@ def content_sha256(delivery: Delivery, seen: Look | None = None) -> str:
     if is_too_much_to_read(seen):
         above = len(delivery.path.name) + 1
         facts = ((path[above:], stat) for path, stat, _ in _facts(delivery))
-        return digest_of_files((path, f"{stat.st_size}:{stat.st_mtime_ns}") for path, stat in facts if path not in MARKERS)
+        return digest_of_files(
+            (path, UNREAD if unread and readable(path)[0] in unread else f"{stat.st_size}:{stat.st_mtime_ns}")
+            for path, stat in facts
+            if path not in MARKERS
+        )
     if delivery.is_archive:
         return inside.sha256_of(delivery.path, seen.bytes)
     left = seen.bytes
@@ -298,7 +307,18 @@ def content_sha256(delivery: Delivery, seen: Look | None = None) -> str:
         return _content(entry, stat.st_mode, size)
 
     files = ((readable(entry.path)[0], entry) for entry in islice(walk(delivery.path), seen.count))
-    return digest_of_files((name, content(entry)) for name, entry in files if name not in MARKERS)
+    return digest_of_files((name, UNREAD if name in unread else content(entry)) for name, entry in files if name not in MARKERS)
+
+
+def holds_less(delivery: Delivery, known: Mapping[str, int | None]) -> bool:
+    """Whether a folder holds some of the files that are known, readable path -> size in bytes or unknown, and nothing else."""
+    count = 0
+    for entry in walk(delivery.path):
+        path = readable(entry.path)[0]
+        if path not in known or known[path] not in (None, entry.stat().st_size):
+            return False
+        count += 1
+    return count < len(known)
 
 
 def is_too_much_to_read(seen: Look) -> bool:
@@ -313,7 +333,7 @@ def _content(entry: Entry, mode: int, size: int) -> str:
         return inside.sha256_of_handle(entry.open(), size)
     except OSError as error:
         if error.errno in UNREADABLE:
-            return "unreadable"
+            return UNREAD
         raise
 
 

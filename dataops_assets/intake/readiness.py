@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from dataops_assets.intake import delivery_manifest, inside, landing, zips
+from dataops_assets.intake import delivery_manifest, inside, landing, members, zips
 from dataops_assets.spec import IntakeLimits, ProjectSpec
 
 SMALL_MANIFEST = 1 << 20  # as much is parsed at a look, some 5,000 files; a delivery with a larger one needs a marker, or rests
@@ -31,7 +31,7 @@ def of(
     seen: landing.Look | None = None,
     may_read: float = math.inf,
 ) -> Readiness:
-    """Whether a delivery is complete: marked, as its manifest lists it, or unchanged for `settle_s` over two looks.
+    """Whether a delivery is complete: marked, each file of the sha256 in its manifest, or unchanged for `settle_s` over two looks.
 
     Checksums are compared where that reads no more than `may_read` bytes; else it has to rest.
 
@@ -72,13 +72,13 @@ def _as_listed(delivery: landing.Delivery, named: str, spec: ProjectSpec, may_re
         size = there.get(path)
         if size is None:
             return Readiness(False, "MANIFEST_FILE_MISSING")
-        if row.bytes not in (None, size) or (row.sha256 is None and row.bytes is None):
-            return Readiness(False, "INCOMPLETE")  # half, or the manifest can't tell whole from half
-    summed = [(path, row.sha256) for path, row in listed.items() if row.sha256 is not None]
-    read = sum(there[path] for path, _ in summed)
-    if read > may_read:
+        if row.bytes not in (None, size) or row.sha256 is None:
+            return Readiness(False, "INCOMPLETE")  # half, or the manifest can't tell: some tools give a file its size before its bytes
+    others = (path for path in there.keys() - listed.keys() if path not in delivery_manifest.NAMES and not members.JUNK.search(path))
+    read = sum(there[path] for path in listed)
+    if read > may_read or (named.endswith(".csv") and any(others)):  # a table that is half copied tells of too few
         return Readiness(False, "INCOMPLETE")
-    is_whole = all(inside.sha256_of(delivery.path, there[path], path) == sha256 for path, sha256 in summed)
+    is_whole = all(inside.sha256_of(delivery.path, there[path], path) == row.sha256 for path, row in listed.items())
     return Readiness(True, bytes_read=read) if is_whole else Readiness(False, "INCOMPLETE", read)
 
 

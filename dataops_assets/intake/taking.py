@@ -50,12 +50,17 @@ class Taken:
             self.refusal, self.detail = code, f"{code}: {detail}"
 
     def content_sha256(self, delivery: landing.Delivery, seen: landing.Look) -> str:
-        """What tells the delivery's content from another, as `landing.content_sha256` does; a folder that was read isn't read again."""
+        """What tells the delivery's content from another, as `landing.content_sha256` does; a folder that was read isn't read again.
+
+        A file that could not be read counts as such, also where it could be by now: nobody has it, and delivered again it is another.
+        """
         files = [row for row in self.rows if row["path"] not in landing.MARKERS]
-        is_read = not (delivery.is_archive or self.refusal or self.has_addresses) and all("sha256" in row for row in files)
+        unread = {row["path"] for row in files if row["reason"] == "UNREADABLE"}
+        is_read = not (delivery.is_archive or self.refusal or self.has_addresses)
+        is_read = is_read and all("sha256" in row or row["path"] in unread for row in files)
         if not is_read or landing.is_too_much_to_read(seen):
-            return landing.content_sha256(delivery)
-        return landing.digest_of_files((row["path"], row["sha256"]) for row in files)
+            return landing.content_sha256(delivery, unread=unread)
+        return landing.digest_of_files((row["path"], row.get("sha256", landing.UNREAD)) for row in files)
 
 
 def take(

@@ -79,6 +79,18 @@ OF_DELIVERIES: dict[str, Reason] = {
     ),
 }
 
+OF_ONE_FOR_ALL: dict[str, Reason] = {  # of a file, for which its whole delivery is refused
+    "NESTED_ARCHIVE": Reason("The file is an archive inside the delivery.", "Unpack it and deliver its pictures directly."),
+    "DUPLICATE_NAME_CONFLICT": Reason(
+        "The same name comes twice with different content, and we can't know which one counts.",
+        "Give each file a name of its own and redeliver.",
+    ),
+    "CHECKSUM_MISMATCH": Reason(
+        "Size or sha256 differ from what the manifest says: the file was changed or damaged on its way.",
+        "Write the manifest last, from the files as they are sent, and redeliver.",
+    ),
+}
+
 OF_FILES: dict[str, Reason] = {
     "ZERO_BYTE": Reason("The file is empty.", "Export or upload it again."),
     "NOTHING_TO_REDACT": Reason(
@@ -96,20 +108,11 @@ OF_FILES: dict[str, Reason] = {
         "The file has more bytes or pixels than we take, or needs too much memory to open.",
         "Scale the picture down below the limits in the delivery guide.",
     ),
-    "NESTED_ARCHIVE": Reason("The file is an archive inside the delivery.", "Unpack it and deliver its pictures directly."),
     "NAME_TOO_LONG": Reason("The name, folders included, is longer than 1,024 bytes.", "Use shorter names."),
     "DUPLICATE_NAME": Reason("The same name comes twice with the same content.", "Nothing is lost; pack each file once next time."),
-    "DUPLICATE_NAME_CONFLICT": Reason(
-        "The same name comes twice with different content, and we can't know which one counts.",
-        "Give each file a name of its own and redeliver.",
-    ),
     "DUPLICATE_CONTENT": Reason(
         "The same bytes come under another name in this delivery; one of them counts.",
         "Nothing to do; leave copies out next time, they are not paid twice.",
-    ),
-    "CHECKSUM_MISMATCH": Reason(
-        "Size or sha256 differ from what the manifest says: the file was changed or damaged on its way.",
-        "Write the manifest last, from the files as they are sent, and redeliver.",
     ),
     "MANIFEST_FILE_UNLISTED": Reason("The manifest does not list this file.", "Add it to the manifest, or leave the file out."),
     "EXTRA_MANIFEST": Reason("There is a second manifest; only one is read.", "Leave one: manifest.json or manifest.csv, at the top."),
@@ -188,7 +191,7 @@ WARNINGS: dict[str, Reason] = {
     ),
 }
 
-REASONS: dict[str, Reason] = {**OF_DELIVERIES, **OF_FILES, **OF_SCREENING, **WARNINGS}
+REASONS: dict[str, Reason] = {**OF_DELIVERIES, **OF_ONE_FOR_ALL, **OF_FILES, **OF_SCREENING, **WARNINGS}
 
 
 def spoken(code: str) -> str:

@@ -20,28 +20,33 @@ ACCEPTED, UNLABELLED, REJECTED = "accepted", "unlabelled", "rejected"
 COLUMNS = ("image_id", "attribute", "predicted", "confidence", "model")
 
 
-def accept(files: Sequence[tuple[str, bytes]], export: pd.DataFrame, spec: ProjectSpec, stock: Collection[str] = ()) -> pd.DataFrame:
+def accept(files: Sequence[tuple[str, bytes | None]], export: pd.DataFrame, spec: ProjectSpec, stock: Collection[str] = ()) -> pd.DataFrame:
     """Read predictions: CSV with `image_id, attribute, predicted` and optionally `confidence, model`.
 
     `attribute` may be missing in a project of one attribute. Every row comes out: accepted, that is compared with the released label;
     `unlabelled`, where a picture of ours has none to compare with (labelling can start from it); or rejected with a reason code. A
-    file that can't be read at all comes out as one rejected row. Predictions of boxes are not compared: `SCHEMA`.
+    file that can't be read at all, or has too many bytes to be, comes out as one rejected row. Predictions of boxes are not compared:
+    `SCHEMA`.
 
     Args:
-        files: Names and bytes.
+        files: Names and bytes; None for a file that is too large to be read.
         export: `training_export` rows of the release.
         spec: The project.
         stock: image_ids of the pictures in use, released or not.
     """
     ours = frozenset(stock)
     known = {row["image_id"]: row for row in records(export)}
-    rows = [row for _, data in files for row in _rows(data)]
+    rows = [row for name, data in files for row in (_rows(data) if data is not None else _unread(name))]
     single = spec.ontology.attributes[0].name if len(spec.ontology.attributes) == 1 else None
     release = str(export["release"].iloc[0]) if len(export) else "-"
     made = {
         row["row_id"]: {"release": release, **_judged(row, known, ours, spec, single)} for row in rows
     }  # the same file twice adds nothing
     return pd.DataFrame(list(made.values()), columns=list(CONTRACTS["model_feedback"].columns))
+
+
+def _unread(name: str) -> list[dict[str, Any]]:
+    return [{"row_id": f"{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}:0", "reason": "TOO_LARGE"}]
 
 
 def _rows(data: bytes) -> list[dict[str, Any]]:

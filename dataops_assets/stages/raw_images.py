@@ -72,6 +72,7 @@ def receive(
     journal: Journal,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     hosts: Path | None = None,
+    fingerprint: str | None = None,
 ) -> Receipt:
     """Take a delivery in. Whatever is wrong with it ends in a reason code, not in an exception.
 
@@ -86,17 +87,21 @@ def receive(
         journal: Of this drop in this state.
         progress: Called with what is being done, how much of it is done, and of how much.
         hosts: Where runs agree on whose turn it is at a host of a list of addresses.
+        fingerprint: Of the state in which it was found to be this drop, and of which the journal is.
 
     Raises:
+        LookupError: when it isn't in that state any more: it may be another drop, and the journal tells of other bytes.
         Unfetched: when addresses of a list don't answer.
         OSError: when landing can't be read or the store can't be written to.
     """
-    vendor = spec.sources.vendor(delivery.vendor)
+    vendor, before = spec.sources.vendor(delivery.vendor), landing.look(delivery)
+    if fingerprint not in (None, before.fingerprint):
+        name = f"{delivery.vendor}/{delivery.name}"
+        raise LookupError(f"drop {drop_id}: {name} changed since it was looked at; the next look tells what it is")
     if vendor is None:
-        rows, look = _unread(delivery, spec), landing.look(delivery)
+        rows = _unread(delivery)
         taken = Taken(rows, len(rows), refusal="VENDOR_UNKNOWN", detail=f"VENDOR_UNKNOWN: {delivery.vendor!r} is no vendor of {spec.name}")
-        return _receipt(delivery, drop_id, taken, len(rows), look.listing, taken.content_sha256(delivery, look))
-    before = landing.look(delivery)
+        return _receipt(delivery, drop_id, taken, before.count, before.listing, taken.content_sha256(delivery, before))
     limits = spec.sources.limits_for(vendor.name)
     course = fetching.Course(dict(journal.without))
     source = _source(delivery, spec.sources.urls, limits, Turns(hosts), course)
@@ -135,10 +140,14 @@ def receive(
 
 
 def _files_seen(delivery: landing.Delivery, before: landing.Look, source: _Source, taken: Taken) -> int:
-    """How many files there are by the look before, by the archive's own directory, or by the reader, and how many addresses."""
-    if taken.refusal:
-        return source.budget.files + taken.named
-    listed = source.budget.listed if source.budget.listed is not None else source.budget.files
+    """How many files there are by the look before, by the archive's own directory, or by the reader, and how many addresses.
+
+    Of an archive without a directory and of a list, nobody knows more than the reader where it stops; nor of what changes meanwhile.
+    """
+    reader = source.budget.files + taken.named
+    if taken.refusal and (source.lists or taken.refusal == "INCOMPLETE"):
+        return reader
+    listed = source.budget.listed if source.budget.listed is not None else reader
     return (listed if delivery.is_archive else before.count) + len(source.facts)
 
 
@@ -241,10 +250,10 @@ def _give_up(taken: Taken, listed: int, journal: Journal) -> None:
             row |= {"status": "quarantined", "reason": "MANIFEST_FILE_MISSING"}
 
 
-def _unread(delivery: landing.Delivery, spec: ProjectSpec) -> list[Row]:
-    """A row for each file of a stranger's folder, or for its archive: named, and not opened."""
+def _unread(delivery: landing.Delivery) -> list[Row]:
+    """A row for each file of a stranger's folder, or for its archive: named, and not kept."""
     names = [delivery.name] if delivery.is_archive else [entry.path for entry in landing.walk(delivery.path)]
-    told = [members.readable(name) for name in names[: spec.sources.limits.members]]
+    told = [members.readable(name) for name in names]
     return [{"path": path, "warnings": marks, "status": "quarantined", "reason": None} for path, marks in told]
 
 

@@ -15,7 +15,14 @@ MANY = 400_000
 @pytest.mark.parametrize(
     ("name", "data", "code"),
     [
-        pytest.param("manifest.json", b'{"files": [{"path": "\\ud800.jpg"}]}', "MANIFEST_SCHEMA", id="half-a-character"),
+        *(
+            pytest.param("manifest.json", data, "MANIFEST_INVALID", id=f"half-a-character-{name}")
+            for name, data in {
+                "path": b'{"files": [{"path": "\\ud800.jpg"}]}', "word": b'{"files": [{"path": "a.jpg", "license": "CC\\uDfff"}]}',
+                "head": b'{"vendor": "\\ude00\\ud83d", "files": [{"path": "a.jpg"}]}', "key": b'{"\\ud83d": 1, "files": []}',
+                "list": b'{"files": [{"path": "a.jpg", "tags": ["\\ud83d"]}]}',
+            }.items()
+        ),
         pytest.param("manifest.json", b'{"files": [{"path": "a", "price": 1' + b"0" * 400 + b"}]}", "MANIFEST_SCHEMA", id="number"),
         pytest.param("manifest.csv", b"path\n" + b"a\n" * 11, "TOO_MANY_MEMBERS", id="csv-rows"),
         pytest.param("manifest.json", b'{"files": [' + b'{"path": "a"},' * 10 + b'{"path": "a"}]}', "TOO_MANY_MEMBERS", id="rows"),
@@ -52,6 +59,16 @@ def test_a_list_at_the_limit_is_read_whatever_its_names_hold() -> None:
     assert len(delivery_manifest.parse("manifest.json", b'{"files": [' + rows + b"]}", limit=10).files) == 10
     told = delivery_manifest.parse("manifest.csv", b"\npath,price\n\na.jpg,\nb.jpg,2\n", limit=2)
     assert told.files == (Listed("a.jpg"), Listed("b.jpg", price=2.0))
+
+
+def test_a_character_of_two_halves_is_one() -> None:
+    told = delivery_manifest.parse("manifest.json", b'{"files": [{"path": "\\ud83d\\udc57.jpg", "group": "\\ud83d\\udc57 \\u00e9"}]}')
+    assert told.files == (Listed("\U0001f457.jpg", group="\U0001f457 \u00e9"),)
+
+
+def test_half_a_character_is_said_where_it_is() -> None:
+    with pytest.raises(ManifestError, match=r"half of a character, '\\ud800', after '.*\"consent\": \"model-'"):
+        delivery_manifest.parse("manifest.json", b'{"files": [{"path": "a.jpg", "consent": "model-\\ud800"}]}')
 
 
 def test_a_name_from_here_on_is_the_same_name() -> None:

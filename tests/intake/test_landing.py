@@ -30,6 +30,10 @@ def deliver(root: Path, name: str = "d1", vendor: str = "atelier", **files: byte
     return landing.Delivery("dresses", vendor, name, folder, False)
 
 
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def ledger(*rows: tuple[landing.Delivery, str, str]) -> pd.DataFrame:
     made = [
         {
@@ -222,19 +226,32 @@ class TestReadiness:
     def test_a_large_manifest_is_not_parsed_while_it_may_be_half(
         self, tmp_path: Path, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        given_ = deliver(tmp_path, **{"a.jpg": b"aaa", "manifest.csv": b"path,bytes\na.jpg,3\n"})
+        given_ = deliver(tmp_path, **{"a.jpg": b"aaa", "manifest.csv": b"path,sha256\na.jpg,%b\n" % sha256_of(b"aaa").encode()})
         assert readiness.of(given_, dresses, None, 0).is_ready
         monkeypatch.setattr(readiness, "SMALL_MANIFEST", 10)
         assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
         assert readiness.of(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
 
     def test_a_manifest_says_when_every_file_is_there(self, tmp_path: Path, dresses: ProjectSpec) -> None:
-        manifest = b'{"schema_version": 1, "files": [{"path": "a.jpg", "bytes": 3}, {"path": "b.jpg", "bytes": 2}]}'
-        given_ = deliver(tmp_path, **{"manifest.json": manifest, "a.jpg": b"aaa"})
+        rows = [{"path": name, "bytes": len(data), "sha256": sha256_of(data)} for name, data in (("a.jpg", b"aaa"), ("b.jpg", b"bb"))]
+        given_ = deliver(tmp_path, **{"manifest.json": json.dumps({"files": rows}).encode(), "a.jpg": b"aaa"})
         assert readiness.of(given_, dresses, None, 0).reason == "MANIFEST_FILE_MISSING"
         deliver(tmp_path, **{"b.jpg": b"b"})
         assert readiness.of(given_, dresses, None, 0).reason == "INCOMPLETE"
         deliver(tmp_path, **{"b.jpg": b"bb"})
+        assert readiness.of(given_, dresses, None, 0).is_ready
+
+    def test_a_size_alone_tells_nothing_of_a_file_that_got_it_before_its_bytes(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        manifest = b"path,bytes,sha256\na.jpg,3,%b\nb.jpg,4,\n" % sha256_of(b"aaa").encode()
+        given_ = deliver(tmp_path, **{"manifest.csv": manifest, "a.jpg": b"aaa", "b.jpg": b"b\0\0\0"})
+        assert readiness.of(given_, dresses, None, 0) == readiness.Readiness(False, "INCOMPLETE")
+        assert readiness.of(given_, dresses, (landing.fingerprint(given_), 0.0), 60).is_ready
+
+    def test_a_table_of_which_half_is_there_tells_of_too_few(self, tmp_path: Path, dresses: ProjectSpec) -> None:
+        manifest = b"path,sha256\na.jpg,%b\n" % sha256_of(b"aaa").encode()
+        given_ = deliver(tmp_path, **{"manifest.csv": manifest, "a.jpg": b"aaa", ".DS_Store": b"", "b.jpg": b"b"})
+        assert readiness.of(given_, dresses, None, 0) == readiness.Readiness(False, "INCOMPLETE")
+        deliver(tmp_path, **{"manifest.csv": manifest + b"b.jpg,%b\n" % sha256_of(b"b").encode()})
         assert readiness.of(given_, dresses, None, 0).is_ready
 
     def test_an_accent_spelt_otherwise_is_the_same_name(self, tmp_path: Path, dresses: ProjectSpec) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,12 +82,38 @@ def test_links_and_pipes_are_refused_with_all_that_follows(take: Take, folder: P
 def test_limits(take: Take, folder: Path) -> None:
     many = take(folder, members=2)
     assert (many.code, many.names, many.paths) == ("TOO_MANY_MEMBERS", ["a/y.jpg", "a/z.jpg"], ("b.jpg", "c.jpg"))
-    assert take(folder, members=1).paths == ("a/z.jpg",)  # as many as the limit
+    assert take(folder, members=1).paths == ("a/z.jpg", "b.jpg", "c.jpg")  # each of them lies there
     total = take(folder, total_bytes=13)
     assert (total.code, total.names, total.paths) == ("BOMB", ["a/y.jpg", "a/z.jpg"], ("b.jpg", "c.jpg"))
     assert take(folder, member_bytes=5).files == [
         ("a/y.jpg", "TOO_LARGE"), ("a/z.jpg", "TOO_LARGE"), ("b.jpg", b"b.jpg"), ("c.jpg", b"c.jpg"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a zip", "a tar"])
+def test_folders_count_as_the_setting_says(take: Take, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / {"a folder": "drop", "a zip": "drop.zip", "a tar": "drop.tar"}[kind]
+    names = [f"sub{number}/" for number in range(4)]
+    if kind == "a folder":
+        for name in names:
+            (place / name).mkdir(parents=True)
+        (place / "a.jpg").write_bytes(b"a")
+    elif kind == "a zip":
+        with zipfile.ZipFile(place, "w") as archive:
+            for name in (*names, "a.jpg"):
+                archive.writestr(name, b"")
+    else:
+        with tarfile.open(place, "w") as archive:
+            for name in names:
+                info = tarfile.TarInfo(name)
+                info.type = tarfile.DIRTYPE
+                archive.addfile(info)
+            archive.addfile(tarfile.TarInfo("a.jpg"))
+    assert take(place, members=5).names == ["a.jpg"]
+    counts = take(place, members=4).code == "TOO_MANY_MEMBERS"
+    said = IntakeLimits.model_fields["members"].description
+    assert said == "Files of a delivery; of an archive, its folders count too."
+    assert counts == (kind != "a folder")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import json
@@ -20,7 +21,7 @@ from PIL import Image
 from dataops_assets.blobs import Blobs
 from dataops_assets.flow import images
 from dataops_assets.home import Home
-from dataops_assets.intake import fetching, identity, inside, journal, landing
+from dataops_assets.intake import fetching, identity, inside, journal, landing, members
 from dataops_assets.intake.journal import Journal
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import raw_images
@@ -110,6 +111,30 @@ class TestUnreadable:
         assert receipt.content_sha256 == landing.content_sha256(delivery)  # so the same again is no other drop
         failing.clear()
         assert receipt.content_sha256 != landing.content_sha256(delivery)  # and mended it is
+
+    @pytest.mark.parametrize("kind", ["small", "many", "too large"])
+    def test_one_that_can_be_read_again_by_the_end_is_still_the_one_that_nobody_has(
+        self, receive: Receive, tmp_path: Path, failing: dict[str, int], monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        delivery = deliver(tmp_path, {"a.jpg": picture(1), "b.jpg": picture(2), "c.jpg": picture(3), "d.jpg": picture(4) + bytes(4000)})
+        monkeypatch.setattr(landing, "WHOLE_FILES", 3 if kind == "many" else 100)
+        failing["b.jpg"] = errno.EIO
+        real = raw_images.take
+
+        def take(*given: Any) -> Any:
+            taken = real(*given)
+            failing.clear()
+            return taken
+
+        monkeypatch.setattr(raw_images, "take", take)
+        receipt = receive(delivery, limits={"member_bytes": 3000} if kind == "too large" else {})
+        assert verdicts(receipt)["b.jpg"] == ("quarantined", "UNREADABLE")
+        whole = landing.content_sha256(delivery)
+        assert receipt.content_sha256 != whole  # so the same again is taken
+        assert receipt.content_sha256 == landing.content_sha256(delivery, unread={"b.jpg"})
+        if kind != "many":
+            failing["b.jpg"] = errno.EIO
+            assert receipt.content_sha256 == landing.content_sha256(delivery)
 
     def test_a_disk_that_fails_in_the_middle_of_a_file_too(self, receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         delivery = deliver(tmp_path, {"a.jpg": picture(1), "b.jpg": picture(2) + bytes(3 << 20), "c.jpg": picture(3)})
@@ -265,10 +290,10 @@ class TestContent:
         delivery = packed(tmp_path, "drop.tar", tarred(("a.jpg", picture(1))))
         real = landing.content_sha256
 
-        def content(given: landing.Delivery) -> str:
+        def content(given: landing.Delivery, **how: Any) -> str:
             time.sleep(0.02)
             given.path.write_bytes(tarred(("a.jpg", picture(2))))
-            return real(given)
+            return real(given, **how)
 
         monkeypatch.setattr(landing, "content_sha256", content)
         assert receive(delivery).reason == "INCOMPLETE"
@@ -339,6 +364,22 @@ class TestCounts:
         receipt = receive(delivery, limits=limits)
         assert receipt.status == "rejected"
         assert is_counted(receipt)
+        if not delivery.is_archive:  # how much more lies in a tar is known to nobody who stops, and a large directory isn't read
+            assert receipt.files_seen == 5
+
+    @pytest.mark.parametrize("vendor", ["acme", "stranger"])
+    def test_beyond_the_limits_each_file_has_a_row_too(
+        self, receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str
+    ) -> None:
+        delivery = dataclasses.replace(deliver(tmp_path, {f"{number:02}.jpg": b"x" for number in range(50)}), vendor=vendor)
+        receipt = receive(delivery, limits={"members": 10})
+        assert receipt.reason == ("TOO_MANY_MEMBERS" if vendor == "acme" else "VENDOR_UNKNOWN")
+        assert (receipt.files_seen, len(receipt.frame)) == (50, 50)
+        assert is_counted(receipt)
+        place, name = (members, "_names") if vendor == "acme" else (raw_images, "_unread")
+        real = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given: list(real(*given))[:-1])
+        assert not is_counted(receive(delivery, limits={"members": 10}))  # the count is not made to fit the rows
 
     def test_a_list_whose_drop_is_held_counts_what_no_address_gave(
         self, receive: Receive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
