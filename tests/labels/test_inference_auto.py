@@ -15,12 +15,7 @@ from tests.conftest import REPO
 # the table that the benchmark prints: what crowd-kit and the code of BWA's and iBCC's authors got, and for auto the best of all
 crowd = SimpleNamespace(**runpy.run_path(str(REPO / "benchmarks" / "crowd_accuracy.py")))
 MEASURED = {name: (*theirs[:7], max(theirs)) for name, theirs in crowd.THEIRS.items()}
-SLOW = {("auto", name) for name in MEASURED if name != "face_sentiment"}
-CASES = [
-    pytest.param(method, name, MEASURED[name][place], marks=[pytest.mark.long] if (method, name) in SLOW else [])
-    for place, method in enumerate(crowd.NAMES)
-    for name in MEASURED
-]
+CASES = [(method, name, MEASURED[name][place]) for place, method in enumerate(crowd.NAMES) for name in MEASURED]
 
 
 @pytest.mark.parametrize(("method", "name", "measured"), CASES)
