@@ -262,6 +262,8 @@ _CONTRACTS = (
             "n_missed": "int64",  # of gold boxes: objects that answers lack, all answers together, at IoU 0.5
             "n_extra": "int64",  # of gold boxes: boxes in answers that are no object, at IoU 0.5
             "gold_correct_75": "int64",  # of gold boxes: answers equal to gold at IoU 0.75
+            "n_missed_75": "int64",  # n_missed and n_extra at IoU 0.75
+            "n_extra_75": "int64",
         },
         ("batch_id", "task_id", "attribute", "object_id"),
     ),

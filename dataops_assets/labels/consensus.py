@@ -225,12 +225,7 @@ class Drawn:
     chosen: str
 
 
-SIDES = ("x", "y", "w", "h")
-
-
-def of_boxes(
-    drawn: dict[str, dict[str, boxes.Answer]], gold: dict[str, boxes.Answer], values: Sequence[str], beliefs: Beliefs | None
-) -> Drawn:
+def of_boxes(drawn: boxes.Drawings, gold: boxes.Drawings, values: Sequence[str], beliefs: Beliefs | None) -> Drawn:
     """Objects out of several people's boxes.
 
     Boxes of a picture are matched into objects (`boxes.cluster`). Then each object is a question: a worker who drew it says its label,
@@ -239,52 +234,63 @@ def of_boxes(
     that a picture is right as a whole is the product over its objects.
 
     Args:
-        drawn: task -> worker -> boxes and labels.
-        gold: task -> the right ones.
+        drawn: What people drew.
+        gold: What is right: one answer a picture.
         values: Labels there are.
         beliefs: How answers are weighed; None: by agreement, an object needs more than half.
     """
-    votes: list[tuple[str, str, str]] = []
-    corners: dict[str, boxes.Boxes] = {}
-    known: dict[str, str] = {}
-    for task, answers in drawn.items():
-        sides, people = list(answers.values()), list(answers)
-        found = boxes.cluster([answer[0] for answer in sides])
-        medians = np.array([boxes.median([answer[0] for answer in sides], members) for members in found]).reshape(-1, 4)
-        right = gold.get(task)
-        matched = dict(boxes.match(medians, right[0])) if right is not None else {}
-        for number, members in enumerate(found):
-            name = f"{task}\x1f{number:04d}"
-            says = {worker: sides[worker][1][box] for worker, box in members}
-            votes += [(name, person, says.get(place, ABSENT)) for place, person in enumerate(people)]
-            corners[name] = medians[number]
-            if right is not None:
-                known[name] = right[1][matched[number]] if number in matched else ABSENT
-        if not found:
-            votes += [(f"{task}\x1fnone", person, ABSENT) for person in people]
-            if right is not None and not len(right[0]):
-                known[f"{task}\x1fnone"] = ABSENT
-    frame = pd.DataFrame(votes, columns=["task", "worker", "label"])
-    truth = pd.Series(known, dtype="object")
-    one = by_agreement(frame, False) if beliefs is None else of_choices(frame, truth, (*values, ABSENT), beliefs)
-    rows = one.found.reset_index(names="name")
-    rows["task"] = [name.split("\x1f")[0] for name in rows["name"]]
-    is_object = rows["name"].isin(corners.keys())
+    object_of, owner, medians = boxes.cluster(drawn)
+    n_objects = np.bincount(owner, minlength=len(drawn.pictures))
+    n_questions = np.maximum(n_objects, 1)
+    first = np.cumsum(n_questions) - n_questions
+    question = boxes.ranges(first, n_objects)[0]  # of each object
+    picture = np.repeat(np.arange(len(n_questions)), n_questions)  # of each question, likewise `is_object`
+    is_object = np.zeros(len(picture), dtype=bool)
+    is_object[question] = True
+    answer, asked = boxes.ranges(drawn.first[picture], np.diff(drawn.first)[picture])
+    label = np.full(len(answer), ABSENT, dtype=object)
+    n_votes = np.bincount(asked, minlength=len(picture))
+    begins = np.cumsum(n_votes) - n_votes - drawn.first[picture]  # of each question: an answer's number added, the place of its vote
+    label[begins[question[object_of]] + drawn.answer] = drawn.label
+    votes = pd.DataFrame({"task": asked, "worker": drawn.worker[answer], "label": label})
+    truth = _known_objects(drawn, gold, owner, medians, question, picture, is_object)
+    one = by_agreement(votes, False) if beliefs is None else of_choices(votes, truth, (*values, ABSENT), beliefs)
+    found = one.found.reindex(np.arange(len(picture)))
+    posterior, said = found["posterior"].to_numpy(dtype=np.float64), found["label"].to_numpy(dtype=object)
     if beliefs is None:
-        rows["label"] = rows["label"].where(rows["posterior"] > 0.5, ABSENT)
-    is_there = is_object & (rows["label"] != ABSENT)
-    objects = rows[is_there].reset_index(drop=True)
-    places = np.array([corners[name] for name in objects["name"]]).reshape(-1, 4)
-    objects = objects.assign(**{side: places[:, number] for number, side in enumerate(SIDES)})
-    objects = objects.sort_values(["task", *SIDES], kind="stable", ignore_index=True)
-    groups = rows.assign(is_left_out=is_object & ~is_there).groupby("task")
-    # by agreement the weakest object that is there decides, and one that most didn't draw doesn't count beside it
-    is_beside = is_object & ~is_there & is_there.groupby(rows["task"]).transform("any")
-    counts = rows["posterior"] if beliefs is not None else rows["posterior"].where(~is_beside)
-    per_task = counts.groupby(rows["task"])
-    whole = per_task.prod() if beliefs is not None else per_task.min()
-    tasks = pd.DataFrame({"posterior": whole, "left_out": groups["is_left_out"].sum(), "is_tie": groups["is_tie"].any()})
-    return Drawn(objects[["task", "label", "posterior", *SIDES]], tasks, one.skill, one.likeness, one.chosen)
+        said = np.where(posterior > 0.5, said, ABSENT)
+    is_there = is_object & (said != ABSENT)
+    there = is_there[question]
+    objects = pd.DataFrame({"task": drawn.pictures[owner[there]], "label": said[is_there], "posterior": posterior[is_there]})
+    objects = objects.assign(**{side: medians[there, number] for number, side in enumerate(boxes.SIDES)})
+    objects = objects.sort_values(["task", *boxes.SIDES], kind="stable", ignore_index=True)
+    per_picture = pd.DataFrame({"left_out": is_object & ~is_there, "is_tie": found["is_tie"].to_numpy(dtype=bool), "posterior": posterior})
+    groups = per_picture.groupby(picture)
+    if beliefs is not None:
+        whole = groups["posterior"].prod()
+    else:  # by agreement the weakest object that is there decides, and one that most didn't draw doesn't count beside it
+        is_beside = per_picture["left_out"] & (np.bincount(picture[is_there], minlength=len(n_questions)) > 0)[picture]
+        whole = per_picture["posterior"].where(~is_beside).groupby(picture).min()
+    tasks = pd.DataFrame({"posterior": whole, "left_out": groups["left_out"].sum(), "is_tie": groups["is_tie"].any()})
+    return Drawn(objects, tasks.set_axis(drawn.pictures), one.skill, one.likeness, one.chosen)
+
+
+def _known_objects(
+    drawn: boxes.Drawings, gold: boxes.Drawings, owner: npt.NDArray[np.int64], medians: Floats, question: npt.NDArray[np.int64],
+    picture: npt.NDArray[np.int64], is_object: npt.NDArray[np.bool_],
+) -> pd.Series:  # fmt: skip
+    """question -> the label of the gold object that it is of, or that it isn't there; of pictures that are gold."""
+    place = drawn.pictures.get_indexer(gold.pictures)[gold.picture]  # of each gold answer, the picture that was drawn on
+    known = np.full(len(picture), None, dtype=object)
+    is_known = np.zeros(len(drawn.pictures), dtype=bool)
+    is_known[place[place >= 0]] = True
+    known[is_known[picture] & is_object] = ABSENT
+    is_empty = np.zeros(len(drawn.pictures), dtype=bool)
+    is_empty[place[(place >= 0) & (gold.n_boxes == 0)]] = True
+    known[is_empty[picture] & ~is_object] = ABSENT
+    found, right = boxes.matched(medians, gold.sides, owner, place[gold.answer])
+    known[question[found]] = gold.label[right]
+    return pd.Series(known, dtype="object").dropna()
 
 
 def _nothing() -> pd.DataFrame:

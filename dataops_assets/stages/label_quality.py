@@ -20,9 +20,9 @@ from dataops_assets.spec import ProjectSpec
 OURS = ("pilot", "adjudication", "screening", "preservation")  # kinds that settle what is right, so nobody's odds are weighed
 BOUGHT = ("production", "rework")
 ACCEPT, REWORK, ADJUDICATE = "accept", "rework", "adjudicate"
-_SIDES = list(consensus.SIDES)
+_SIDES = list(boxes.SIDES)
+_GOLD_BOXES = ("gold_label", "gold_correct", "n_missed", "n_extra", "gold_correct_75", "n_missed_75", "n_extra_75")
 _EPSILON = 1e-9  # 2 of 3 must pass a threshold of 2/3
-_AT_75 = 0.75  # the stricter overlap at which boxes are judged too (COCO)
 _KEPT = ["batch_id", "kind", "task_id", "image_id", "attribute", "vendor", "round", "overlap", "is_gold"]
 
 
@@ -174,64 +174,56 @@ def _boxes(
     is_ours: bool,
 ) -> pd.DataFrame:  # fmt: skip
     """A row an object; without one, a row that says so. A picture is decided as a whole."""
-    name = str(asked["attribute"].iloc[0])
-    drawn = {task: held for (task, _), held in boxes.answers(_by_picture(pd.concat([past, given], ignore_index=True))).items()}
-    mine = {task: held for (task, _), held in boxes.answers(_by_picture(given)).items()}
-    known = {str(image): boxes.answer(rows) for image, rows in truth.groupby("image_id")}
-    values = tuple(attribute.values) if attribute is not None else ()
-    found = consensus.of_boxes(drawn, known, values, None if is_ours else _beliefs(spec))
-    objects = {str(image): rows for image, rows in found.objects.groupby("task")}
-    rows: list[dict[str, Any]] = []
-    about_of = {str(image): about for image, about in zip(found.tasks.index, manifest.records(found.tasks), strict=True)}
-    for task in manifest.records(asked):
-        image = str(task["image_id"])
-        answers = drawn.get(image, {})
-        head = task | {"n_labels": len(answers), "agreement": _same_pairs(list(answers.values())), "attribute": name}
-        if task["is_gold"] and image in known:
-            rows += _gold_boxes(head, list(mine.get(image, {}).values()), truth[truth["image_id"] == image], known[image])
-            continue
-        about = about_of.get(image)
-        head |= {"left_out": 0 if about is None else int(about["left_out"]), "is_tie": about is not None and bool(about["is_tie"])}
-        whole = 0.0 if about is None else float(about["posterior"])
-        if image in objects:
-            listed = manifest.records(objects[image][["label", "posterior", *_SIDES]])
-            rows += [head | held | {"object_id": f"{number:03d}", "whole": whole} for number, held in enumerate(listed, start=1)]
-        else:  # nothing to box is an answer where somebody gave it
-            is_empty = any(not answer[1] for answer in answers.values())
-            sure = whole if is_empty else 0.0
-            rows.append(head | {"object_id": "", "label": NO_OBJECT if is_empty else None, "posterior": sure, "whole": sure})
-    columns = ("gold_label", "gold_correct", "gold_correct_75", "n_missed", "n_extra", *_SIDES)
-    frame = pd.DataFrame(rows).reindex(columns=[*dict.fromkeys([*rows[0], "object_id", "label", "posterior", "whole", *columns])])
-    frame = frame.assign(skill=found.skill, likeness=found.likeness, method=found.chosen)
-    once = frame[frame["gold_correct"].notna()].drop_duplicates("task_id")
-    return _with_gold(frame, int(once["gold_correct"].sum()), int(once["n_labels"].sum()))
+    drawn, mine = boxes.read(pd.concat([past, given], ignore_index=True)), boxes.read(given)
+    known = boxes.read(truth.assign(worker_id="gold"))
+    found = consensus.of_boxes(drawn, known, tuple(attribute.values) if attribute is not None else (), None if is_ours else _beliefs(spec))
+    asked = asked.assign(place=np.arange(len(asked)), agreement=asked["image_id"].map(boxes.agreement(drawn)))
+    is_known = asked["is_gold"] & asked["image_id"].isin(known.pictures)
+    work = asked[~is_known].join(found.tasks.rename(columns={"posterior": "whole"}), on="image_id")
+    work = work.assign(
+        n_labels=_map(work, pd.Series(np.diff(drawn.first), index=drawn.pictures)), whole=work["whole"].fillna(0.0),
+        left_out=work["left_out"].fillna(0).astype("int64"), is_tie=work["is_tie"].eq(True),
+    ).merge(found.objects.rename(columns={"task": "image_id"}), on="image_id", how="left")  # fmt: skip
+    is_object = work["label"].notna()
+    number = work.groupby("place").cumcount() + 1
+    work["object_id"] = number.map("{:03d}".format).where(is_object, "")
+    # nothing to box is an answer where somebody gave it
+    is_empty = work["image_id"].isin(drawn.pictures[drawn.picture[drawn.n_boxes == 0]])
+    work["whole"] = work["whole"].where(is_object | is_empty, 0.0)
+    work["posterior"] = work["posterior"].where(is_object, work["whole"])
+    work["label"] = work["label"].astype("object").where(is_object, is_empty.map({True: NO_OBJECT, False: None}))
+    gold = _gold_boxes(asked[is_known], mine, truth, known)
+    rows = pd.concat([frame.astype("object") for frame in (work, gold) if len(frame)])
+    rows = rows.sort_values("place", kind="stable", ignore_index=True).drop(columns="place")
+    rows = rows.astype(
+        {"n_labels": "int64", "left_out": "int64", "is_gold": bool, "is_tie": bool, "whole": "float64", "posterior": "float64"}
+    )
+    rows = rows.reindex(columns=[*dict.fromkeys([*rows, *_GOLD_BOXES, *_SIDES])])
+    rows = rows.assign(skill=found.skill, likeness=found.likeness, method=found.chosen)
+    once = rows[rows["gold_correct"].notna()].drop_duplicates("task_id")
+    return _with_gold(rows, int(once["gold_correct"].sum()), int(once["n_labels"].sum()))
 
 
-def _by_picture(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(task_id=rows["image_id"])
-
-
-def _gold_boxes(head: dict[str, Any], answers: list[boxes.Answer], truth: pd.DataFrame, known: boxes.Answer) -> list[dict[str, Any]]:
-    """Rows of a gold picture: its own objects, and how the answers fare against them."""
-    n, matched = len(answers), [_matches(answer, known) for answer in answers]
-    right = sum(boxes.is_same(answer, known) for answer in answers)
-    head |= {
-        "n_labels": n, "gold_correct": right, "posterior": right / n if n else 0.0, "whole": 0.0, "is_tie": False, "left_out": 0,
-        "gold_correct_75": sum(boxes.is_same(answer, known, _AT_75) for answer in answers),
-        "n_missed": n * len(known[1]) - sum(matched), "n_extra": sum(len(answer[1]) for answer in answers) - sum(matched),
-    }  # fmt: skip
-    objects = truth[["object_id", "label", *_SIDES]].assign(gold_label=truth["label"])
-    return [head | {str(name): value for name, value in row.items()} for row in objects.to_dict("records")]
-
-
-def _matches(answer: boxes.Answer, known: boxes.Answer) -> int:
-    """Boxes of an answer that are an object of gold, with its label."""
-    return sum(answer[1][i] == known[1][j] for i, j in boxes.match(answer[0], known[0]))
-
-
-def _same_pairs(drawn: list[boxes.Answer]) -> float | None:
-    pairs = [boxes.is_same(first, second) for place, first in enumerate(drawn) for second in drawn[place + 1 :]]
-    return sum(pairs) / len(pairs) if pairs else None
+def _gold_boxes(asked: pd.DataFrame, mine: boxes.Drawings, truth: pd.DataFrame, known: boxes.Drawings) -> pd.DataFrame:
+    """Rows of gold pictures: their own objects, and how the answers fare against them."""
+    beside = known.pictures.get_indexer(mine.pictures)[mine.picture]  # of each answer, the number of the right one
+    answers = np.flatnonzero(beside >= 0)
+    beside, of = beside[answers], mine.picture[answers]
+    size, wanted = mine.n_boxes[answers], known.n_boxes[beside]
+    measures = {"n_labels": np.ones(len(answers), dtype=np.int64)}
+    for end, min_iou in (("", boxes.MIN_IOU), ("_75", boxes.STRICT_IOU)):
+        hits = boxes.hits(mine, answers, known, beside, min_iou)
+        measures |= {
+            f"gold_correct{end}": (hits == size) & (hits == wanted), f"n_missed{end}": wanted - hits, f"n_extra{end}": size - hits,
+        }  # fmt: skip
+    counts = pd.DataFrame(
+        {name: np.bincount(of, weights=values, minlength=len(mine.pictures)).astype("int64") for name, values in measures.items()},
+        index=mine.pictures,
+    )
+    rows = asked.assign(**{name: _map(asked, counts[name]) for name in measures}, whole=0.0, is_tie=False, left_out=0)
+    rows["posterior"] = (rows["gold_correct"] / rows["n_labels"].where(rows["n_labels"] > 0)).fillna(0.0)
+    objects = truth[["image_id", "object_id", "label", *_SIDES]].assign(gold_label=truth["label"])
+    return rows.merge(objects, on="image_id", how="left")
 
 
 def _decide(rows: pd.DataFrame, spec: ProjectSpec, held: npt.NDArray[np.float64] | None, is_ours: bool) -> pd.DataFrame:

@@ -246,6 +246,17 @@ def test_gold_boxes_are_right_when_all_are_found():
     assert row["gold_accuracy"] == pytest.approx(1 / 3)
 
 
+def test_gold_boxes_are_judged_at_a_stricter_overlap_too():
+    """Of 3 pixels off 10 the overlap is 7 of 13 = .54, of 1 pixel .82."""
+    corners = ((1, "bag", 0.0), (2, "hat", 28.0))
+    gold = pd.DataFrame([{"label": label, "object_id": f"00{n}", "x": x, "y": 0.0, "w": 10.0, "h": 10.0} for n, label, x in corners])
+    rows = draws("a bag 3,0,10,10", "a hat 28,0,10,10", "b bag 1,0,10,10", "b hat 28,0,10,10", "b hat 15,20,5,5", "c bag 8,0,10,10")
+    row, other = judge(PARTS, rows, gold=gold, golden=True)
+    assert (row["gold_correct"], row["n_missed"], row["n_extra"]) == (1, 2, 2)  # c missed both, b drew one more
+    assert (row["gold_correct_75"], row["n_missed_75"], row["n_extra_75"]) == (0, 3, 3)  # and a's bag is too far off
+    assert (other["label"], other["n_missed_75"], other["x"]) == ("hat", 3, 28)
+
+
 def test_every_question_has_a_row_answered_or_not():
     spec = make_spec(COLOUR, MARKS, PARTS)
     tasks = make_tasks(spec, 3)
