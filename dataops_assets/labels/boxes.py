@@ -123,7 +123,8 @@ def _overlap(first: Boxes, second: Boxes) -> Boxes:
     sides = np.clip(end - start, 0, None)
     shared = sides[..., 0] * sides[..., 1]
     total = first[..., 2] * first[..., 3] + second[..., 2] * second[..., 3] - shared
-    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    overlap: Boxes = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    return overlap
 
 
 def match(first: Boxes, second: Boxes, min_iou: float = MIN_IOU) -> list[tuple[int, int]]:

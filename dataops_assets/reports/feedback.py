@@ -18,13 +18,15 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.flow import history, labels
+from dataops_assets.labels import boxes, references
 from dataops_assets.manifest import Manifest, is_true
 from dataops_assets.reports import feedback_page, pages
 from dataops_assets.spec import ProjectSpec
@@ -37,7 +39,7 @@ LEAST_ANSWERS, LEAST_PICTURES = 10, 5
 PAIR_ANSWERS, PAIR_PICTURES = 5, 3
 PICTURES, SIDE_PX = 240, 200
 A_WORKER, PACKS = 24, 40
-MISTAKE = ["worker_id", "task_id", "image_id", "attribute", "given", "right", "decided_by"]
+MISTAKE = ["worker_id", "task_id", "image_id", "attribute", "given", "right", "decided_by", "given_boxes", "right_boxes"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class Story:
         known: One row a question: right_share and lower bound on known answers, null where too few to tell.
         agreement: One row a question: raw_agreement, alpha and bounds.
         confused: attribute, right, given, share of the times `right` was right; most frequent first.
-        mistakes: Columns of MISTAKE.
+        mistakes: Columns of MISTAKE; the boxes are `x, y, w, h` of those that are wrong and those that are missed, null for choices.
         yields: batch_id and share of questions accepted at once, of the vendor's production batches so far, oldest first.
         counts: What became of the questions: accepted, sent_back, ours.
         pictures: image_id -> JPEG.
+        sizes: image_id -> width and height in pixels of the picture that was labelled.
     """
 
     spec: ProjectSpec
@@ -67,6 +70,7 @@ class Story:
     yields: pd.DataFrame
     counts: Mapping[str, int]
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def folder(store: Store, spec: ProjectSpec, vendor: str, batch: str) -> Path:
@@ -135,7 +139,8 @@ def gather(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Stor
         known(answers), _agreement(made.frame, vendor), confused(answers), mistakes, _yields(store, spec, vendor, made.partition),
         {word: int(decisions.get(name, 0)) for word, name in (("accepted", "accept"), ("sent_back", "rework"), ("ours", "adjudicate"))},
     )  # fmt: skip
-    return Story(**{**vars(story), "pictures": _pictures(store, spec, made.partition, mistakes)})
+    pictures, sizes = _pictures(store, spec, made.partition, mistakes)
+    return replace(story, pictures=pictures, sizes=sizes)
 
 
 def inputs(store: Store, spec: ProjectSpec, made: Manifest) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -169,7 +174,9 @@ def shown(answers: pd.DataFrame, tasks: pd.DataFrame, approved: pd.DataFrame, re
     hidden = set(registry.loc[registry["status"] != gold.RETIRED, "image_id"])
     spent = set(registry["image_id"]) - hidden
     secret = gold.hidden(tasks[~tasks["image_id"].isin(spent)])
-    rows = answers[answers["label"].notna() & ~answers["task_id"].isin(secret) & ~answers["image_id"].isin(hidden)]
+    answers = answers.assign(**{name: None for name in ("given_boxes", "right_boxes") if name not in answers})
+    is_answer = answers["label"].notna() | answers["given_boxes"].notna()
+    rows = answers[is_answer & ~answers["task_id"].isin(secret) & ~answers["image_id"].isin(hidden)]
     unit = ["image_id", "attribute"]
     later = approved.drop_duplicates(unit).set_index(unit)[["label", "kind"]].rename(columns={"label": "final", "kind": "by"})
     rows = rows.join(later, on=unit)
@@ -177,7 +184,10 @@ def shown(answers: pd.DataFrame, tasks: pd.DataFrame, approved: pd.DataFrame, re
     right = rows["final"].where(is_late, rows["right"])
     by = rows["by"].map({"adjudication": "our own people", "pilot": "our own people"}).fillna("most of your people")
     rows = rows.assign(given=rows["label"], right=right, decided_by=by)
-    rows = rows[rows["right"].notna() & (rows["given"] != rows["right"])]
+    is_drawn = rows["given_boxes"].notna()
+    drawn = _wrong_boxes(rows[is_drawn], approved) if is_drawn.any() else rows.head(0)
+    rows = rows[~is_drawn & rows["right"].notna() & (rows["given"] != rows["right"])]
+    rows = pd.concat([frame for frame in (rows, drawn) if len(frame)], ignore_index=True) if len(drawn) else rows
     rows = rows.assign(
         order=[_draw(key, image, name) for image, name in zip(rows["image_id"], rows["attribute"], strict=True)],
         is_late=rows["decided_by"] == "our own people",
@@ -185,6 +195,30 @@ def shown(answers: pd.DataFrame, tasks: pd.DataFrame, approved: pd.DataFrame, re
     rows = rows[rows["image_id"].isin(spent) | (rows["order"] < SHOWN_SHARE)]
     rows = rows.sort_values(["worker_id", "is_late", "order"], ascending=[True, False, True], kind="stable")
     return rows[rows.groupby("worker_id").cumcount() < A_WORKER][MISTAKE].reset_index(drop=True)
+
+
+def _wrong_boxes(rows: pd.DataFrame, approved: pd.DataFrame) -> pd.DataFrame:
+    """Answers with boxes that differ from what was settled: `given` and `right` tell the objects that do, with their boxes."""
+    late = rows[rows["final"].notna()]
+    units = zip(late["image_id"], late["attribute"], strict=True)
+    held = dict(list(approved[approved["image_id"].isin(set(late["image_id"]))].groupby(["image_id", "attribute"])))
+    right = rows["right_boxes"].copy()
+    right[late.index] = pd.Series([boxes.answer(held[unit]) for unit in units], index=late.index, dtype="object")
+    rows = rows.assign(right_boxes=right, is_judged=right.notna(), answer=np.arange(len(rows)))
+    objects = references.objects(rows)
+    wrong = objects[~objects["is_right"]]
+    told = {}
+    for answer, mine in wrong.groupby("answer", sort=True):
+        told[answer] = {
+            name: (", ".join(sorted(mine.loc[is_there, label])) or "nothing here", list(mine.loc[is_there, box]))
+            for name, label, box in (("given", "label", "given_box"), ("right", "right", "right_box"))
+            for is_there in (mine[box].notna(),)
+        }
+    rows = rows[rows["answer"].isin(told.keys())].drop(columns="answer")
+    for name in ("given", "right"):
+        rows[name] = [held_[name][0] for held_ in told.values()]
+        rows[f"{name}_boxes"] = pd.Series([held_[name][1] for held_ in told.values()], index=rows.index, dtype="object")
+    return rows
 
 
 def _draw(key: bytes, image_id: str, attribute: str) -> float:
@@ -199,8 +233,7 @@ def people(answers: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """
     other = answers[answers["is_judged"] & ~answers["on_gold"]]
     who = ["worker_id", "attribute"]
-    wrong = other[~other["is_right"] & other["right"].notna()]
-    pairs = wrong.groupby([*who, "right", "label"], sort=True).size().rename("times").reset_index()
+    pairs = references.mistakes(other).groupby([*who, "right", "label"], sort=True).size().rename("times").reset_index()
     pairs = pairs[pairs["times"] > 1].sort_values([*who, "times"], ascending=[True, True, False], kind="stable").drop_duplicates(who)
     told = pairs.set_index(who)[["right", "label"]].rename(columns={"label": "given"})
     made = rows[["worker_id", "attribute", "n_labels", "agreement", "median_seconds", "change", "change_lower", "change_upper"]]
@@ -223,10 +256,12 @@ def confused(answers: pd.DataFrame) -> pd.DataFrame:
 
     On gold only what came up often and on several pictures; elsewhere what two people did: one person's habits are in `people`.
     """
-    rows = answers[answers["is_judged"] & answers["right"].notna()]
+    rows = references.by_class(answers)
+    if "right_box" in rows:  # of a box where there is nothing, nobody can say how often it is drawn
+        rows = rows[rows["right_boxes"].isna() | rows["right_box"].notna()]
     pair = ["attribute", "right", "label"]
     wrong = (
-        rows[~rows["is_right"]]
+        rows[~is_true(rows["is_right"])]
         .groupby([*pair, "on_gold"], sort=True)
         .agg(times=("task_id", "size"), of=("image_id", "nunique"), people=("worker_id", "nunique"))
     )
@@ -259,8 +294,8 @@ def _yields(store: Store, spec: ProjectSpec, vendor: str, batch: str) -> pd.Data
     return made.loc[made["order"] <= order.get(batch, -1), ["batch_id", "share"]].tail(12).reset_index(drop=True)
 
 
-def _pictures(store: Store, spec: ProjectSpec, batch: str, mistakes: pd.DataFrame) -> dict[str, bytes]:
-    """Small pictures of the mistakes as policy shows them now, faces covered; what was withdrawn isn't there."""
+def _pictures(store: Store, spec: ProjectSpec, batch: str, mistakes: pd.DataFrame) -> tuple[dict[str, bytes], dict[str, tuple[int, int]]]:
+    """Small pictures of the mistakes as policy shows them now, faces covered, and their sizes; what was withdrawn isn't there."""
     from dataops_assets.imaging.thumbnails import thumbnails
 
     usable = labels.may_show(store, spec, store.only("batch_plans", spec.name, batch).frame)
@@ -270,4 +305,6 @@ def _pictures(store: Store, spec: ProjectSpec, batch: str, mistakes: pd.DataFram
     made = (
         thumbnails(list(dict.fromkeys(now[image] for image in wanted)), store.blobs, spec.sources.limits.pixels, SIDE_PX) if wanted else {}
     )
-    return {image: made[now[image]] for image in wanted if now[image] in made}
+    size = usable.drop_duplicates("image_id").set_index("image_id")[["width_px", "height_px"]]
+    seen = {image: made[now[image]] for image in wanted if now[image] in made}
+    return seen, {image: (int(size.at[image, "width_px"]), int(size.at[image, "height_px"])) for image in seen}

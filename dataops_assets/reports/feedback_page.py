@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -35,6 +35,8 @@ STYLE = (
 .bar{display:inline-block;height:.7rem;background:#3465a4;vertical-align:middle;border-radius:2px}
 .rail{display:inline-block;width:14rem;background:#e9ecf1;margin-right:.5rem;line-height:.7rem;border-radius:2px}
 .sheet figure{width:202px} .sheet img{max-width:200px} figcaption{max-height:none;font-size:.75rem}
+.drawn{position:relative;display:inline-block} .drawn img{display:block} .drawn svg{position:absolute;inset:0;width:100%;height:100%}
+rect{fill:none;stroke-width:2px;vector-effect:non-scaling-stroke} rect.given{stroke:#e0442f;stroke-dasharray:5 3} rect.right{stroke:#2fb46c}
 .given{color:#a5281b} .right{color:#1d6b40} dl{margin:.4rem 0} dt{font-weight:600} dd{margin:0 0 .3rem 1rem}
 """
 )
@@ -211,12 +213,23 @@ def _sheet(story: Story, rows: pd.DataFrame) -> str:
         picture = (
             f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else "<p class='soft'>no picture</p>"
         )
+        if jpeg and row["given_boxes"] is not None and row["image_id"] in story.sizes:
+            picture = f"<div class='drawn'>{picture}{_outlines(row, story.sizes[row['image_id']])}</div>"
         figures.append(
             f"<figure>{picture}<figcaption><code>{escape(row['task_id'])}</code><br><span class='given'>answered: {escape(row['given'])}"
             f"</span><br><span class='right'>is: {escape(row['right'])}</span> <span class='soft'>({escape(row['decided_by'])})</span>"
             "</figcaption></figure>"
         )
     return f"<div class='sheet'>{''.join(figures)}</div>" if figures else ""
+
+
+def _outlines(row: Mapping[str, Any], size: tuple[int, int]) -> str:
+    """The boxes that are wrong, dashed, and those that are right instead, over the picture."""
+    rects = [
+        f"<rect class='{name}' x='{x:g}' y='{y:g}' width='{w:g}' height='{h:g}'/>"
+        for name in ("right", "given") for x, y, w, h in row[f"{name}_boxes"]
+    ]  # fmt: skip
+    return f"<svg viewBox='0 0 {size[0]} {size[1]}' preserveAspectRatio='none'>{''.join(rects)}</svg>"
 
 
 def _definitions(spec: ProjectSpec, name: str, values: Iterable[str], base: str | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dataops_assets.flow import gold as flow_gold
-from dataops_assets.labels import agreement
+from dataops_assets.labels import agreement, references
 from dataops_assets.manifest import Manifest, is_true, records
 from dataops_assets.reports import feedback, pictures
 from dataops_assets.reports.bars import Bar, bars
@@ -68,7 +68,7 @@ class _Measured:
         self.agreed = made[["attribute", "raw_agreement", "alpha", "lower", "upper", "n_tasks"]].rename(columns=columns).round(3)
         by_class = agreement.alpha_per_class(given, stage.levels(spec), RESAMPLES).reset_index()
         self.by_class = by_class[["attribute", "label", "alpha", "lower", "upper", "n_tasks"]].rename(columns=columns).round(3)
-        wrong = answers[answers["is_judged"] & ~answers["is_right"] & answers["right"].notna()]
+        wrong = references.mistakes(answers)
         pairs = wrong.groupby(["attribute", "right", "label"], sort=True).agg(
             answers=("task_id", "size"), people=("worker_id", "nunique"), pictures=("image_id", "nunique"), on_gold=("on_gold", "sum")
         )

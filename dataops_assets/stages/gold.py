@@ -13,7 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.labels import references
 from dataops_assets.labels.agreement import wilson
+from dataops_assets.labels.questions import NO_OBJECT
 from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.approved_labels import current
@@ -181,14 +183,16 @@ def errors_by_class(answers: pd.DataFrame, by: Sequence[str] = ("attribute",)) -
     """Each class's false negatives (it was right and something else was given) and false positives (given, and not right).
 
     Args:
-        answers: `references.compare` rows of choices; judged ones count. A label `a|b` is right or wrong value by value.
+        answers: `references.compare` rows; judged ones count. A label `a|b` is right or wrong value by value, boxes object by object.
         by: What to group by beside the class.
 
     Returns:
         By `by` and `label`: `n` answers where the class is right, `missed` of them and `missed_share` with its Wilson bounds; `others`
-        where it isn't, `false` of them and `false_share` with its bounds.
+        where it isn't, `false` of them and `false_share` with its bounds. Of boxes, `n` is objects and `others` boxes drawn with the
+        class, so that the shares are what recall and precision lack of 1.
     """
     keys = list(by)
+    drawn = references.objects(answers)
     rows = answers[is_true(answers["is_judged"]) & answers["right"].notna() & answers["label"].notna()]
     total = rows.groupby(keys, sort=True).size()
     plain, several = rows[~_holds_several(rows)], rows[_holds_several(rows)]
@@ -211,6 +215,8 @@ def errors_by_class(answers: pd.DataFrame, by: Sequence[str] = ("attribute",)) -
     of_all = total.rename("whole").reset_index()
     whole = made.reset_index()[keys].merge(of_all, on=keys, how="left")["whole"].to_numpy()
     made = made.assign(others=whole - made["n"].to_numpy())
+    if len(drawn):
+        made = pd.concat([made, _of_objects(drawn, keys)]).sort_index()
     for name, of_ in (("missed", "n"), ("false", "others")):
         made[f"{name}_share"] = made[name] / made[of_].where(made[of_] > 0)
         made[f"{name}_lower"], made[f"{name}_upper"] = wilson(made[name], made[of_])
@@ -220,6 +226,13 @@ def errors_by_class(answers: pd.DataFrame, by: Sequence[str] = ("attribute",)) -
             "others", "false", "false_share", "false_lower", "false_upper",
         ]
     ]  # fmt: skip
+
+
+def _of_objects(objects: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    made = _tally(objects[keys], objects["right"], objects["label"], keys)
+    made = made[made.index.get_level_values("label") != NO_OBJECT]
+    given = objects.groupby([*keys, "label"], sort=True).size().reindex(made.index, fill_value=0)
+    return made.assign(others=given)
 
 
 def _holds_several(rows: pd.DataFrame) -> pd.Series:

@@ -15,7 +15,7 @@ import pandas as pd
 from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels import agreement, behaviour, references
-from dataops_assets.labels.questions import question
+from dataops_assets.labels.questions import NO_OBJECT, question
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import gold as gold_
 
@@ -93,8 +93,7 @@ def compared(
 
 def _confused(answers: pd.DataFrame, who: pd.Index) -> list[list[tuple[tuple[str, str], int]]]:
     """For each of `who` the most frequent mistakes, as ((right, given), times)."""
-    wrong = answers[answers["is_judged"] & ~answers["is_right"] & answers["right"].notna()]
-    counts = wrong.groupby([*_WHO, "right", "label"], sort=True).size().rename("times").reset_index()
+    counts = references.mistakes(answers).groupby([*_WHO, "right", "label"], sort=True).size().rename("times").reset_index()
     counts = counts.sort_values([*_WHO, "times", "right", "label"], ascending=[True] * len(_WHO) + [False, True, True], kind="stable")
     counts = counts[counts.groupby(_WHO).cumcount() < TOP_CONFUSED]
     found: dict[Hashable, list[tuple[tuple[str, str], int]]] = {}
@@ -195,4 +194,7 @@ def _advice(row: Mapping[Hashable, object], top: list[tuple[tuple[str, str], int
     values = list(dict.fromkeys(value for pair, _ in top for label in pair for value in label.split("|") if value in attribute.definitions))
     words = "; ".join(f"{value}: {attribute.definitions[value].rstrip('.')}" for value in values)
     (right, given), n = top[0]
-    return f"{said + '; ' if said else ''}most often {right} was called {given} ({n} times), so read again {words}."
+    took = f"{right} was called {given}"
+    if attribute.kind == "box" and NO_OBJECT in (right, given):
+        took = f"{right} was not boxed, or too loosely" if given == NO_OBJECT else f"{given} was boxed where there is none"
+    return f"{said + '; ' if said else ''}most often {took} ({n} times), so read again {words}."

@@ -446,3 +446,78 @@ def test_a_lead_reads_the_scorecard_in_one_table(town: Town) -> None:
     assert sorted(worst) == ["green", "white"]  # one is taken for the other
     assert gates.judge(made, SPEC, {})[0].outcome == "pass"
     assert gates.judge(town.made, SPEC, {})[0].outcome == "pass"
+
+
+BOXED = changed(SPEC, ontology={"attributes": [{"name": "parts", "kind": "box", "values": {"bag": "A bag.", "hat": "A hat."}}]})
+
+
+class BoxTown(Town):
+    """Every picture has a bag and a hat, which everybody boxes; but Bob's bag is too large, and he boxes a hat where there is none."""
+
+    BAG, HAT, LARGE, NOWHERE = "2,2,10,10", "25,15,9,9", "2,2,18,18", "34,0,5,5"
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.spec = store, BOXED
+        self.put("augmented_set", "d1", make_sources(60, store.blobs))
+        planning.plan_batches(store, BOXED, "pilot")
+        pilot = store.only("batch_plans", BOXED.name, "pilot-001").frame
+        sides = {"bag": (2.0, 2.0, 10.0, 10.0), "hat": (25.0, 15.0, 9.0, 9.0)}
+        rows = [
+            {"batch_id": "pilot-001", "kind": "pilot", "image_id": image, "attribute": "parts", "object_id": f"00{number}", "label": label,
+             "n_labels": 2, "task_id": image[:16], **dict(zip("xywh", sides[label], strict=True))}
+            for image in pilot["image_id"] for number, label in enumerate(sides)
+        ]  # fmt: skip
+        self.put("approved_labels", "pilot-001", pd.DataFrame(rows))
+        planning.plan_batches(store, BOXED, "production")
+        self.made = self.returned("production-001")
+
+    def returned(self, batch: str, wrong: float = 0.0) -> Manifest:
+        tasks = self.tasks_of(batch)
+        drawn = {who: [("bag", self.BAG), ("hat", self.HAT)] for who in ("Ann Smith", "Cid", "Dee")}
+        drawn["Bob"] = [("bag", self.LARGE), ("hat", self.HAT), ("hat", self.NOWHERE)]
+        rows = [
+            f"{task},parts,{label},{box},{who},,5" for task in tasks.frame["task_id"] for who, made in drawn.items() for label, box in made
+        ]
+        frame = labeled_batches.accept([("acme", "a.csv", make_csv(*rows))], tasks.frame, self.spec, KEY)
+        assert (frame["status"] == "accepted").all()
+        labeled = self.put("labeled_batches", batch, frame, tasks.input)
+        quality = self.put("label_quality", batch, labels.label_quality(self.store, self.spec, labeled, tasks).frame)
+        made = labels.vendor_feedback(self.store, self.spec, quality, labeled, tasks)
+        made = self.put("vendor_feedback", batch, made.frame, made.inputs)
+        feedback.write(self.store, self.spec, made)
+        return made
+
+
+def test_wrong_boxes_are_shown_beside_the_right_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "SHOWN_SHARE", 1.0)
+    town = BoxTown(Store(Home.at(tmp_path / "home")))
+    bob = pseudonym(KEY, "acme", "Bob")
+    rows = list(csv.DictReader(StringIO(town.texts()["mistakes.csv"])))
+    assert rows and {row["worker"] for row in rows} == {bob}
+    assert {(row["was answered"], row["is"]) for row in rows} == {("bag, hat", "bag")}  # his other hat is right
+    assert not town.hidden() & {row["item_id"] for row in rows} and town.hidden()
+    pack = town.texts()[f"packs/{bob}.html"]
+    tags = Markup(pack).tags
+    assert pack.count("data:image/jpeg") == pack.count("<svg viewBox='0 0 40 30'") == len(rows)
+    shown_ = [tuple(attributes[name] for name in ("class", "x", "y", "width", "height")) for tag, attributes in tags if tag == "rect"]
+    assert set(shown_) == {("right", *town.BAG.split(",")), ("given", *town.LARGE.split(",")), ("given", *town.NOWHERE.split(","))}
+    people = next(row for row in csv.DictReader(StringIO(town.texts()["people.csv"])) if row["worker"] == bob)
+    assert people["most often confused"] == "bag called none" and people["read again"].startswith("bag: A bag.")
+
+
+def test_boxes_that_our_own_people_settled_later_are_what_is_right(tmp_path: Path) -> None:
+    town = BoxTown(Store(Home.at(tmp_path / "home")))
+    labeled, quality, tasks = feedback.inputs(town.store, BOXED, town.made)
+    answers = stage.compared(labeled, quality, tasks, BOXED)
+    image = answers.loc[~answers["on_gold"] & (answers["worker_id"] == pseudonym(KEY, "acme", "Bob")), "image_id"].iloc[0]
+    final = pd.DataFrame([
+        {"image_id": image, "attribute": "parts", "kind": "adjudication", "label": label,
+         **dict(zip("xywh", map(float, box.split(",")), strict=True))}
+        for label, box in (("bag", town.LARGE), ("hat", town.HAT), ("hat", town.NOWHERE))
+    ])  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feedback, "SHOWN_SHARE", 1.0)
+        found = feedback.shown(answers, tasks, final, flow_gold.registry(town.store, BOXED)[0], b"k")
+    mine = found[found["image_id"] == image]
+    assert set(mine["worker_id"]) == {pseudonym(KEY, "acme", who) for who in ("Ann Smith", "Cid", "Dee")}  # Bob alone was right
+    assert set(zip(mine["given"], mine["right"], mine["decided_by"], strict=True)) == {("bag", "bag, hat", "our own people")}

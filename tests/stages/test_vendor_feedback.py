@@ -8,6 +8,7 @@ import pytest
 from dataops_assets import manifest
 from dataops_assets.home import pseudonym
 from dataops_assets.stages import vendor_feedback as stage
+from dataops_assets.stages.gold import errors_by_class
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept
 from dataops_assets.stages.vendor_feedback import feedback
@@ -172,3 +173,30 @@ def test_a_taken_over_prelabel_is_evidence():
     frame = feedback(labeled, assess(labeled, tasks, None, TRUSTING), tasks, SPEC, prelabels=prelabels).set_index("worker_id")
     assert frame.loc[BAD, "flags"] == "follows_prelabel" and not frame.loc[BAD, "needs_look"]
     assert "20 of 20 wrong pre-labels were taken over" in frame.loc[BAD, "evidence"]
+
+
+def test_boxes_have_errors_by_class_object_by_object():
+    """Three gold pictures with a bag and a hat: ann finds all, bob calls every hat a bag, cid misses bags and draws one too many."""
+    spec = make_spec(PARTS, batch_size=10)
+    tasks = make_tasks(spec, 3).assign(is_gold=True)
+    bag, hat, nowhere = "0,0,10,10", "20,15,9,9", "30,0,5,5"
+    says = {"ann": (f"bag,{bag}", f"hat,{hat}"), "bob": (f"bag,{bag}", f"bag,{hat}"), "cid": (f"hat,{hat}", f"bag,{nowhere}")}
+    rows = [f"{task},parts,{box},{who},,2" for task in tasks["task_id"] for who, drawn in says.items() for box in drawn]
+    labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, spec, KEY)
+    gold = pd.DataFrame([
+        {"image_id": image, "attribute": "parts", "object_id": f"00{number}", "label": label,
+         **dict(zip("xywh", map(float, box.split(",")), strict=True))}
+        for image in tasks["image_id"] for number, (label, box) in enumerate((("bag", bag), ("hat", hat)))
+    ])  # fmt: skip
+    quality = assess(labeled, tasks, gold, spec)
+    answers = stage.compared(labeled, quality, tasks, spec)
+    found = errors_by_class(answers)[["n", "missed", "others", "false"]]
+    assert found.loc[("parts", "bag")].tolist() == [9, 3, 12, 6]  # of 9 bags 3 are missed; of 12 boxes called bag 6 are none
+    assert found.loc[("parts", "hat")].tolist() == [9, 3, 6, 0]
+    told = feedback(labeled, quality, tasks, spec).set_index("worker_id")
+    who = {name: pseudonym(KEY, "acme", name) for name in says}
+    assert told.loc[list(who.values()), "gold_correct"].tolist() == [3, 0, 0]
+    assert told.loc[who["bob"], ["confused", "missed", "falsely"]].tolist() == ["hat>bag x3", "hat 3/3", "bag 3/6"]
+    assert told.loc[who["cid"], ["confused", "missed", "falsely"]].tolist() == ["bag>none x3|none>bag x3", "bag 3/3", "bag 3/3"]
+    assert "most often hat was called bag (3 times)" in told.loc[who["bob"], "advice"]
+    assert "most often bag was not boxed, or too loosely (3 times)" in told.loc[who["cid"], "advice"]
