@@ -49,6 +49,7 @@ class Attribute(Section):
         min_length=1, description="value -> definition an annotator can work from", json_schema_extra={"additionalProperties": _LONG}
     )
     details: dict[str, Details] = Field(default_factory=dict, description="Filled from values that are written out.")
+    ordered: bool = Field(False, description="Values are degrees, written in their order: answers far apart differ by more.")
     cant_tell: bool | str = Field(False, description=f"Whether `{CANT_TELL}` is an answer; a text says when. Never delivered as a label.")
     required: bool = Field(True, description="A picture is delivered only with an answer. Otherwise the question may be left open.")
     when: dict[Word, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
@@ -77,6 +78,8 @@ class Attribute(Section):
                 raise ValueError(f"value {value!r} of attribute {self.name!r}: empty, padded, or with a '|'")
             if value in (CANT_TELL, NOT_APPLICABLE):
                 raise ValueError(f"value {value!r} of attribute {self.name!r} is built in: write `cant_tell: true` instead")
+        if self.ordered and (self.kind != "single" or len(self.values) < 3):
+            raise ValueError(f"attribute {self.name!r} can't be `ordered`: only a single choice of three or more values has an order")
         if self.kind == "box" and self.cant_tell:
             raise ValueError(f"box attribute {self.name!r} can't have `cant_tell`: it is answered by boxes, or by `none`")
         strangers = sorted(self.details.keys() - self.values.keys())

@@ -18,6 +18,7 @@ from dataops_assets.labels import agreement, sampling
 from dataops_assets.labels.formats.carries import FEATURES, FORMATS, Carry
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import brief
+from dataops_assets.stages.vendor_feedback import alphas
 
 HOURS_A_DAY = 7  # of labelling proper; breaks and questions take the rest
 SECONDS_AN_HOUR = 3600
@@ -60,11 +61,11 @@ def agreed(labeled: pd.DataFrame) -> pd.DataFrame:
 def beyond_chance(labeled: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     """Agreement of each attribute with Krippendorff's alpha beside it: columns attribute, pairs, agreement, alpha, lower, upper.
 
-    Several choices, and the values of a picture's boxes, are compared as sets. Where one value is frequent, people who guess agree often:
-    alpha is what is left beyond that. Bounds are 95 % by bootstrap over pictures; null where it isn't defined.
+    Several choices, and the values of a picture's boxes, are compared as sets; values in an order by how far they are apart. Where one
+    value is frequent, people who guess agree often: alpha is what is left beyond that. Bounds are 95 % by bootstrap over pictures; null
+    where it isn't defined.
     """
-    sets = [attribute.name for attribute in spec.ontology.attributes if attribute.kind != "single"]
-    found = agreement.alpha_per_attribute(_answers(labeled), dict.fromkeys(sets, "sets"))
+    found = alphas(_answers(labeled), spec)
     return agreed(labeled).join(found[["alpha", "lower", "upper"]].astype("float64"), on="attribute")
 
 

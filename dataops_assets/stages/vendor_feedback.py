@@ -147,14 +147,28 @@ def _agreement(answers: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
 
 def agreed(answers: pd.DataFrame, spec: ProjectSpec, resamples: int = 1000) -> pd.DataFrame:
     """Raw agreement and alpha of each attribute of some answers (task_id, attribute, label)."""
-    made = agreement.alpha_per_attribute(answers, levels(spec), resamples=resamples)
-    made = made.rename(columns={"lower": "alpha_lower", "upper": "alpha_upper"})
+    made = alphas(answers, spec, resamples).rename(columns={"lower": "alpha_lower", "upper": "alpha_upper"})
     return made.join(agreement.per_attribute(answers).rename("raw_agreement")).reset_index()
 
 
+def alphas(answers: pd.DataFrame, spec: ProjectSpec, resamples: int = 1000) -> pd.DataFrame:
+    """Krippendorff's alpha of each attribute of some answers (task_id, attribute, label); see `agreement.alpha_per_attribute`.
+
+    Of ordered attributes only answers that have a place in the order count: none that can't tell, and no value of another version.
+    """
+    orders = {attribute.name: tuple(attribute.values) for attribute in spec.ontology.attributes if attribute.ordered}
+    is_placed = pd.Series(True, index=answers.index)
+    for name, order in orders.items():
+        is_placed &= (answers["attribute"] != name) | answers["label"].isin(order)
+    made = agreement.alpha_per_attribute(answers[is_placed], levels(spec), orders, resamples)
+    made = made.reindex(pd.Index(sorted(answers["attribute"].unique()), name="attribute"))
+    return made.assign(**{name: made[name].fillna(0).astype("int64") for name in ("n_tasks", "n_answers")})
+
+
 def levels(spec: ProjectSpec) -> dict[str, agreement.Level]:
-    """How labels of attributes that aren't nominal are compared."""
-    return {attribute.name: "sets" for attribute in spec.ontology.attributes if attribute.kind == "multi"}
+    """How labels of attributes that aren't nominal are compared; the values of a picture's boxes as a set, like several choices."""
+    made: dict[str, agreement.Level] = {attribute.name: "sets" for attribute in spec.ontology.attributes if attribute.kind != "single"}
+    return made | {attribute.name: "ordinal" for attribute in spec.ontology.attributes if attribute.ordered}
 
 
 def _with_signs(rows: pd.DataFrame, answers: pd.DataFrame, prelabels: pd.DataFrame | None) -> pd.DataFrame:

@@ -98,6 +98,21 @@ def test_another_method_is_taken_only_where_gold_clearly_speaks_for_it(monkeypat
     assert row["is_used"] and row["right"] == row["n_gold"] == 30 and row["worse"] == 0 and row["chance"] < 0.001
 
 
+def test_in_an_order_what_lies_between_two_answers_is_likelier() -> None:
+    """Few answers don't show what is confused: whether a 1 and a 3 mean a 2 is told by the order alone."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 5, 20)
+    near = {task: np.clip(truth[task] + rng.choice([-1, 0, 0, 1], 3), 0, 4) for task in range(20)}
+    rows = [(task, who, str(label)) for task in range(20) for who, label in zip(rng.choice(20, 3, False), near[task], strict=True)]
+    rows += [(99, 20, "1"), (99, 21, "3")]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    order = list("01234")
+    plain, ordered = (pooled(frame, ordered=given, strengths=(32.0,)).posteriors.loc[99] for given in (None, order))
+    assert ordered["2"] > 1.2 * plain["2"] and ordered[["0", "4"]].max() < ordered["2"]
+    shuffled = pooled(frame, ordered=list("20413"), strengths=(32.0,)).posteriors.loc[99]
+    assert shuffled["2"] < ordered["2"]
+
+
 def test_an_order_of_labels_must_name_all_of_them() -> None:
     frame = pd.DataFrame([(1, "a", "low"), (1, "b", "high"), (2, "a", "mid"), (2, "b", "mid")], columns=["task", "worker", "label"])
     assert set(pooled(frame, ordered=["low", "mid", "high"]).labels.index) == {1, 2}

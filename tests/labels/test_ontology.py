@@ -37,6 +37,16 @@ def returned(*answers: tuple[str, str]) -> pd.DataFrame:
     return accept([("acme", "a.csv", make_csv(*lines))], tasks, spec, KEY).set_index("attribute")
 
 
+GRADE = {"name": "wear", "ordered": True, "cant_tell": True, "values": {"none": "New.", "some": "Worn.", "much": "Torn."}}
+
+
+@pytest.mark.parametrize("more", [{"kind": "multi"}, {"kind": "box", "cant_tell": False}, {"values": {"no": "No.", "yes": "Yes."}}])
+def test_only_a_single_choice_of_three_or_more_values_has_an_order(more: dict[str, Any]) -> None:
+    assert ontology(GRADE).attributes[0].ordered
+    with pytest.raises(ValidationError, match="'wear' can't be `ordered`: only a single choice"):
+        ontology(GRADE | more)
+
+
 class TestAnswers:
     def test_a_synonym_is_taken_for_its_value_in_any_capitals(self) -> None:
         rows = returned(("colour", " crimson RED"))

@@ -7,10 +7,12 @@ import pytest
 
 from dataops_assets import manifest
 from dataops_assets.home import pseudonym
+from dataops_assets.labels.agreement import krippendorff
 from dataops_assets.stages import vendor_feedback as stage
 from dataops_assets.stages.gold import errors_by_class
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept
+from dataops_assets.stages.pilot import beyond_chance
 from dataops_assets.stages.vendor_feedback import feedback
 from tests.conftest import changed
 from tests.labels.world import COLOUR, KEY, MARKS, PARTS, answer_all, make_csv, make_spec, make_tasks
@@ -200,3 +202,33 @@ def test_boxes_have_errors_by_class_object_by_object():
     assert told.loc[who["cid"], ["confused", "missed", "falsely"]].tolist() == ["bag>none x3|none>bag x3", "bag 3/3", "bag 3/3"]
     assert "most often hat was called bag (3 times)" in told.loc[who["bob"], "advice"]
     assert "most often bag was not boxed, or too loosely (3 times)" in told.loc[who["cid"], "advice"]
+
+
+GRADE = {"name": "wear", "cant_tell": True, "values": {"none": "New.", "some": "Worn.", "much": "Torn."}}
+
+
+def test_where_values_have_an_order_an_answer_far_off_counts_for_more() -> None:
+    """Two people differ by one degree in four of twelve cases: alpha of an order is far higher than of names."""
+    degrees = ["none", "some", "much"]
+    said = [(degrees[n % 3], degrees[1 if n in (0, 2, 3, 5) else n % 3]) for n in range(12)] + [("cant_tell", "cant_tell")]
+    found = {}
+    for kind in ("named", "ordered"):
+        spec = make_spec(GRADE | {"ordered": kind == "ordered"}, batch_size=20, pilot_overlap=2)
+        tasks = make_tasks(spec, 13)
+        rows = [
+            f"{task},wear,{label},,,,,{who},,2"
+            for task, pair in zip(tasks["task_id"], said, strict=True)
+            for who, label in zip("ab", pair, strict=True)
+        ]
+        labeled = accept([("acme", "a.csv", make_csv(*rows))], tasks, spec, KEY)
+        told = feedback(labeled, assess(labeled, tasks, None, spec), tasks, spec)
+        found[kind] = told["alpha"].iloc[0]
+        assert told["raw_agreement"].iloc[0] == pytest.approx(9 / 13)
+        assert beyond_chance(labeled, spec)["alpha"].iloc[0] == pytest.approx(found[kind])
+        older = labeled.assign(label=labeled["label"].replace("some", "once a value"))  # as the scorecard meets it after a new version
+        assert stage.agreed(older.loc[older["label"].notna()], spec)["raw_agreement"].notna().all()
+    answers = pd.DataFrame(
+        [(n, "wear", label) for n, pair in enumerate(said[:12]) for label in pair], columns=["task_id", "attribute", "label"]
+    )
+    assert found["ordered"] == pytest.approx(krippendorff(answers, "ordinal", degrees).alpha)  # none that can't tell
+    assert found["ordered"] > found["named"] + 0.1
