@@ -244,7 +244,7 @@ _CONTRACTS = (
             "gold_label": "string",
             "gold_correct": "int64",  # answers equal to gold
             "gold_accuracy": "float64",  # of the attribute in this batch
-            "gold_lower": "float64",  # its Wilson bounds, 95 %
+            "gold_lower": "float64",  # its bounds, 95 %: answers to one picture err alike, so they count for fewer
             "gold_upper": "float64",
             "vendor": "string",
             "round": "int64",

@@ -357,7 +357,7 @@ class Gates(Section):
     )
     min_accepted_row_share: Share = Field(0.95, description="labeled_batches: returned rows that were accepted.")
     min_coverage: Share = Field(1.0, description="labeled_batches: tasks that got all the answers asked for.")
-    min_gold_accuracy: Share = Field(0.7, description="label_quality: lower Wilson bound of a batch's gold accuracy.")
+    min_gold_accuracy: Share = Field(0.7, description="label_quality: lower bound (95 %) of a batch's gold accuracy.")
     min_worker_gold_accuracy: Share = Field(0.6, description="label_quality: per worker, a warning.")
     min_accept_share: Share = Field(0.5, description="label_quality: tasks accepted without rework.")
     min_posterior: Share = Field(0.5, description="approved_labels: chance that a label is right.")

@@ -136,7 +136,7 @@ def gather(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Stor
     decisions = work["decision"].value_counts()
     story = Story(
         spec, vendor, made.partition, str(tasks["kind"].iloc[0]), people(answers, made.frame[made.frame["vendor"] == vendor]),
-        known(answers), _agreement(made.frame, vendor), confused(answers), mistakes, _yields(store, spec, vendor, made.partition),
+        known(answers, spec), _agreement(made.frame, vendor), confused(answers), mistakes, _yields(store, spec, vendor, made.partition),
         {word: int(decisions.get(name, 0)) for word, name in (("accepted", "accept"), ("sent_back", "rework"), ("ours", "adjudicate"))},
     )  # fmt: skip
     pictures, sizes = _pictures(store, spec, made.partition, mistakes)
@@ -243,10 +243,10 @@ def people(answers: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return made.drop(columns=["change_lower", "change_upper"]).sort_values(["attribute", "agreement", "worker_id"], ignore_index=True)
 
 
-def known(answers: pd.DataFrame) -> pd.DataFrame:
+def known(answers: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     """By attribute: how often known answers were met, and its lower bound; only where there are enough of them to give none away."""
     rows = answers[answers["is_judged"] & answers["on_gold"]]
-    made = gold.accuracy(rows, ["attribute"])
+    made = gold.accuracy(rows, ["attribute"], spec.quality.likeness)
     enough = (made["n"] >= LEAST_ANSWERS) & (rows.groupby("attribute")["image_id"].nunique() >= LEAST_PICTURES)
     return made.loc[enough, ["accuracy", "lower"]].round(2).reset_index()
 

@@ -61,8 +61,8 @@ class _Measured:
     def __init__(self, answers: pd.DataFrame, spec: ProjectSpec) -> None:
         given = answers.loc[answers["label"].notna(), ["task_id", "attribute", "label"]]
         on_gold = answers[answers["on_gold"]]
-        self.on_gold = gold.accuracy(answers, ["vendor", "attribute"]).reset_index()
-        self.classes = _classes(on_gold)
+        self.on_gold = gold.accuracy(answers, ["vendor", "attribute"], spec.quality.likeness).reset_index()
+        self.classes = _classes(on_gold, spec)
         columns = {"raw_agreement": "agree in pairs", "lower": "alpha from", "upper": "to"}
         made = stage.agreed(given, spec).rename(columns={"alpha_lower": "lower", "alpha_upper": "upper"})
         self.agreed = made[["attribute", "raw_agreement", "alpha", "lower", "upper", "n_tasks"]].rename(columns=columns).round(3)
@@ -81,9 +81,9 @@ class _Measured:
         ]
 
 
-def _classes(answers: pd.DataFrame) -> pd.DataFrame:
+def _classes(answers: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
     """False negatives and positives of each class on gold, worst first."""
-    made = gold.errors_by_class(answers).reset_index()
+    made = gold.errors_by_class(answers, believed=spec.quality.likeness).reset_index()
     spans = {
         name: [
             f"{low:.0%} to {high:.0%}" if not np.isnan(low) else None

@@ -216,7 +216,8 @@ def _for(
         told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be{unchecked}")
     n, right = on_gold
     if n:
-        told.append(f"{right} of {n} answers on gold are right (at least {float(agreement.wilson(right, n)[0]):.0%})")
+        low = float(agreement.clustered(once["gold_correct"], once["n_labels"], believed=spec.quality.likeness)[0][0])
+        told.append(f"{right} of {n} answers on gold are right (at least {low:.0%})")
     return told
 
 

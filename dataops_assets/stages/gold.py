@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.labels import references
-from dataops_assets.labels.agreement import wilson
+from dataops_assets.labels.agreement import clustered, wilson
+from dataops_assets.labels.decisions import LIKENESS
 from dataops_assets.labels.questions import NO_OBJECT
 from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
@@ -163,40 +164,54 @@ def sights(answers: pd.DataFrame, order: Mapping[str, int]) -> pd.Series:
     return nth["sight"].reindex(answers.index).fillna(0).astype("int64")
 
 
-def accuracy(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """How often answers to gold are right, with Wilson bounds (95 %).
+def accuracy(answers: pd.DataFrame, by: Sequence[str], believed: float = LIKENESS) -> pd.DataFrame:
+    """How often answers to gold are right, with bounds (95 %) that know that several people's answers to one question err alike.
 
     Args:
         answers: `references.compare` rows; those on gold count.
         by: What to group by, e.g. `["vendor", "worker_id"]` or `["attribute"]`.
+        believed: How alike, until the answers show it (`agreement.clustered`).
 
     Returns:
         By `by`: n, correct, accuracy, lower, upper.
     """
     rows = answers[is_true(answers["on_gold"]) & is_true(answers["is_judged"])]
-    made = rows.groupby(list(by), sort=True).agg(n=("is_right", "size"), correct=("is_right", "sum"))
-    lower, upper = wilson(made["correct"], made["n"])
+    keys = list(by)
+    per_question = rows.groupby([*keys, *(name for name in _UNIT if name not in keys)], sort=True)["is_right"].agg(["size", "sum"])
+    made = rows.groupby(keys, sort=True).agg(n=("is_right", "size"), correct=("is_right", "sum"))
+    lower, upper = _bounds(made, per_question["sum"], per_question["size"], keys, believed)
     return made.assign(accuracy=made["correct"] / made["n"], lower=lower, upper=upper)
 
 
-def errors_by_class(answers: pd.DataFrame, by: Sequence[str] = ("attribute",)) -> pd.DataFrame:
+def _bounds(made: pd.DataFrame, correct: pd.Series, n: pd.Series, keys: list[str], believed: float) -> tuple[Any, Any]:
+    """For each row of `made`, indexed by `keys`, the bounds over its questions."""
+    of = n.index.to_frame(index=False)[keys]
+    groups = pd.MultiIndex.from_frame(made.index.to_frame(index=False)[keys]).get_indexer(pd.MultiIndex.from_frame(of))
+    return clustered(correct, n, groups, len(made), believed)
+
+
+def errors_by_class(answers: pd.DataFrame, by: Sequence[str] = ("attribute",), believed: float = LIKENESS) -> pd.DataFrame:
     """Each class's false negatives (it was right and something else was given) and false positives (given, and not right).
 
     Args:
         answers: `references.compare` rows; judged ones count. A label `a|b` is right or wrong value by value, boxes object by object.
         by: What to group by beside the class.
+        believed: See `accuracy`.
 
     Returns:
-        By `by` and `label`: `n` answers where the class is right, `missed` of them and `missed_share` with its Wilson bounds; `others`
-        where it isn't, `false` of them and `false_share` with its bounds. Of boxes, `n` is objects and `others` boxes drawn with the
-        class, so that the shares are what recall and precision lack of 1.
+        By `by` and `label`: `n` answers where the class is right, `missed` of them and `missed_share` with its bounds; `others` where it
+        isn't, `false` of them and `false_share` with its bounds. Of boxes, `n` is objects and `others` boxes drawn with the class, so
+        that the shares are what recall and precision lack of 1.
     """
     keys = list(by)
+    units = [*keys, *(name for name in _UNIT if name not in keys)]  # a question each
     drawn = references.objects(answers)
     rows = answers[is_true(answers["is_judged"]) & answers["right"].notna() & answers["label"].notna()]
-    total = rows.groupby(keys, sort=True).size()
+    total = rows.groupby(units, sort=True).size()
+    if (total == 1).all():  # of one person each: nothing is alike, and what nobody gave need not be listed question by question
+        units, total = keys, rows.groupby(keys, sort=True).size()
     plain, several = rows[~_holds_several(rows)], rows[_holds_several(rows)]
-    counted = [_tally(plain[keys], plain["right"], plain["label"], keys)]
+    counted = [_tally(plain[units], plain["right"], plain["label"], units)]
     if len(several):
         held = several.assign(right=several["right"].str.split("|"), label=several["label"].str.split("|"))
         pairs = [
@@ -205,27 +220,35 @@ def errors_by_class(answers: pd.DataFrame, by: Sequence[str] = ("attribute",)) -
             for value in sorted({*right, *given})
         ]
         places, values, is_right, is_given = (list(column) for column in zip(*pairs, strict=True))
-        of = several[keys].iloc[places].reset_index(drop=True)
+        of = several[units].iloc[places].reset_index(drop=True)
         value = pd.Series(values)
         right_ = value.where(pd.Series(is_right), "")
         given_ = value.where(pd.Series(is_given), "")
-        counted.append(_tally(of, right_, given_, keys))
-    made = pd.concat(counted).groupby([*keys, "label"], sort=True).sum()
-    made = made[made.index.get_level_values("label") != ""]
-    of_all = total.rename("whole").reset_index()
-    whole = made.reset_index()[keys].merge(of_all, on=keys, how="left")["whole"].to_numpy()
-    made = made.assign(others=whole - made["n"].to_numpy())
+        counted.append(_tally(of, right_, given_, units))
+    found = _of_questions(pd.concat(counted).groupby([*units, "label"], sort=True).sum(), total, keys)
     if len(drawn):
-        made = pd.concat([made, _of_objects(drawn, keys)]).sort_index()
+        found = pd.concat([found, _of_objects(drawn, units)]).sort_index()
+    made = found.groupby([*keys, "label"], sort=True).sum()
     for name, of_ in (("missed", "n"), ("false", "others")):
         made[f"{name}_share"] = made[name] / made[of_].where(made[of_] > 0)
-        made[f"{name}_lower"], made[f"{name}_upper"] = wilson(made[name], made[of_])
+        bounds = wilson(made[name], made[of_]) if units == keys else _bounds(made, found[name], found[of_], [*keys, "label"], believed)
+        made[f"{name}_lower"], made[f"{name}_upper"] = bounds
     return made[
         [
             "n", "missed", "missed_share", "missed_lower", "missed_upper",
             "others", "false", "false_share", "false_lower", "false_upper",
         ]
     ]  # fmt: skip
+
+
+def _of_questions(counted: pd.DataFrame, total: pd.Series, keys: list[str]) -> pd.DataFrame:
+    """Every class of a group at every question of it: where a class was neither right nor given, all answers are `others`."""
+    counted = counted[counted.index.get_level_values("label") != ""]
+    classes = counted.reset_index()[[*keys, "label"]].drop_duplicates()
+    every = total.rename("whole").reset_index().merge(classes, on=keys)
+    names = list(counted.index.names)
+    made = every.set_index(names).join(counted).fillna(0).astype("int64")
+    return made.assign(others=made["whole"] - made["n"]).drop(columns="whole")
 
 
 def _of_objects(objects: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -66,8 +66,8 @@ def assess(
         key: Draws the audit; None: nothing is audited.
 
     Returns:
-        `label_quality` rows. Gold columns hold for the attribute in this batch, over answers, with Wilson 95 % bounds; null
-        where it has no gold.
+        `label_quality` rows. Gold columns hold for the attribute in this batch, over answers, with 95 % bounds
+        (`agreement.clustered`); null where it has no gold.
     """
     asked = tasks.assign(attribute=tasks["attributes"].str.split("|")).explode("attribute", ignore_index=True)
     asked = asked[_KEPT].rename(columns={"overlap": "n_wanted"})
@@ -162,7 +162,7 @@ def _choices(
     rows["label"] = rows["gold_label"].where(has_gold, rows["label"])
     once = rows[has_gold]
     rows = rows.assign(skill=found.skill, likeness=found.likeness, method=found.chosen, whole=rows["posterior"], left_out=0)
-    return _with_gold(rows, int(once["gold_correct"].sum()), int(once["n_labels"].sum()))
+    return _with_gold(rows, once, spec)
 
 
 def _map(rows: pd.DataFrame, counts: pd.Series) -> pd.Series:
@@ -201,7 +201,7 @@ def _boxes(
     rows = rows.reindex(columns=[*dict.fromkeys([*rows, *_GOLD_BOXES, *_SIDES])])
     rows = rows.assign(skill=found.skill, likeness=found.likeness, method=found.chosen)
     once = rows[rows["gold_correct"].notna()].drop_duplicates("task_id")
-    return _with_gold(rows, int(once["gold_correct"].sum()), int(once["n_labels"].sum()))
+    return _with_gold(rows, once, spec)
 
 
 def _gold_boxes(asked: pd.DataFrame, mine: boxes.Drawings, truth: pd.DataFrame, known: boxes.Drawings) -> pd.DataFrame:
@@ -357,9 +357,10 @@ def sampling_plan(size: int, expected: float, spec: ProjectSpec, severity: accep
     return acceptance.plan(size, limit, 1 - spec.brief.confidence, expected, severity, most)
 
 
-def _with_gold(rows: pd.DataFrame, correct: int, total: int) -> pd.DataFrame:
-    """The attribute's gold accuracy in this batch, on each of its rows."""
-    if not total:
+def _with_gold(rows: pd.DataFrame, once: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
+    """The attribute's gold accuracy in this batch, on each of its rows; `once` has a row a question that is measured."""
+    correct, n = (once[name].to_numpy(dtype=np.float64) for name in ("gold_correct", "n_labels"))
+    if not n.sum():
         return rows.assign(gold_accuracy=None, gold_lower=None, gold_upper=None)
-    lower, upper = agreement.wilson(correct, total)
-    return rows.assign(gold_accuracy=correct / total, gold_lower=float(lower), gold_upper=float(upper))
+    lower, upper = agreement.clustered(correct, n, believed=spec.quality.likeness)
+    return rows.assign(gold_accuracy=correct.sum() / n.sum(), gold_lower=float(lower[0]), gold_upper=float(upper[0]))

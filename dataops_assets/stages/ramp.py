@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dataops_assets.labels.agreement import wilson
+from dataops_assets.labels.agreement import clustered
 from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.batch_verdict import was_accepted
@@ -76,7 +76,7 @@ def step(history: Sequence[Batch], start: int | None, full: int) -> Step:
 def history(planned: pd.DataFrame, quality: pd.DataFrame, spec: ProjectSpec, vendor: str, audits: pd.DataFrame) -> list[Batch]:
     """A vendor's production batches in order.
 
-    Quality holds where the lower Wilson bound of gold accuracy over all attributes reaches `gates.min_gold_accuracy`, the share of
+    Quality holds where the lower bound of gold accuracy over all attributes reaches `gates.min_gold_accuracy`, the share of
     questions accepted at once reaches `gates.min_accept_share`, and the audit has not found more wrong labels than its plan allows.
 
     Args:
@@ -99,9 +99,9 @@ def _batch(name: str, images: int, rows: pd.DataFrame | None, audit: Mapping[Any
         return Batch(name, images, None)
     is_gold = is_true(rows["is_gold"])
     gold = rows[is_gold & rows["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
-    n, correct = int(gold["n_labels"].sum()), int(gold["gold_correct"].sum())
+    n = int(gold["n_labels"].sum())
     accepted = float((rows.loc[~is_gold, "decision"] == "accept").mean()) if (~is_gold).any() else 1.0
-    lower = float(wilson(correct, n)[0]) if n else None
+    lower = float(clustered(gold["gold_correct"], gold["n_labels"], believed=spec.quality.likeness)[0][0]) if n else None
     passed = was_accepted(audit) if audit is not None else None
     is_good = accepted >= spec.gates.min_accept_share - _EPSILON and passed is not False
     is_good &= lower is None or lower >= spec.gates.min_gold_accuracy - _EPSILON

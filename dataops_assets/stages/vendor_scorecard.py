@@ -101,9 +101,8 @@ def _labels(vendor: LabelVendor, labeled: pd.DataFrame, quality: pd.DataFrame, s
     work = mine[~is_true(mine["is_gold"]) & mine["kind"].isin(WORK if not vendor.internal else mine["kind"].unique())]
     first = work[work["round"].fillna(0) == 0]
     answers = _answers(given, settled(quality[quality["vendor"] == vendor.name]), spec, facts) if len(given) else None
-    gold = gold_.accuracy(answers, ["vendor"]) if answers is not None else pd.DataFrame()
+    gold = gold_.accuracy(answers, ["vendor"], spec.quality.likeness) if answers is not None else pd.DataFrame()
     n, correct = (int(gold["n"].iloc[0]), int(gold["correct"].iloc[0])) if len(gold) else (0, 0)
-    lower, upper = wilson(correct, n)
     raw = agreement.per_attribute(given[given["label"].notna()]) if len(given) else pd.Series(dtype="float64")
     days = given["submitted_at"].dropna().dt.date.nunique()
     people = facts.feedback[facts.feedback["vendor"] == vendor.name]
@@ -114,13 +113,13 @@ def _labels(vendor: LabelVendor, labeled: pd.DataFrame, quality: pd.DataFrame, s
         "rework_share": _share(int((first["decision"] == "rework").sum()), len(first)),
         **_escapes(vendor.name, facts, mine),
         "n_gold": n, "gold_accuracy": _share(correct, n),
-        "gold_lower": float(lower) if n else None, "gold_upper": float(upper) if n else None,
+        "gold_lower": float(gold["lower"].iloc[0]) if n else None, "gold_upper": float(gold["upper"].iloc[0]) if n else None,
         "agreement": float(raw.mean()) if raw.notna().any() else None,
         "workers": int(given["worker_id"].nunique()), **signs,
         "answers_a_day": len(given) / days if days else None,
         **_pace(vendor, facts.times, spec), **_disputes(vendor.name, facts),
         "by_attribute": json.dumps(_by_attribute(given, answers, spec), sort_keys=True),
-        "by_class": json.dumps(_by_class(answers), sort_keys=True),
+        "by_class": json.dumps(_by_class(answers, spec), sort_keys=True),
     }  # fmt: skip
 
 
@@ -218,19 +217,19 @@ def _by_attribute(given: pd.DataFrame, answers: pd.DataFrame | None, spec: Proje
     if answers is None or rows.empty:
         return {}
     found: dict[str, Any] = {row["attribute"]: _rounded(row) for row in manifest.records(agreed(rows, spec).drop(columns=["n_answers"]))}
-    for row in manifest.records(gold_.accuracy(answers, ["attribute"]).reset_index().add_prefix("gold_")):
+    for row in manifest.records(gold_.accuracy(answers, ["attribute"], spec.quality.likeness).reset_index().add_prefix("gold_")):
         found.setdefault(row["gold_attribute"], {}).update(_rounded({name: row[name] for name in row if name != "gold_attribute"}))
     for row in found.values():
         row.pop("attribute", None)
     return found
 
 
-def _by_class(answers: pd.DataFrame | None) -> dict[str, Any]:
+def _by_class(answers: pd.DataFrame | None, spec: ProjectSpec) -> dict[str, Any]:
     """attribute -> class -> false negatives and positives on gold with bounds."""
     if answers is None or not answers["on_gold"].any():
         return {}
     found: dict[str, Any] = {}
-    for row in manifest.records(gold_.errors_by_class(answers[answers["on_gold"]]).reset_index()):
+    for row in manifest.records(gold_.errors_by_class(answers[answers["on_gold"]], believed=spec.quality.likeness).reset_index()):
         found.setdefault(row["attribute"], {})[row["label"]] = _rounded(
             {name: row[name] for name in row if name not in ("attribute", "label")}
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dataops_assets.labels.agreement import alpha_per_attribute, alpha_per_class, krippendorff, pairwise, per_attribute, wilson
+from dataops_assets.labels.agreement import alpha_per_attribute, alpha_per_class, clustered, krippendorff, pairwise, per_attribute, wilson
 
 
 def test_wilson_bounds_of_published_examples():
@@ -12,6 +12,36 @@ def test_wilson_bounds_of_published_examples():
     lower, upper = wilson([81, 15, 0, 1], [263, 148, 20, 29])
     np.testing.assert_allclose(lower, [0.2553, 0.0624, 0.0, 0.0061], atol=5e-5)
     np.testing.assert_allclose(upper, [0.3662, 0.1605, 0.1611, 0.1718], atol=5e-5)
+
+
+@pytest.mark.parametrize(("right", "alike", "questions", "each"), [
+    (0.85, 0.3, 30, 3), (0.85, 0.0, 30, 3), (0.8, 0.3, 100, 6), (0.95, 0.3, 30, 6),
+])  # fmt: skip
+def test_intervals_hold_where_people_err_alike_on_a_question(right: float, alike: float, questions: int, each: int):
+    """4,000 made-up golds, each question with its own difficulty (beta-binomial): about 95 % of the intervals hold, 2.5 % lie above."""
+    rng = np.random.default_rng(0)
+    n = 4000
+    weight = 1 / alike - 1 if alike else 0
+    chance = rng.beta(right * weight, (1 - right) * weight, (n, questions)) if alike else np.full((n, questions), right)
+    correct = rng.binomial(each, chance).ravel()
+    lower, upper = clustered(correct, np.full(correct.shape, each), np.repeat(np.arange(n), questions), n)
+    assert ((lower <= right) & (right <= upper)).mean() > 0.935 and (lower > right).mean() < 0.03
+    plain, _ = wilson(correct.reshape(n, -1).sum(axis=1), questions * each)
+    assert not alike or (plain > right).mean() > (lower > right).mean() + 0.01
+
+
+def test_where_they_err_far_more_alike_than_believed_intervals_are_hardly_too_narrow():
+    rng = np.random.default_rng(0)
+    correct = rng.binomial(3, rng.beta(0.6, 0.6 / 9, (4000, 30)))  # 90 % right, likeness .6 where .3 is believed
+    lower, upper = clustered(correct.ravel(), np.full(correct.size, 3), np.repeat(np.arange(4000), 30), 4000)
+    plain, wide = wilson(correct.sum(axis=1), 90)
+    assert ((lower <= 0.9) & (upper >= 0.9)).mean() > 0.91 > 0.85 > ((plain <= 0.9) & (wide >= 0.9)).mean()
+
+
+def test_of_one_answer_a_question_the_interval_is_wilsons():
+    assert [float(bound[0]) for bound in clustered([1] * 8 + [0, 0], [1] * 10)] == pytest.approx([float(bound) for bound in wilson(8, 10)])
+    lower, _ = clustered([3, 3, 0, 1], [3, 3, 0, 1], [0, 1, 2, 2], 4)
+    assert lower[0] == lower[1] and lower[2] == pytest.approx(float(wilson(1, 1)[0])) and np.isnan(lower[3])
 
 
 def test_wilson_knows_nothing_without_trials():

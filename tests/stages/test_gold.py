@@ -153,7 +153,8 @@ def test_a_dispute_is_settled_within_the_ontology() -> None:
 def compared(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     """`references.compare` rows on gold: (worker, attribute, right, label)."""
     frame = pd.DataFrame(rows, columns=["worker_id", "attribute", "right", "label"])
-    return frame.assign(vendor="acme", on_gold=True, is_judged=True, is_right=frame["right"] == frame["label"], image_id="i", task_id="t")
+    frame = frame.assign(image_id=[f"i{number}" for number in range(len(frame))], task_id="t")
+    return frame.assign(vendor="acme", on_gold=True, is_judged=True, is_right=frame["right"] == frame["label"])
 
 
 def test_accuracy_has_wilson_bounds_for_whatever_it_is_grouped_by() -> None:
@@ -165,6 +166,25 @@ def test_accuracy_has_wilson_bounds_for_whatever_it_is_grouped_by() -> None:
     assert gold.accuracy(rows, ["attribute"]).loc["colour", "n"] == 20
     elsewhere = rows.assign(on_gold=rows["worker_id"] != "a")
     assert list(gold.accuracy(elsewhere, ["worker_id"]).index) == ["b"]
+
+
+def test_several_answers_to_one_gold_picture_count_for_fewer() -> None:
+    """By vendor, attribute and class; each person by himself answers every picture once."""
+    rows = compared(
+        *[(who, "colour", right, given) for right, given in (("red", "red"), ("red", "blue"), ("blue", "blue")) for who in "abc"]
+    )
+    alike = rows.assign(image_id=["i0"] * 3 + ["i1"] * 3 + ["i2"] * 3)
+    for by in (["vendor"], ["attribute"]):
+        plain, wider = gold.accuracy(rows, by).iloc[0], gold.accuracy(alike, by).iloc[0]
+        assert (plain["n"], plain["correct"]) == (wider["n"], wider["correct"]) == (9, 6)
+        assert wider["lower"] < plain["lower"] and plain["upper"] < wider["upper"]
+        assert gold.accuracy(alike, by, believed=0.9)["lower"].iloc[0] < wider["lower"]
+    assert gold.accuracy(alike, ["worker_id"]).equals(gold.accuracy(rows, ["worker_id"]))
+    plain, wider = gold.errors_by_class(rows), gold.errors_by_class(alike)
+    counts = ["n", "missed", "others", "false"]
+    assert wider[counts].astype(int).equals(plain[counts].astype(int)) and plain.loc[("colour", "blue"), counts].tolist() == [3, 0, 6, 3]
+    assert (wider["missed_upper"] > plain["missed_upper"]).all()
+    assert wider.loc[("colour", "blue"), "false_upper"] > plain.loc[("colour", "blue"), "false_upper"]
 
 
 def test_errors_of_each_class_are_counted_both_ways() -> None:

@@ -60,7 +60,7 @@ def judged(gold_right: int, accepted: int, kind: str = "production") -> pd.DataF
 
 
 @pytest.mark.parametrize(
-    ("gold_right", "accepted", "is_good"), [(30, 10, True), (27, 5, True), (25, 10, False), (30, 4, False), (0, 10, False)]
+    ("gold_right", "accepted", "is_good"), [(30, 10, True), (28, 5, True), (27, 10, False), (30, 4, False), (0, 10, False)]
 )
 def test_quality_holds_on_gold_and_on_what_is_accepted_at_once(gold_right: int, accepted: int, is_good: bool) -> None:
     spec = make_spec()
