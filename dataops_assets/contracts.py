@@ -258,6 +258,7 @@ _CONTRACTS = (
             "inspection": "string",  # normal, tightened, reduced: the sampling plan of the batch
             "most_wrong": "int64",  # audited labels that may be wrong for the batch to be accepted
             "method": "string",  # how answers were weighed
+            "notes": "string",  # what was met in the answers that were weighed, those of earlier batches included; joined by "; "
             "likeness": "float64",  # how alike errors on one question are taken to be
             "n_missed": "int64",  # of gold boxes: objects that answers lack, all answers together, at IoU 0.5
             "n_extra": "int64",  # of gold boxes: boxes in answers that are no object, at IoU 0.5

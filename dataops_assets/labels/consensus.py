@@ -52,12 +52,14 @@ class Consensus:
         skill: How often an answer is right, on average over answers.
         likeness: How alike errors are, as it was used.
         chosen: The method.
+        notes: What was met in the answers that somebody should know of (`inference.Result`).
     """
 
     found: pd.DataFrame
     skill: float
     likeness: float
     chosen: str
+    notes: tuple[str, ...] = ()
 
 
 def of_choices(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[str], beliefs: Beliefs) -> Consensus:
@@ -85,7 +87,7 @@ def of_choices(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[s
     weights = result.workers["n_labels"].to_numpy(dtype=np.float64)
     right = float((result.workers["skill"] * weights).sum())
     skill = (right + beliefs.accuracy * _BELIEVED) / (float(weights.sum()) + _BELIEVED)
-    return Consensus(found, skill, alike, result.chosen)
+    return Consensus(found, skill, alike, result.chosen, result.notes)
 
 
 def _infer(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[str], beliefs: Beliefs) -> tuple[Result, pd.DataFrame | None]:
@@ -166,7 +168,7 @@ def of_several(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[s
     sets = answers["label"].str.split("|")
     given = sorted({value for held in sets for value in held})
     known = None if gold is None else gold[gold.index.isin(answers["task"])].dropna()
-    sure, skills, likenesses, chosen = {}, [], [], []
+    sure, skills, likenesses, chosen, notes = {}, [], [], [], {}
     for value in given:
         pattern = pd.Series([value in held for held in sets], index=answers.index).map({True: _YES, False: _NO})
         truth = None if known is None else known.str.split("|").map(lambda held, value=value: _YES if value in held else _NO)
@@ -175,6 +177,7 @@ def of_several(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[s
         skills.append(one.skill)
         likenesses.append(one.likeness)
         chosen.append(one.chosen)
+        notes[value] = one.notes
     share = pd.DataFrame(sure)
     is_in = share.to_numpy() > 0.5
     alone = [place for place, value in enumerate(given) if value in ALONE]
@@ -186,7 +189,9 @@ def of_several(answers: pd.DataFrame, gold: pd.Series | None, values: Sequence[s
     labels[:] = np.array(names, dtype=object)[np.asarray(codes).ravel()]
     posterior = np.maximum(share, 1 - share).prod(axis=1)
     found = pd.DataFrame({"label": labels, "posterior": posterior, "is_tie": labels.isna()})
-    return Consensus(found, float(np.mean(skills)), float(np.mean(likenesses)), max(set(chosen), key=chosen.count))
+    shared = tuple(note for note in notes[given[0]] if all(note in met for met in notes.values()))
+    own = tuple(f"{value}: {note}" for value, met in notes.items() for note in met if note not in shared)
+    return Consensus(found, float(np.mean(skills)), float(np.mean(likenesses)), max(set(chosen), key=chosen.count), shared + own)
 
 
 def by_agreement(answers: pd.DataFrame, is_several: bool) -> Consensus:
@@ -196,7 +201,7 @@ def by_agreement(answers: pd.DataFrame, is_several: bool) -> Consensus:
     if not is_several:
         result = inference.majority_vote(answers)
         found = pd.DataFrame({"label": result.labels, "posterior": result.posteriors.max(axis=1), "is_tie": result.is_tie})
-        return Consensus(found, 1.0, 0.0, "majority vote")
+        return Consensus(found, 1.0, 0.0, "majority vote", result.notes)
     n = answers.groupby("task").size()
     parts = answers.assign(label=answers["label"].str.split("|")).explode("label")
     shares = parts.groupby(["task", "label"]).size().unstack(fill_value=0).div(n, axis=0)
@@ -215,7 +220,7 @@ class Drawn:
     Attributes:
         objects: A row an object that is there: `task`, `label`, `posterior`, `x`, `y`, `w`, `h`; by task and place.
         tasks: By task: `posterior` (chance that all of it is right), `left_out` (objects drawn by some that are not there), `is_tie`.
-        skill: See `Consensus`; likewise `likeness` and `chosen`.
+        skill: See `Consensus`; likewise `likeness`, `chosen` and `notes` (whose tasks are objects).
     """
 
     objects: pd.DataFrame
@@ -223,6 +228,7 @@ class Drawn:
     skill: float
     likeness: float
     chosen: str
+    notes: tuple[str, ...] = ()
 
 
 def of_boxes(drawn: boxes.Drawings, gold: boxes.Drawings, values: Sequence[str], beliefs: Beliefs | None) -> Drawn:
@@ -272,7 +278,7 @@ def of_boxes(drawn: boxes.Drawings, gold: boxes.Drawings, values: Sequence[str],
         is_beside = per_picture["left_out"] & (np.bincount(picture[is_there], minlength=len(n_questions)) > 0)[picture]
         whole = per_picture["posterior"].where(~is_beside).groupby(picture).min()
     tasks = pd.DataFrame({"posterior": whole, "left_out": groups["left_out"].sum(), "is_tie": groups["is_tie"].any()})
-    return Drawn(objects, tasks.set_axis(drawn.pictures), one.skill, one.likeness, one.chosen)
+    return Drawn(objects, tasks.set_axis(drawn.pictures), one.skill, one.likeness, one.chosen, one.notes)
 
 
 def _known_objects(

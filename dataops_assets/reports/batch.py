@@ -55,6 +55,7 @@ def parts(said: stage.Verdict, spec: ProjectSpec, quality: pd.DataFrame) -> dict
         "decisions by attribute": _decisions(quality),
         "audit": Points(_audit(said, plan)),
         "operating characteristic": curve.characteristic(plan, spec.brief.accuracy_target) if plan is not None else None,
+        **met(quality),
         "how it was decided": table_of(_methods(quality)) if len(quality) else None,
     }
 
@@ -121,6 +122,14 @@ def _decisions(quality: pd.DataFrame) -> Any:
         for name, row in zip(counts.index, counts.to_numpy(), strict=True)
     ]
     return bars("decisions by attribute", lines, ("accepted", "one more label", "our own people"))
+
+
+def met(quality: pd.DataFrame) -> dict[str, Any]:
+    """What was met in the answers that somebody should know of, question by question: ties, repeated, single and nameless answers."""
+    rows = quality.drop_duplicates("attribute")[["attribute", "notes"]].dropna()
+    told = [f"{name}: {note}." for name, notes in rows.itertuples(index=False) for note in str(notes).split("; ")]
+    words = Points([*told, "Answers of earlier batches count, as far as they were weighed with these."])
+    return {"things met in the answers": len(told), "met in the answers": words} if told else {}
 
 
 def _methods(quality: pd.DataFrame) -> pd.DataFrame:

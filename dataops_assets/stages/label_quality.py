@@ -161,8 +161,14 @@ def _choices(
     rows["posterior"] = np.where(has_gold, share, rows["posterior"])
     rows["label"] = rows["gold_label"].where(has_gold, rows["label"])
     once = rows[has_gold]
-    rows = rows.assign(skill=found.skill, likeness=found.likeness, method=found.chosen, whole=rows["posterior"], left_out=0)
+    rows = rows.assign(
+        skill=found.skill, likeness=found.likeness, method=found.chosen, notes=_told(found.notes), whole=rows["posterior"], left_out=0
+    )
     return _with_gold(rows, once, spec)
+
+
+def _told(notes: tuple[str, ...]) -> str | None:
+    return "; ".join(notes) or None
 
 
 def _map(rows: pd.DataFrame, counts: pd.Series) -> pd.Series:
@@ -199,7 +205,7 @@ def _boxes(
         {"n_labels": "int64", "left_out": "int64", "is_gold": bool, "is_tie": bool, "whole": "float64", "posterior": "float64"}
     )
     rows = rows.reindex(columns=[*dict.fromkeys([*rows, *_GOLD_BOXES, *_SIDES])])
-    rows = rows.assign(skill=found.skill, likeness=found.likeness, method=found.chosen)
+    rows = rows.assign(skill=found.skill, likeness=found.likeness, method=found.chosen, notes=_told(found.notes))
     once = rows[rows["gold_correct"].notna()].drop_duplicates("task_id")
     return _with_gold(rows, once, spec)
 

@@ -6,6 +6,7 @@ from scipy.stats import hypergeom
 
 from dataops_assets import manifest
 from dataops_assets.labels.agreement import clustered, wilson
+from dataops_assets.reports import batch
 from dataops_assets.stages.label_quality import assess, sampling_plan
 from dataops_assets.stages.labeled_batches import accept
 from tests.conftest import changed
@@ -263,3 +264,24 @@ def test_every_question_has_a_row_answered_or_not():
     tasks = make_tasks(spec, 3)
     quality = assess(manifest.empty("labeled_batches"), tasks, None, spec)
     assert len(quality) == 9 and set(quality["decision"]) == {"rework"}
+
+
+@pytest.mark.parametrize(("kind", "n_ties"), [("production", 0), ("pilot", 1)])  # where people are weighed one of two is the better
+def test_what_was_met_in_the_answers_is_told_in_words(kind: str, n_ties: int) -> None:
+    """Two answers that differ, one answer alone, and a worker who answers again: in the table, the metadata and on the batch's page."""
+    spec = make_spec(COLOUR, pilot_overlap=2)
+    tasks = make_tasks(spec, 4, kind)
+    first, second, third, _ = tasks["task_id"]
+    says_ = [(first, "red", "a"), (first, "blue", "b"), (second, "red", "a"), (third, "red", "a"), (third, "red", "b")]
+    rows = [f"{task},colour,{label},,,,,{who},," for task, label, who in says_]
+    labeled = accept([("us" if kind == "pilot" else "acme", "a.csv", make_csv(*rows))], tasks, spec, KEY)
+    again = labeled.iloc[[3]].assign(row_id="again", task_id="again")  # the same person was asked about the picture before
+    quality = assess(pd.concat([labeled, again]), tasks, None, spec)
+    met = set(quality["notes"].iloc[0].split("; "))
+    told = ["1 answers repeat a task for the same worker: they share its one vote"]
+    told += ["1 of 3 tasks have a single answer: nobody else confirms it"]
+    tied = [f"{n_ties} of 3 tasks have no single best label: the one with the better votes was taken"] if n_ties else []
+    assert met == {*told, *tied}
+    shown = batch.met(quality)
+    assert shown["things met in the answers"] == len(met) and f"colour: {told[0]}." in shown["met in the answers"].lines
+    assert batch.met(assess(labeled[labeled["task_id"] == third], tasks.iloc[[2]], None, spec)) == {}
