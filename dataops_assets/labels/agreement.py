@@ -60,7 +60,7 @@ def clustered(
     k, size, of = k[size > 0], size[size > 0], of[size > 0]
 
     def total(values: Floats) -> Floats:
-        return np.bincount(of, weights=values, minlength=n_groups)
+        return np.bincount(of, weights=values, minlength=n_groups).astype(np.float64)
 
     questions, answers, right = np.bincount(of, minlength=n_groups), total(size), total(k)
     with np.errstate(divide="ignore", invalid="ignore"):

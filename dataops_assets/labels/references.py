@@ -69,7 +69,8 @@ def _drawn(rows: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     on_gold[judged] = is_gold.to_numpy(dtype=bool)[beside[judged]]
     made = made.assign(label=None, right=None, is_judged=beside >= 0, is_right=is_right, on_gold=on_gold)
     made["given_boxes"] = pd.Series([given.of(number) for number in range(len(made))], dtype="object")
-    made["right_boxes"] = pd.Series([right.of(number) if number >= 0 else None for number in beside], dtype="object")
+    references: list[boxes.Answer | None] = [right.of(int(number)) if number >= 0 else None for number in beside]
+    made["right_boxes"] = pd.Series(references, dtype="object")
     return made[COLUMNS]
 
 
