@@ -27,6 +27,7 @@ import pandas as pd
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.flow import history, labels
 from dataops_assets.labels import boxes, references
+from dataops_assets.labels.decisions import LIKENESS
 from dataops_assets.manifest import Manifest, is_true
 from dataops_assets.reports import feedback_page, pages
 from dataops_assets.spec import ProjectSpec
@@ -136,7 +137,8 @@ def gather(store: Store, spec: ProjectSpec, made: Manifest, vendor: str) -> Stor
     decisions = work["decision"].value_counts()
     story = Story(
         spec, vendor, made.partition, str(tasks["kind"].iloc[0]), people(answers, made.frame[made.frame["vendor"] == vendor]),
-        known(answers, spec), _agreement(made.frame, vendor), confused(answers), mistakes, _yields(store, spec, vendor, made.partition),
+        known(answers, spec.quality.likeness),
+        _agreement(made.frame, vendor), confused(answers), mistakes, _yields(store, spec, vendor, made.partition),
         {word: int(decisions.get(name, 0)) for word, name in (("accepted", "accept"), ("sent_back", "rework"), ("ours", "adjudicate"))},
     )  # fmt: skip
     pictures, sizes = _pictures(store, spec, made.partition, mistakes)
@@ -243,10 +245,10 @@ def people(answers: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return made.drop(columns=["change_lower", "change_upper"]).sort_values(["attribute", "agreement", "worker_id"], ignore_index=True)
 
 
-def known(answers: pd.DataFrame, spec: ProjectSpec) -> pd.DataFrame:
+def known(answers: pd.DataFrame, believed: float = LIKENESS) -> pd.DataFrame:
     """By attribute: how often known answers were met, and its lower bound; only where there are enough of them to give none away."""
     rows = answers[answers["is_judged"] & answers["on_gold"]]
-    made = gold.accuracy(rows, ["attribute"], spec.quality.likeness)
+    made = gold.accuracy(rows, ["attribute"], believed)
     enough = (made["n"] >= LEAST_ANSWERS) & (rows.groupby("attribute")["image_id"].nunique() >= LEAST_PICTURES)
     return made.loc[enough, ["accuracy", "lower"]].round(2).reset_index()
 
@@ -305,6 +307,7 @@ def _pictures(store: Store, spec: ProjectSpec, batch: str, mistakes: pd.DataFram
     made = (
         thumbnails(list(dict.fromkeys(now[image] for image in wanted)), store.blobs, spec.sources.limits.pixels, SIDE_PX) if wanted else {}
     )
-    size = usable.drop_duplicates("image_id").set_index("image_id")[["width_px", "height_px"]]
+    rows = usable.drop_duplicates("image_id")
+    sizes = {image: (int(w), int(h)) for image, w, h in zip(rows["image_id"], rows["width_px"], rows["height_px"], strict=True)}
     seen = {image: made[now[image]] for image in wanted if now[image] in made}
-    return seen, {image: (int(size.at[image, "width_px"]), int(size.at[image, "height_px"])) for image in seen}
+    return seen, {image: sizes[image] for image in seen}
