@@ -164,7 +164,7 @@ def verdict(
     if passed is False and row is not None:
         against.append(f"{audit.wrong} of {answered} audited labels are wrong and {int(row['most_wrong'])} may be")
     waits = []
-    n_gold, n_right = _on_gold(quality[is_gold])
+    n_gold, n_right, at_least = _on_gold(quality[is_gold], spec)
     if has_plan and passed is None and (spec.quality.audit == "required" or not n_gold):
         unmeasured = "" if n_gold else "no gold has measured it, and "
         waits.append(f"{unmeasured}{drawn - answered} of {drawn} audited labels are still to be answered by our own people")
@@ -173,7 +173,7 @@ def verdict(
         waits.append(f"{unanswered} questions have no answer")
     pay: Pay = "don't pay" if against else "not yet" if waits else "pay"
     plan = _plan_of(row, error or 0.0, spec) if has_plan and row is not None else None
-    told = against or waits or _for((n_gold, n_right), counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
+    told = against or waits or _for((n_gold, n_right, at_least), counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
     verb = {"pay": "Pay", "don't pay": "Don't pay", "not yet": "Don't pay yet"}[pay]
     return Verdict(
         pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, planned),
@@ -191,14 +191,15 @@ def _gold_against(gold: pd.DataFrame, spec: ProjectSpec) -> list[str]:
     ]
 
 
-def _on_gold(gold: pd.DataFrame) -> tuple[int, int]:
-    """Answers to gold that measures, and the right ones among them; gold that has become known measures nobody."""
+def _on_gold(gold: pd.DataFrame, spec: ProjectSpec) -> tuple[int, int, float]:
+    """Answers to gold that measures, the right ones, and the lower bound of their share; gold that has become known measures nobody."""
     once = gold[gold["gold_correct"].notna()].drop_duplicates(["task_id", "attribute"])
-    return int(once["n_labels"].sum()), int(once["gold_correct"].sum())
+    lower, _ = agreement.clustered(once["gold_correct"], once["n_labels"], believed=spec.quality.likeness)
+    return int(once["n_labels"].sum()), int(once["gold_correct"].sum()), float(lower[0])
 
 
 def _for(
-    on_gold: tuple[int, int],
+    on_gold: tuple[int, int, float],
     counts: Mapping[str, int],
     audit: acceptance.Estimate,
     error: float | None,
@@ -214,9 +215,8 @@ def _for(
         allowed = 1 - spec.brief.accuracy_target
         unchecked = " (nobody has checked that yet)" if n_open else ""
         told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be{unchecked}")
-    n, right = on_gold
+    n, right, low = on_gold
     if n:
-        low = float(agreement.clustered(once["gold_correct"], once["n_labels"], believed=spec.quality.likeness)[0][0])
         told.append(f"{right} of {n} answers on gold are right (at least {low:.0%})")
     return told
 
