@@ -57,6 +57,8 @@ class Town:
 
     def __init__(self, store: Store, spec: ProjectSpec = SPEC) -> None:
         self.store, self.spec = store, spec
+        store.home.root.mkdir(parents=True, exist_ok=True)
+        (store.home.root / "worker.key").write_bytes(KEY)  # it draws what is audited and what is shown
         self.put("augmented_set", "d1", make_sources(90, store.blobs))
         planning.plan_batches(store, spec, "pilot")
         pilot = store.only("batch_plans", spec.name, "pilot-001").frame
