@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dataops_assets import claims, gates, locks, waiting
+from dataops_assets import claims, drops, gates, locks, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import images
 from dataops_assets.imaging.decode import encode
 from dataops_assets.imaging.relevance import ReferencesError
 from dataops_assets.intake.identity import drop_id_of
-from dataops_assets.manifest import Manifest, conform
+from dataops_assets.manifest import Manifest, conform, records
 from dataops_assets.projects import ENV_DEFS
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
@@ -188,6 +188,34 @@ class TestCopiesOfWhatIsOutOfUse:
         assert f"{x}/resized.png" not in self.usable(desk) and f"{D1}/a.png" in self.usable(desk)
         self.rescreen(desk)
         assert self.rescreen(desk) == []
+
+    @pytest.mark.parametrize("is_known", [True, False], ids=["parked before", "parked after"])
+    def test_a_drop_that_is_parked_before_its_gate_spoke_keeps_nobody_out(self, desk: Desk, is_known: bool) -> None:
+        raw = images.raw_images(desk.store, desk.spec, desk.put({"a.png": photo(1), "b.png": photo(2)}))
+        desk.release(raw)
+        desk.store.write(images.cleaned_set(desk.store, desk.spec, raw))
+        last = records(desk.store.drops.rows())[-1]
+        facts = {name: last[name] for name in ("drop_id", "vendor", "name", "supersedes", "fingerprint", "listing")}
+
+        def park() -> None:
+            drops.park(desk.store, desk.spec, [{**facts, "reason": "its runs failed"}])
+
+        if is_known:
+            park()
+        x = self.take(desk, desk.put({"a.png": photo(1), "c.png": photo(3)}, "secretive", "x"))
+        if not is_known:
+            assert f"{x}/a.png" not in self.usable(desk)
+            park()
+            assert self.rescreen(desk) == [x]
+        assert self.usable(desk) == sorted([f"{x}/a.png", f"{x}/c.png"]) and self.rescreen(desk) == []
+        drops.retry(desk.store, desk.spec, D1)
+        made = images.cleaned_set(desk.store, desk.spec, raw)
+        desk.release(made)
+        desk.use(D1)
+        while self.rescreen(desk):
+            pass
+        kept = self.usable(desk)
+        assert len(kept) == 3 and {name.split("/")[1] for name in kept} == {"a.png", "b.png", "c.png"}
 
     def test_what_stays_in_use_as_the_next_version_was_refused_is_kept_once(self, desk: Desk) -> None:
         self.take(desk, desk.put({"a.png": photo(1), "b.png": photo(2)}))

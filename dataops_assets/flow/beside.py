@@ -119,7 +119,7 @@ def _kept(store: Store, spec: ProjectSpec, versions: Mapping[str, str]) -> pd.Da
 
 
 def _standing(store: Store, spec: ProjectSpec, pinned: Mapping[str, str]) -> dict[str, str]:
-    """The versions to compare with now: the pinned ones, unless one among them is out of use: withdrawn, replaced or refused.
+    """The versions to compare with now: the pinned ones, unless one among them is out of use: withdrawn, replaced, refused or parked.
 
     A picture that was rejected as a copy of one that is out of use comes back, then. So it is with a version whose gate said no: what that
     drop has in use counts, if anything. For the drop that was replaced the one in its
@@ -160,7 +160,10 @@ def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
     judged = {drop: set(rows["version"]) for drop, rows in gates.groupby("partition")}
     last = dict(zip(gates["partition"], gates["at"], strict=True))
     found = store.released("cleaned_set", spec.name)
+    parked = _parked(store, spec)[0]
     for drop, versions in made.items():
+        if drop in parked:  # nothing judges its candidates until somebody has it tried again
+            continue
         times = {name: store.made_at("cleaned_set", spec.name, drop, name) for name in set(versions) - judged.get(drop, set())}
         pending = {name: at for name, at in times.items() if drop not in last or at > last[drop]}
         if pending:
@@ -169,7 +172,8 @@ def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
 
 
 def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
-    """Drop -> what it was compared with that is out of use: drops, withdrawn or replaced, or drop@version that their gates refused.
+    """Drop -> what it was compared with that is out of use: drops, withdrawn or replaced, or drop@version that their gates refused, or
+    never judged because the drop was parked.
 
     Named are drops that left pictures out as copies of those, or for which the drop has other pictures in use now; and drops compared with
     a version that a person let pass after they had been screened without it. Once a drop was screened anew it isn't named.
@@ -178,7 +182,7 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
     """
     gates = _judged(store, spec)
     gone, refused = store.withdrawn(spec.name)[0] | store.superseded(spec.name), _refused(store, spec)
-    if not gone and not (gates["outcome"] == "fail").any():
+    if not gone and not refused and not (gates["outcome"] == "fail").any():
         return {}
     last = gates.drop_duplicates("partition", keep="last")
     versions = dict(zip(last["partition"], last["version"], strict=True))
@@ -240,10 +244,34 @@ def _judged(store: Store, spec: ProjectSpec) -> pd.DataFrame:
 
 
 def _refused(store: Store, spec: ProjectSpec) -> set[tuple[str, str]]:
-    """(drop, version) of screenings that their gate said no to, and nobody has let pass."""
+    """(drop, version) of screenings that their gate said no to and nobody has let pass, or that no gate is going to judge."""
     gates = _judged(store, spec)
     said = {outcome: set(zip(rows["partition"], rows["version"], strict=True)) for outcome, rows in gates.groupby("outcome")}
-    return said.get("fail", set()).difference(*(said.get(outcome, set()) for outcome in RELEASING))
+    return said.get("fail", set()).difference(*(said.get(outcome, set()) for outcome in RELEASING)) | _abandoned(store, spec, gates)
+
+
+def _abandoned(store: Store, spec: ProjectSpec, gates: pd.DataFrame) -> set[tuple[str, str]]:
+    """(drop, version) of screenings whose drop was parked before their gate spoke: while it is, and once a newer version was judged."""
+    parked, ever = _parked(store, spec)
+    if not ever:
+        return set()
+    judged = set(zip(gates["partition"], gates["version"], strict=True))
+    last = dict(zip(gates["partition"], gates["at"], strict=True))
+    candidates = store.candidates("cleaned_set", spec.name)
+    left = {(drop, version) for drop in ever for version in candidates.get(drop, ())} - judged
+    return {
+        (drop, version)
+        for drop, version in left
+        if drop in parked or (drop in last and store.made_at("cleaned_set", spec.name, drop, version) < last[drop])
+    }
+
+
+def _parked(store: Store, spec: ProjectSpec) -> tuple[set[str], set[str]]:
+    """Drops that are parked, and those that ever were."""
+    rows = rows_of(store.drops.rows(), spec.name)
+    last = rows.drop_duplicates("drop_id", keep="last")
+    now, ever = (frame.loc[frame["status"] == "parked", "drop_id"] for frame in (last, rows))
+    return set(now), set(ever)
 
 
 def _in_use(store: Store, spec: ProjectSpec, drop_id: str) -> dict[str, str]:
