@@ -69,6 +69,7 @@ STEPS = {
     "set apart": ("dataops_assets.apart", "Apart", "set_apart"),
     "mark duplicates": ("dataops_assets.stages.cleaned_set", "", "_mark_near_duplicates"),
 }
+ELSEWHERE = {"delete": ("dataops_assets.apart", "Apart", "purge")}  # steps of other work, armed by other tests
 OPERATIONS = ("write", "fsync", "replace", "link", "syncfs", "commit")
 DROP_CHAIN = ("raw_images", "cleaned_set")
 IMPORTED = (
@@ -158,7 +159,7 @@ def problems(root: Path, project: str, whole: dict[str, Any] | None, is_killed: 
 def arm(case: dict[str, Any]) -> None:
     """Set the trap of a case in this process."""
     if "kill" in case:
-        module, owner, name = STEPS[case["kill"]]
+        module, owner, name = (STEPS | ELSEWHERE)[case["kill"]]
         place: Any = importlib.import_module(module)
         place = getattr(place, owner) if owner else place
         real, calls = getattr(place, name), [0]

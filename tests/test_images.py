@@ -249,7 +249,8 @@ class TestOneOfEachWhoeverComesFirst:
 
     def decide(self, monkeypatch: pytest.MonkeyPatch, decision: str, *ids: str) -> None:
         rows = pd.DataFrame([{"image_id": one, "decision": decision, "by": "ann", "at": now()} for one in ids])
-        monkeypatch.setattr(images, "_screening_decisions", lambda *_: (rows, {}))
+        monkeypatch.setattr(images, "_screening_decisions", lambda *_: (rows, {"approved_labels": {}}))
+        monkeypatch.setattr(images, "_answered", lambda *_: rows)
 
     def reasons(self, made: Manifest) -> dict[str, tuple[str, str | None]]:
         return {path: (status, reason) for path, status, reason in made.frame[["path", "status", "reason"]].itertuples(index=False)}

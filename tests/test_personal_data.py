@@ -529,6 +529,7 @@ class TestStricterPolicy:
         made.answer(self.tasks, answers, answers)
         assert sum(map(shows_a_face, made.pictures(made.home.requests("garments") / self.tasks.partition))) == 3
         self.before = made.shas("store/blobs")
+        assert made.desk.gate(self.tasks).is_released
         made.spec = made.desk.spec = changed(spec, cleaning={"personal_data": {"policy": {"face": action}}})
         return made
 
@@ -597,7 +598,6 @@ class TestStricterPolicy:
         assert images.usable_images(lax.store, wider)[0].empty  # nobody has looked for text
 
     def test_no_page_shows_it(self, lax: World, action: str) -> None:
-        assert lax.desk.gate(self.tasks).is_released
         page = lax.home.reports("garments") / "label_tasks" / f"{self.tasks.partition}.html"
         (picture,) = set(re.findall(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", page.read_text()))
         self.rescreen(lax)

@@ -23,7 +23,7 @@ from tests.imaging.personal_data.made import scene
 def row(store: Store, regions: list[list[Any]], side_px: int, **facts: Any) -> pd.DataFrame:
     """A picture of 400 x 533 px, of which there is no cleaned file, as it was screened at `side_px`."""
     image = store.blobs.put(encode(scene(1)))
-    known = {"faces": 0, "clean_sha256": None, "drop_id": "d1", "width_px": round(side_px * 0.75), "height_px": side_px}
+    known = {"faces": 0, "reason": None, "clean_sha256": None, "drop_id": "d1", "width_px": round(side_px * 0.75), "height_px": side_px}
     frame = pd.DataFrame([{"image_id": image, "regions": json.dumps(regions), **known, **facts}])
     return frame.astype({"faces": "Int64"})
 
