@@ -41,7 +41,7 @@ $(STUDIO)/installed: dataops_assets/labels/label_studio_constraints.txt | $(INST
 	DATAOPS_LABEL_STUDIO_ENV=$(STUDIO) $(BIN)/dataops labelstudio install
 	@touch $@
 
-test-services: $(DEVELOPING) $(STUDIO)/installed  ## tests against a live Dagster daemon and webserver, and a live Label Studio
+test-services: $(DEVELOPING) $(STUDIO)/installed  ## tests against a live Dagster daemon and webserver, a live Label Studio, and other readers of label files
 	DATAOPS_LABEL_STUDIO_ENV=$(STUDIO) $(BIN)/python -m pytest -m 'services and not long'
 
 test-long: $(DEVELOPING)  ## the long forms: every fault, the largest deliveries

@@ -21,7 +21,7 @@ from dataops_assets.labels.formats import coco, cvat, voc, yolo
 from tests.conftest import REPO
 from tests.labels.formats.made import ASKED, SIZES, answer, table
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.services
 
 PACKAGES = ["supervision==0.31.2", "datumaro==1.13.12"]
 BOXES = [
