@@ -78,7 +78,7 @@ def _accuracy(found: pd.DataFrame) -> Table | None:
 
 def _batches(store: Store, spec: ProjectSpec, vendors: list[str]) -> Table | None:
     planned, quality, audits = history.plans(store, spec), history.judged_on(store, spec, "production"), history.audit_rows(store, spec)[0]
-    words = {True: "held", False: "did not hold", None: "not known yet"}
+    words = {True: "good", False: "not good", None: "not known yet"}
     rows = [
         {
             "vendor": name, "batch": batch.batch_id, "images": batch.images,
