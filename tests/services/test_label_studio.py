@@ -100,9 +100,8 @@ def server(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[studio_serve
 def spec(dresses: ProjectSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProjectSpec]:
     """Dresses, labelled in Label Studio by two people a picture."""
     labelled_by = [vendor.model_dump(mode="json") | {"tool": "label_studio"} for vendor in dresses.labeling.vendors]
-    made = changed(
-        dresses, labeling={"vendors": labelled_by, "overlap": 2, "pilot_size": PILOT, "pilot_overlap": 1, "qualification_accuracy": 0.5}
-    )
+    small = {"batch_size": 12, "pilot_size": PILOT, "pilot_overlap": 1, "qualification_accuracy": 0.5}
+    made = changed(dresses, labeling={"vendors": labelled_by, "overlap": 2, **small})
     path = tmp_path / "projects" / "dresses" / "defs.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": made.model_dump(mode="json")}))
