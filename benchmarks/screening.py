@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument("--larger", type=int, default=300, help=f"and {ENLARGED} times as large")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
+    if given.large < 1_000:
+        parser.error("--large is at least 1000: growth begins there")
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # as in a run; its threads would be there before the fork
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | workers.ENVIRONMENT)
     cv2.setNumThreads(1)
