@@ -92,6 +92,10 @@ class Town:
                 given = "green" if place == 0 and right == "white" else given
                 rows.append(f"{task},colour,{given},,,,,{WORKERS[place]},2026-01-02T00:{len(rows) // 60:02d}:{len(rows) % 60:02d}Z,5")
         frame = labeled_batches.accept([("acme", "a.csv", make_csv(*rows))], tasks.frame, self.spec, KEY)
+        return self.came_back(batch, tasks, frame)
+
+    def came_back(self, batch: str, tasks: Manifest, frame: pd.DataFrame) -> Manifest:
+        """What becomes of `labeled_batches` rows of a batch, to the vendor's pages."""
         labeled = self.put("labeled_batches", batch, frame, tasks.input)
         quality = self.put("label_quality", batch, labels.label_quality(self.store, self.spec, labeled, tasks).frame)
         made = labels.vendor_feedback(self.store, self.spec, quality, labeled, tasks)
@@ -482,12 +486,7 @@ class BoxTown(Town):
         ]
         frame = labeled_batches.accept([("acme", "a.csv", make_csv(*rows))], tasks.frame, self.spec, KEY)
         assert (frame["status"] == "accepted").all()
-        labeled = self.put("labeled_batches", batch, frame, tasks.input)
-        quality = self.put("label_quality", batch, labels.label_quality(self.store, self.spec, labeled, tasks).frame)
-        made = labels.vendor_feedback(self.store, self.spec, quality, labeled, tasks)
-        made = self.put("vendor_feedback", batch, made.frame, made.inputs)
-        feedback.write(self.store, self.spec, made)
-        return made
+        return self.came_back(batch, tasks, frame)
 
 
 def test_wrong_boxes_are_shown_beside_the_right_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
