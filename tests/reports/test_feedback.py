@@ -56,9 +56,7 @@ class Town:
     """A project whose pilot is gold and whose first production batch came back, every page written."""
 
     def __init__(self, store: Store, spec: ProjectSpec = SPEC) -> None:
-        self.store, self.spec = store, spec
-        store.home.root.mkdir(parents=True, exist_ok=True)
-        (store.home.root / "worker.key").write_bytes(KEY)  # it draws what is audited and what is shown
+        self.found(store, spec)
         self.put("augmented_set", "d1", make_sources(90, store.blobs))
         planning.plan_batches(store, spec, "pilot")
         pilot = store.only("batch_plans", spec.name, "pilot-001").frame
@@ -68,6 +66,12 @@ class Town:
         self.put("approved_labels", "pilot-001", rows)
         planning.plan_batches(store, spec, "production")
         self.made = self.returned("production-001")
+
+    def found(self, store: Store, spec: ProjectSpec) -> None:
+        """Its home, with a key that is always the same: it draws what is audited and what is shown."""
+        self.store, self.spec = store, spec
+        store.home.root.mkdir(parents=True, exist_ok=True)
+        (store.home.root / "worker.key").write_bytes(KEY)
 
     def put(self, asset: str, partition: str, frame: pd.DataFrame, inputs: manifest.Inputs | None = None) -> Manifest:
         made = Manifest(asset, self.spec.name, partition, frame, inputs or {})
@@ -463,7 +467,7 @@ class BoxTown(Town):
     BAG, HAT, LARGE, NOWHERE = "2,2,10,10", "25,15,9,9", "2,2,18,18", "34,0,5,5"
 
     def __init__(self, store: Store) -> None:
-        self.store, self.spec = store, BOXED
+        self.found(store, BOXED)
         self.put("augmented_set", "d1", make_sources(60, store.blobs))
         planning.plan_batches(store, BOXED, "pilot")
         pilot = store.only("batch_plans", BOXED.name, "pilot-001").frame
