@@ -50,6 +50,7 @@ class Contract:
 COMPOSITION_ISSUES = ("blocky", "bordered", "collage", "screenshot", "overlaid_text")
 QUALITY_ISSUES = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale", *COMPOSITION_ISSUES)
 RELEVANCE_ISSUES = ("irrelevant", "outlier", "mislabelled")
+DECIDED = ["decided_by", "decided_at", "answered_by", "answered_at"]  # who took responsibility for a decision, who gave it, and when
 ISSUES = (*QUALITY_ISSUES, *RELEVANCE_ISSUES)
 _BOX: dict[str, Type] = {"object_id": "string", "x": "float64", "y": "float64", "w": "float64", "h": "float64"}
 _CHAIN: dict[str, Type] = {"seq": "int64", "prev_hash": "string", "row_hash": "string"}

@@ -29,7 +29,7 @@ class Beside:
         earlier: Kept pictures of the drops it is compared with, in the versions `pinned`.
         later: Those of other drops in use, in the versions `versions`.
         before: The drop's own released version; null where nothing depends on it.
-        lasting: Its rows of pictures that nobody can look at again, and what they are `missing`, by `stages.cleaned_set.missing`.
+        lasting: Its rows of pictures that nobody can look at again, and what they are `missing`, by `stages.lasting.missing`.
         inputs: What its version will name, `cleaned_set` apart.
     """
 
@@ -66,7 +66,7 @@ def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame
         decided: What people decided about its pictures.
         inputs: What its version will name of these and of other things.
     """
-    from dataops_assets.stages import cleaned_set as stage
+    from dataops_assets.stages import lasting as stage
 
     pin = _pin(store, spec, raw.partition)
     pinned = _standing(store, spec, pin["with"])
@@ -77,7 +77,7 @@ def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame
     before = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else None
     rows = before.frame if before is not None else empty("cleaned_set")
     then = policies.of_inputs(store, spec, before.inputs if before is not None else {})
-    lasting = stage.lasting(rows, raw.frame, purged, spec.cleaning, then)
+    lasting = stage.rows_of(rows, raw.frame, purged, spec.cleaning, then)
     missing = stage.missing(lasting, spec.cleaning, then)
     if len(lasting):  # named by its content: the version it is read from differs each time
         searches = {"missing": missing} if missing else {}
@@ -121,9 +121,9 @@ def _kept(store: Store, spec: ProjectSpec, versions: Mapping[str, str]) -> pd.Da
 def _standing(store: Store, spec: ProjectSpec, pinned: Mapping[str, str]) -> dict[str, str]:
     """The versions to compare with now: the pinned ones, unless one among them is out of use: withdrawn, replaced, refused or parked.
 
-    A picture that was rejected as a copy of one that is out of use comes back, then. So it is with a version whose gate said no: what that
-    drop has in use counts, if anything. For the drop that was replaced the one in its
-    place counts, and the others as they were screened last: a copy that came back there must not come back here too.
+    A picture that was rejected as a copy of one that is out of use comes back, then. Of a drop whose version was refused or parked, what it
+    has in use counts, if anything. For the drop that was replaced the one in its place counts, and the others as they were screened last: a
+    copy that came back there must not come back here too.
     """
     replaced = store.superseded(spec.name)
     gone, refused = store.withdrawn(spec.name)[0] | replaced, _refused(store, spec)

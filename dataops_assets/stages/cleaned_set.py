@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -13,21 +13,20 @@ import pandas as pd
 
 from dataops_assets.apart import Apart
 from dataops_assets.checkpoint import Checkpoint
-from dataops_assets.contracts import CONTRACTS, ISSUES, QUALITY_ISSUES, RELEVANCE_ISSUES
+from dataops_assets.contracts import CONTRACTS, DECIDED, ISSUES, QUALITY_ISSUES, RELEVANCE_ISSUES
 from dataops_assets.imaging import measures, relevance
 from dataops_assets.imaging.decode import shrunk
 from dataops_assets.imaging.duplicates import find_leaders
 from dataops_assets.imaging.likeness import Compared, rows_of
 from dataops_assets.imaging.measures import calc_odd_size
-from dataops_assets.imaging.personal_data.policy import Policy, forbidden, policy_of, unsearched
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
 from dataops_assets.imaging.screening import Measured, Preparation, Prepared, measure, prepare
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
 from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
+from dataops_assets.stages.lasting import searched
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
-DECIDED = ["decided_by", "decided_at", "answered_by", "answered_at"]  # who took responsibility for a decision, who gave it, and when
 CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 Steps = Callable[[str, int, int], None]
 Look = TypeVar("Look", Measured, Prepared)
@@ -107,7 +106,7 @@ def screen(
     personal = spec.personal_data
     how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
     if lasting is not None:
-        lasting = _searched(lasting, missing or {}, eyes, how)
+        lasting = searched(lasting, missing or {}, eyes.look, how)
         rows = rows[~rows["image_id"].isin(lasting["image_id"])]
         stay = lasting[lasting["status"] == "kept"]
         earlier = pd.concat([earlier, stay], ignore_index=True) if len(stay) else earlier
@@ -143,61 +142,6 @@ def screen(
         items = [(shas[position], *decided.get(rows.at[position, "image_id"], ("", ""))) for position in open_]
         found = eyes.look(Prepared, partial(prepare, how=how), items, "images cleaned")
         prepared.update(zip(open_, found, strict=True))
-
-
-def lasting(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], spec: Cleaning, then: Policy | None = None) -> pd.DataFrame:
-    """Rows of pictures that can't be looked at again, as their retention period has passed: they stand as they were.
-
-    What waited for a person isn't among them, nobody can decide any more; what the policy of today wouldn't let pass is left out.
-
-    Args:
-        before: The drop's own released rows.
-        raw: Its `raw_images` rows.
-        purged: image_ids of pictures that were deleted.
-        spec: The policy of today.
-        then: The policy that they were screened under; None: nobody knows.
-    """
-    accepted = raw.loc[raw["status"] == "accepted", "image_id"]
-    rows = before[before["image_id"].isin(purged) & before["image_id"].isin(accepted) & (before["status"] != "review")].copy()
-    lost = (rows["status"] == "kept") & forbidden(rows, policy_of(spec.personal_data), then)
-    rows.loc[lost, ["status", "reason"]] = ["rejected", "PURGED"]
-    rows.loc[lost, ["clean_sha256", *DECIDED]] = None
-    return rows
-
-
-def missing(lasting: pd.DataFrame, spec: Cleaning, then: Policy | None) -> dict[str, str]:
-    """image_id -> what a lasting picture in use wasn't searched for and today's policy looks for, joined by |."""
-    kept = lasting[lasting["status"] == "kept"]
-    found = unsearched(kept, policy_of(spec.personal_data), then)
-    return {image: kinds for image, kinds in zip(kept["image_id"], found, strict=True) if kinds}
-
-
-def _searched(lasting: pd.DataFrame, missing: Mapping[str, str], eyes: _Eyes, how: Preparation) -> pd.DataFrame:
-    """Lasting rows, with what a search of the cleaned files finds: covered there, or the picture is left out.
-
-    What people would have to decide on is left out as `PURGED`, like all that waits for them when its original is gone.
-    """
-    rows, asked = lasting.copy(), lasting["image_id"].map(missing)
-    for kinds, mine in rows[asked.notna()].groupby(asked):
-        search = replace(how, look_for=tuple(str(kinds).split("|")), max_side_px=how.max_pixels, is_cleaned=True)
-        items = [(sha256, "", "", str(kinds)) for sha256 in mine["clean_sha256"]]
-        looks = eyes.look(Prepared, partial(prepare, how=search), items, "cleaned images searched")
-        for place, look in zip(mine.index, looks, strict=True):
-            was: dict[Any, Any] = mine.loc[place].to_dict()
-            for name, new in (("personal_data", look.found), ("open_personal_data", look.open)):
-                old = was[name].split("|") if isinstance(was[name], str) else []
-                rows.at[place, name] = "|".join(sorted({*old, *new})) or None
-            if look.regions:
-                rows.at[place, "regions"] = json.dumps([*json.loads(was["regions"] or "[]"), *look.regions])
-            for name, count in (("faces", look.faces), ("text_regions", look.text_regions)):
-                rows.at[place, name] = was[name] if count is None else count
-            refused = [kind for kind in look.found if how.actions.get(kind) == "reject"]
-            waits = any(how.actions.get(kind) == "review" for kind in look.found)
-            rows.at[place, "clean_sha256"] = look.clean_sha256
-            if look.reason or refused or waits:
-                rows.loc[place, ["status", "reason"]] = ["rejected", look.reason or "|".join(refused) or "PURGED"]
-                rows.loc[place, ["clean_sha256", *DECIDED]] = None
-    return rows
 
 
 def covers(asked: str | None, reason: str | None) -> bool:
