@@ -11,7 +11,7 @@ import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import policies
-from dataops_assets.flow.shared import rows_of
+from dataops_assets.flow.shared import rows_of, verdicts
 from dataops_assets.manifest import Inputs, Manifest, digest, empty
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import RELEASING, Store
@@ -156,7 +156,7 @@ def _later(store: Store, spec: ProjectSpec, drop_id: str, compared: Mapping[str,
 def _screened(store: Store, spec: ProjectSpec) -> dict[str, str]:
     """The version of each drop that is in use, or will be when its gate, which it is on its way to, lets it."""
     made = store.candidates("cleaned_set", spec.name)  # listed before the verdicts are read: what is judged in between is known as such
-    gates = _judged(store, spec)
+    gates = verdicts(store, spec.name, "cleaned_set")
     judged = {drop: set(rows["version"]) for drop, rows in gates.groupby("partition")}
     last = dict(zip(gates["partition"], gates["at"], strict=True))
     found = store.released("cleaned_set", spec.name)
@@ -180,7 +180,7 @@ def copies_of_gone(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
 
     A drop that is compared with another one named here has to wait for it.
     """
-    gates = _judged(store, spec)
+    gates = verdicts(store, spec.name, "cleaned_set")
     gone, refused = store.withdrawn(spec.name)[0] | store.superseded(spec.name), _refused(store, spec)
     if not gone and not refused and not (gates["outcome"] == "fail").any():
         return {}
@@ -237,15 +237,9 @@ def _compared(inputs: str | None) -> dict[str, str]:
     return found
 
 
-def _judged(store: Store, spec: ProjectSpec) -> pd.DataFrame:
-    """What gates said of screenings, errors apart."""
-    gates = rows_of(store.gates.rows(), spec.name)
-    return gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")]
-
-
 def _refused(store: Store, spec: ProjectSpec) -> set[tuple[str, str]]:
     """(drop, version) of screenings that their gate said no to and nobody has let pass, or that no gate is going to judge."""
-    gates = _judged(store, spec)
+    gates = verdicts(store, spec.name, "cleaned_set")
     said = {outcome: set(zip(rows["partition"], rows["version"], strict=True)) for outcome, rows in gates.groupby("outcome")}
     return said.get("fail", set()).difference(*(said.get(outcome, set()) for outcome in RELEASING)) | _abandoned(store, spec, gates)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dataops_assets.flow.shared import rows_of
+from dataops_assets.flow.shared import verdicts
 from dataops_assets.imaging.personal_data.policy import COLUMNS, Policy, differs, let_pass, policy_of
 from dataops_assets.manifest import Inputs
 from dataops_assets.spec import ProjectSpec
@@ -77,8 +77,7 @@ def outdated(store: Store, spec: ProjectSpec) -> list[Outdated]:
     open_ = {drop: released[drop] for drop, held in then.items() if held != policy}
     if not open_:
         return []
-    gates = rows_of(store.gates.rows(), spec.name)
-    gates = gates[(gates["asset"] == "cleaned_set") & (gates["outcome"] != "error")].drop_duplicates("partition", keep="last")
+    gates = verdicts(store, spec.name, "cleaned_set").drop_duplicates("partition", keep="last")
     judged = dict(zip(gates["partition"], gates["version"], strict=True))
     last = screened_under(store, spec, {drop: judged[drop] for drop in open_})
     rows = store.read_all("cleaned_set", spec.name, open_, COLUMNS)
@@ -98,11 +97,9 @@ def today(spec: ProjectSpec) -> Policy:
 
 def _names(store: Store, spec: ProjectSpec) -> dict[tuple[str, str], str | None]:
     """(drop, version) -> the name of the policy it was screened under, of all that gates have seen."""
-    gates = rows_of(store.gates.rows(), spec.name)
-    gates = gates[gates["asset"] == "cleaned_set"]
+    gates = verdicts(store, spec.name, "cleaned_set")
     keys = zip(gates["partition"], gates["version"], strict=True)
-    named = re.compile(
-        f'"policy": {{"{spec.name}": "([0-9a-f]+)"}}'
-    )  # a version names all drops it is compared with: read whole it takes long
+    # a version names all drops it is compared with: read whole it takes long
+    named = re.compile(f'"policy": {{"{spec.name}": "([0-9a-f]+)"}}')
     found = {key: named.search(text or "") for key, text in zip(keys, gates["inputs"], strict=True)}
     return {key: match[1] if match else None for key, match in found.items()}

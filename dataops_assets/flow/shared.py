@@ -36,6 +36,12 @@ def rows_of(frame: pd.DataFrame, project: str) -> pd.DataFrame:
     return frame[frame["project"] == project]
 
 
+def verdicts(store: Store, project: str, asset: str) -> pd.DataFrame:
+    """What gates said of an asset, oldest first; those that couldn't run said nothing."""
+    gates = rows_of(store.gates.rows(), project)
+    return gates[(gates["asset"] == asset) & (gates["outcome"] != "error")]
+
+
 def digest_of(names: Sequence[str]) -> str:
     """16 hex digits of a list of names."""
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
