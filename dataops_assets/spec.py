@@ -301,6 +301,10 @@ class Labeling(Section):
     def internal(self) -> LabelVendor:
         return next(vendor for vendor in self.vendors if vendor.internal)
 
+    def gold_in(self, images: int) -> int:
+        """How many gold pictures a production batch of so many others hides: at least one, where any are hidden."""
+        return max(1, round(self.gold_share * images)) if self.gold_share and images else 0
+
     @property
     def is_qualified_first(self) -> bool:
         """Whether a vendor must pass a qualification batch before production."""

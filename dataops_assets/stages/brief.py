@@ -227,17 +227,13 @@ class Hidden:
 def hidden(spec: ProjectSpec) -> Hidden:
     """The gold that production batches hide. A ramp has small ones first, each of which hides as much gold as a full one."""
     labeling, left = spec.labeling, spec.brief.images_needed
-    each = _share_of(labeling.gold_share, labeling.batch_size)
+    each = labeling.gold_in(labeling.batch_size)
     size, small = labeling.ramp_start or labeling.batch_size, 0
     while left > 0 and size < labeling.batch_size:
         left, size, small = left - size, 2 * size, small + 1
     full, rest = divmod(max(0, left), labeling.batch_size)
-    of_rest = each if labeling.ramp_start is not None else _share_of(labeling.gold_share, rest)
+    of_rest = each if labeling.ramp_start is not None else labeling.gold_in(rest)
     return Hidden(each, small + full + bool(rest), (small + full) * each + bool(rest) * of_rest)
-
-
-def _share_of(share: float, images: int) -> int:
-    return max(1, round(share * images)) if share and images else 0
 
 
 def _gold(spec: ProjectSpec, piloted: int) -> list[Row]:

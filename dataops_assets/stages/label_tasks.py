@@ -353,7 +353,7 @@ def _draw(
 ) -> pd.DataFrame:
     """Gold in the order to take it: what still measures, what this vendor had in no qualification, what it saw least; then by chance that
     the batch's name fixes.
-    """  # fmt: skip
+    """
     chance = [hashlib.sha256(f"{batch_id}|{image_id}".encode()).hexdigest() for image_id in gold["image_id"]]
     seen = np.array([uses.get((vendor, image_id), 0) for image_id in gold["image_id"]], dtype=np.int64)
     is_known = [(vendor, image_id) in known for image_id in gold["image_id"]]
@@ -389,7 +389,7 @@ def _affordable(rows: pd.DataFrame, pool: pd.DataFrame, spec: ProjectSpec, price
     """How many of the rows, with their share of gold (or that of `gold_of` rows), the budget pays for."""
     n_gold = np.zeros(len(rows) + 1, dtype=np.int64)
     if len(pool):
-        n_gold[1:] = [min(len(pool), max(1, round(spec.labeling.gold_share * max(n, gold_of)))) for n in range(1, len(rows) + 1)]
+        n_gold[1:] = [min(len(pool), spec.labeling.gold_in(max(n, gold_of))) for n in range(1, len(rows) + 1)]
     cost = np.concatenate([[0.0], np.cumsum(_prices(rows, price))])
     gold_cost = np.concatenate([[0.0], np.cumsum(_prices(pool, price))])
     n = int(np.flatnonzero(cost + gold_cost[n_gold] <= left + _CENT)[-1]) if left >= 0 else 0
