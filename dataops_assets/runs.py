@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataops_assets import arrivals, planning
+from dataops_assets import planning, redeliveries
 from dataops_assets.home import ENV_HOME, Home
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -73,7 +73,7 @@ def jobs_of(spec: ProjectSpec, batches: dg.DynamicPartitionsDefinition) -> dict[
 
     @dg.op(name=f"{spec.name}__compare")
     def read(context: dg.OpExecutionContext, config: Which, store: dg.ResourceParam[Store]) -> None:
-        context.log.info(arrivals.compare(store, spec, config.vendor, config.name))
+        context.log.info(redeliveries.compare(store, spec, config.vendor, config.name))
 
     @dg.job(
         name=f"{spec.name}_compare",

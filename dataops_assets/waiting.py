@@ -11,13 +11,14 @@ import pandas as pd
 
 from dataops_assets import drops as drops_
 from dataops_assets import planning
-from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested, is_cleared
+from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
 from dataops_assets.flow import beside, handbook, history, images, labels, policies, shared
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
 from dataops_assets.manifest import records
 from dataops_assets.outcomes import DROP_CHAIN, is_concluded, last_outcomes
+from dataops_assets.redeliveries import is_cleared
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 

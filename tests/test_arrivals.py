@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataops_assets import arrivals, drops, outcomes
+from dataops_assets import arrivals, drops, outcomes, redeliveries
 from dataops_assets.arrivals import Round
 from dataops_assets.intake import identity, landing
 from dataops_assets.spec import ProjectSpec
@@ -270,7 +270,7 @@ class TestLargeRedelivery:
         assert (again.ready, again.unread) == ([], found.unread)
         assert [(item.name, item.partition) for item in found.unread] == [("atelier/lot", identity.drop_id_of("atelier", "lot"))]
         monkeypatch.setattr(landing, "content_sha256", real)
-        arrivals.compare(store, dresses, "atelier", "lot")
+        redeliveries.compare(store, dresses, "atelier", "lot")
         monkeypatch.setattr(landing, "content_sha256", None)
         told = arrivals.drops(store, dresses, again.looks, 30)
         assert (told.ready, told.unread, told.held) == ([], [], {})
@@ -279,13 +279,13 @@ class TestLargeRedelivery:
     def test_other_content_supersedes(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
         (folder / "deep" / "a.jpg").write_bytes(b"LOT")
         (folder / "_COMPLETE").touch()
-        arrivals.compare(store, dresses, "atelier", "lot")
+        redeliveries.compare(store, dresses, "atelier", "lot")
         (item,) = arrivals.drops(store, dresses, {}, 0).ready
         first = identity.drop_id_of("atelier", "lot")
         assert (item.partition, item.facts["supersedes"]) == (f"{first}-r2", first)
 
     def test_what_was_read_of_another_state_does_not_count(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
-        arrivals.compare(store, dresses, "atelier", "lot")
+        redeliveries.compare(store, dresses, "atelier", "lot")
         (folder / "deep" / "a.jpg").write_bytes(b"LOT")
         (folder / "_COMPLETE").touch()
         found = arrivals.drops(store, dresses, {}, 0)
@@ -294,7 +294,7 @@ class TestLargeRedelivery:
     def test_one_that_is_gone_or_changes_is_said_and_no_failure(
         self, store: Store, dresses: ProjectSpec, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert arrivals.compare(store, dresses, "atelier", "other") == "atelier/other no longer lies in landing"
+        assert redeliveries.compare(store, dresses, "atelier", "other") == "atelier/other no longer lies in landing"
         real = landing.content_sha256
 
         def content_sha256(delivery: landing.Delivery, *how: Any) -> str:
@@ -302,7 +302,7 @@ class TestLargeRedelivery:
             return real(delivery, *how)
 
         monkeypatch.setattr(landing, "content_sha256", content_sha256)
-        assert arrivals.compare(store, dresses, "atelier", "lot") == "atelier/lot changed while it was read"
+        assert redeliveries.compare(store, dresses, "atelier", "lot") == "atelier/lot changed while it was read"
         assert not (store.home.scratch / "contents").exists()
 
     def test_a_person_s_command_reads_it_there_and_then(self, store: Store, dresses: ProjectSpec, folder: Path) -> None:
