@@ -292,8 +292,16 @@ class Store:
                         commit_properties=retries,
                     )
                 else:
-                    settings = {"delta.checkpointInterval": "50", "delta.logRetentionDuration": "interval 7 days"}
-                    write_deltalake(uri, table, mode="error", partition_by=PLACE, storage_options=options, configuration=settings)
+                    write_deltalake(
+                        uri,
+                        table,
+                        mode="error",
+                        partition_by=PLACE,
+                        storage_options=options,
+                        configuration={"delta.checkpointInterval": "50", "delta.logRetentionDuration": "interval 7 days"},
+                        # tried again, a table that another process made meanwhile would be added to, rows of this version twice
+                        commit_properties=CommitProperties(max_commit_retries=0),
+                    )
                 return
             except (CommitFailedError, DeltaError):
                 if attempt == 19:

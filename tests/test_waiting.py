@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dataops_assets import arrivals, claims, drops, gates, waiting, warehouse
+from dataops_assets import arrivals, claims, drops, gates, redeliveries, waiting, warehouse
 from dataops_assets.flow import images
 from dataops_assets.intake import identity, inside, landing, readiness
 from dataops_assets.reports import status
@@ -322,7 +322,7 @@ class TestRedelivery:
         assert [item.name for item in found.unread] == ["atelier/enormous"]
         found = waiting.drops(store, dresses, found.looks, 1)
         assert (read[2:], found.held.keys()) == (["bbbb"], {"atelier/enormous"})
-        assert arrivals.compare(store, dresses, "atelier", "enormous") == "atelier/enormous: 8 bytes in 2 files were read"  # as a run does
+        assert redeliveries.compare(store, dresses, "atelier", "enormous") == "atelier/enormous: 8 bytes in 2 files were read"
         found = waiting.drops(store, dresses, found.looks, 2)
         assert (read[3:], found.held, found.unread) == (["enormous"], {}, [])
         assert len(names(found)) == 4
