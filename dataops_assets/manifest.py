@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,32 +75,58 @@ def conform(frame: pd.DataFrame, contract: Contract, is_unique: bool = True) -> 
     """
     unknown = [column for column in frame.columns if column not in contract.columns]
     if unknown:
-        raise ContractError(f"{contract.name}: unknown columns {unknown}; the contract is in manifest.py")
+        raise ContractError(f"{contract.name}: unknown columns {unknown}; the contract is in contracts.py")
     columns: dict[str, pd.Series] = {}
     for name, kind in contract.columns.items():
-        column = frame[name] if name in frame.columns else pd.Series([None] * len(frame), index=frame.index, dtype="object")
+        column = frame[name] if name in frame.columns else pd.Series(np.full(len(frame), None), index=frame.index)
         try:
             columns[name] = _cast(column, kind)
         except (TypeError, ValueError) as error:
             raise ContractError(f"{contract.name}.{name} is not {kind}: {error}") from error
-    keys = pd.DataFrame({name: columns[name] for name in contract.key}, index=frame.index)
-    if keys.isna().any(axis=None):
-        raise ContractError(f"{contract.name}: key {contract.key} has nulls in {int(keys.isna().any(axis=1).sum())} rows")
-    repeated = keys.duplicated()
-    if is_unique and repeated.any():
-        raise ContractError(f"{contract.name}: key {contract.key} repeats, first {keys[repeated].iloc[0].to_dict()}")
-    order = keys.reset_index(drop=True).sort_values(list(contract.key), kind="stable").index.to_numpy()
+    nulls = sum(columns[name].isna().to_numpy() for name in contract.key)
+    if np.any(nulls):
+        raise ContractError(f"{contract.name}: key {contract.key} has nulls in {np.count_nonzero(nulls)} rows")
+    order, repeated = _sorted([columns[name] for name in contract.key])
+    if is_unique and repeated is not None:
+        first = {name: columns[name].iloc[[repeated]].tolist()[0] for name in contract.key}
+        raise ContractError(f"{contract.name}: key {contract.key} repeats, first {first}")
     # a column at a time: frames of millions of rows are dear to hold twice
-    return pd.DataFrame({name: columns.pop(name).array.take(order) for name in contract.columns}, copy=False)
+    return pd.DataFrame({name: _placed(columns.pop(name), order) for name in contract.columns}, copy=False)
+
+
+def _placed(column: pd.Series, order: npt.NDArray[np.intp] | None) -> Any:
+    return column.array.copy() if order is None else column.array.take(order)
+
+
+def _sorted(keys: Sequence[pd.Series]) -> tuple[npt.NDArray[np.intp] | None, int | None]:
+    """The order of rows by their keys, equal ones as they are; None where they are in order. And the first row that has another's keys."""
+    codes = [_ranks(key) for key in keys]
+    order = np.lexsort(codes[::-1])
+    is_new = np.zeros(max(len(order) - 1, 0), dtype=bool)
+    for code in codes:
+        is_new |= np.diff(code[order]) != 0
+    repeats = order[1:][~is_new]
+    is_ordered = bool((np.diff(order) == 1).all())
+    return None if is_ordered else order, int(repeats.min()) if len(repeats) else None
+
+
+def _ranks(key: pd.Series) -> npt.NDArray[np.intp]:
+    codes, values = pd.factorize(key)
+    return codes if pd.Index(values).is_monotonic_increasing else pd.factorize(key, sort=True)[0]  # to sort strings takes longest
 
 
 def _cast(column: pd.Series, kind: Type) -> pd.Series:
     if kind == "string":
         text = column if column.dtype == object else column.astype("object")
-        text = text.where(text.notna(), None)
-        wrong = next((value for value in text if value is not None and not isinstance(value, str)), None)
-        if wrong is not None:
-            raise TypeError(f"{wrong!r} is {type(wrong).__name__}")
+        absent = text.isna().to_numpy()
+        if absent.any():
+            values = text.to_numpy(copy=True)
+            values[absent] = None
+            text = pd.Series(values, index=text.index)
+        if pd.api.types.infer_dtype(text, skipna=True) not in ("string", "empty"):
+            wrong = next((value for value in text if value is not None and not isinstance(value, str)), None)
+            if wrong is not None:
+                raise TypeError(f"{wrong!r} is {type(wrong).__name__}")
         return text
     if kind == "timestamp":
         return pd.to_datetime(column, utc=True).astype(PANDAS[kind])  # type: ignore[call-overload,no-any-return]
@@ -144,10 +171,9 @@ def digest(frame: pd.DataFrame, contract: Contract, inputs: Inputs) -> str:
         sha.update(f"\0{name}:{kind}\0".encode())
         sha.update(np.packbits(valid).tobytes())
         if kind == "string":
-            values = ["" if value is None else value for value in array.to_pylist()]
-            encoded = [value.encode("utf-8", "surrogatepass") for value in values]
-            sha.update(np.fromiter(map(len, encoded), dtype="<i8", count=len(encoded)).tobytes())
-            sha.update(b"".join(encoded))
+            lengths, text = _encoded(array)
+            sha.update(lengths)
+            sha.update(text)
         elif kind == "float64":
             numbers = np.asarray(pc.fill_null(array, 0.0), dtype="<f8")
             sha.update((np.round(numbers, 6) + 0.0).tobytes())
@@ -156,3 +182,11 @@ def digest(frame: pd.DataFrame, contract: Contract, inputs: Inputs) -> str:
         else:
             sha.update(np.asarray(pc.fill_null(array.cast(pa.int64()), 0), dtype="<i8").tobytes())
     return sha.hexdigest()[:16]
+
+
+def _encoded(array: pa.Array) -> tuple[bytes, memoryview]:
+    """Lengths (8 bytes each) and UTF-8 of strings one after the other; null is empty."""
+    whole = pa.concat_arrays([pc.fill_null(array, "")])  # its buffers begin with its first value
+    _, starts, text = whole.buffers()
+    starts = np.frombuffer(starts, dtype="<i4", count=len(whole) + 1) if len(whole) else np.zeros(1, dtype="<i4")
+    return np.diff(starts).astype("<i8").tobytes(), memoryview(text if text is not None else b"")[starts[0] : starts[-1]]

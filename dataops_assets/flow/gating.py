@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -20,7 +22,28 @@ from dataops_assets.stages.gold import usable
 from dataops_assets.store import Store
 
 
-def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[str, pd.DataFrame]:
+class Frames(Mapping[str, pd.DataFrame]):
+    """Frames by name, each read when a rule first asks for it: a batch's answers are millions of rows that few rules look at."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], pd.DataFrame]]) -> None:
+        self._readers, self._read = dict(readers), dict[str, pd.DataFrame]()
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._read:
+            self._read[name] = self._readers[name]()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def __contains__(self, name: object) -> bool:  # `Mapping` would read the frame to see
+        return name in self._readers
+
+
+def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames:
     """Frames of the versions a candidate was made from, by asset.
 
     - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes.
@@ -30,27 +53,37 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> dict[s
       day, so a batch may be judged again once its vendor has passed.
     """
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
-    frames = {asset: store.read_all(asset, candidate.project, versions) for asset, versions in candidate.inputs.items() if asset in assets}
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
+        asset: partial(store.read_all, asset, candidate.project, versions)
+        for asset, versions in candidate.inputs.items()
+        if asset in assets
+    }
     if candidate.asset == "raw_images":
-        rows = rows_of(store.drops.rows(), candidate.project)
-        rows = rows[(rows["drop_id"] == candidate.partition) & rows["files_seen"].notna()]
-        frames["drops"] = rows.tail(1).reset_index(drop=True)
+        readers["drops"] = lambda: _of_ledger(store, candidate)
     if candidate.asset == "guidelines":
-        frames["in_use"] = store.read_all("guidelines", candidate.project, store.released("guidelines", candidate.project))
+        in_use = store.released("guidelines", candidate.project)
         stated = [change.model_dump_json(by_alias=True) for change in spec.ontology.changes]
-        frames["stated"] = pd.DataFrame({"change": stated}, dtype="object")
-        frames["hidden"] = usable(registry(store, spec)[0])[["image_id"]]
+        readers["in_use"] = lambda: store.read_all("guidelines", candidate.project, in_use)
+        readers["stated"] = lambda: pd.DataFrame({"change": stated}, dtype="object")
+        readers["hidden"] = lambda: usable(registry(store, spec)[0])[["image_id"]]
     if candidate.asset == "approved_labels":
-        frames["audits"] = store.read_all("label_quality", candidate.project, candidate.inputs.get("audits", {}))
-        frames["withdrawn"] = pd.DataFrame({"image_id": sorted(withdrawn(store, spec))}, dtype="object")
+        audits = candidate.inputs.get("audits", {})
+        readers["audits"] = lambda: store.read_all("label_quality", candidate.project, audits)
+        readers["withdrawn"] = lambda: pd.DataFrame({"image_id": sorted(withdrawn(store, spec))}, dtype="object")
     if candidate.asset == "label_tasks":
-        frames["qualified"] = standing(store, spec)
-        frames["shown"] = may_show(store, spec, candidate.frame)[["image_id"]]
+        readers["qualified"] = lambda: standing(store, spec)
+        readers["shown"] = lambda: may_show(store, spec, candidate.frame)[["image_id"]]
     if candidate.asset == "cleaned_set":
         from dataops_assets.stages.cleaned_set import copies
 
-        frames["copies"] = copies(candidate.frame, frames.get("cleaned_set", candidate.frame.head(0)), spec.cleaning)
+        readers["copies"] = lambda: copies(candidate.frame, frames.get("cleaned_set", candidate.frame.head(0)), spec.cleaning)
+    frames = Frames(readers)
     return frames
+
+
+def _of_ledger(store: Store, drop: Manifest) -> pd.DataFrame:
+    rows = rows_of(store.drops.rows(), drop.project)
+    return rows[(rows["drop_id"] == drop.partition) & rows["files_seen"].notna()].tail(1).reset_index(drop=True)
 
 
 def last_gate(store: Store, project: str, asset: str, partition: str) -> dict[str, Any] | None:

@@ -206,9 +206,13 @@ def audit_rows(
 
     held, judged = candidates or {}, store.released("label_quality", spec.name)
     bought = {name: version for name, version in judged.items() if name.startswith(AUDITED) and name not in held}
-    quality = pd.concat([store.read_all("label_quality", spec.name, bought), *held.values()], ignore_index=True)
+    frames = [
+        store.read_all("label_quality", spec.name, bought, batch_verdict.READ),
+        *(frame[batch_verdict.READ] for frame in held.values()),
+    ]
+    quality = pd.concat(frames, ignore_index=True)
     settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
-    answers = store.read_all("label_quality", spec.name, settled)
+    answers = store.read_all("label_quality", spec.name, settled, batch_verdict.READ)
     return batch_verdict.audits(quality, batch_verdict.audited(quality, answers, withdrawn(store, spec))), settled
 
 

@@ -17,6 +17,9 @@ from dataops_assets.stages.label_quality import ACCEPT, ADJUDICATE, REWORK, auto
 UNIT = ["image_id", "attribute"]
 _WHOLE = ["batch_id", "task_id", *UNIT]
 _EPSILON = 1e-9
+READ = [  # columns of `label_quality` that audits are told from
+    *_WHOLE, "kind", "object_id", *boxes.SIDES, "label", "is_gold", "decision", "is_audit", "inspection", "most_wrong",
+]  # fmt: skip
 
 Pay = Literal["pay", "don't pay", "not yet"]
 

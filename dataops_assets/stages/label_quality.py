@@ -120,8 +120,8 @@ def _posteriors(held: pd.DataFrame | None, name: str) -> npt.NDArray[np.float64]
     if held is None or held.empty:
         return None
     is_gold = is_true(held["is_gold"])
-    rows = held[(held["decision"] == ACCEPT) & ~is_gold & (held["attribute"] == name)]
-    return rows.groupby(["batch_id", "task_id"])["posterior"].prod().to_numpy(dtype=np.float64)
+    rows = held[(held["decision"] == ACCEPT) & ~is_gold & (held["attribute"] == name)].astype({"posterior": "float64"})
+    return rows.groupby(["batch_id", "task_id"])["posterior"].prod().to_numpy()
 
 
 def _beliefs(spec: ProjectSpec) -> consensus.Beliefs:
@@ -331,11 +331,12 @@ def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severi
     if key is None or spec.quality.audit == "off" or not is_bought:
         return quality
     whole = ["task_id", "attribute"]
-    units = quality[auto_accepted(quality)].groupby(whole, as_index=False, sort=True)["posterior"].prod()
+    accepted = quality.loc[auto_accepted(quality), [*whole, "posterior"]].astype({"posterior": "float64"})  # prod of objects is a loop
+    units = accepted.groupby(whole, as_index=False, sort=True)["posterior"].prod()
     if units.empty:
         return quality
     chance = acceptance.drawn((f"{task}|{name}" for task, name in units[whole].itertuples(index=False)), key)
-    expected = float(1 - units["posterior"].astype(float).mean())
+    expected = float(1 - units["posterior"].mean())
     if quality["kind"].iloc[0] == "production":
         made = sampling_plan(len(units), expected, spec, severity)
         chosen, most_wrong = units.iloc[np.argsort(chance, kind="stable")[: made.n]], made.most_wrong
