@@ -279,11 +279,16 @@ def test_the_pages_read_like_a_letter(world: Store) -> None:
     page = (world.home.reports(SPEC.name) / "vendors.html").read_text()
     assert "acme has passed qualification-001: at least 85% right on each of colour." in page
     assert "Of 6 items acme alone got 6 right and other alone 0: acme is better (p 0.031)." in page
+    plan = world.only("batch_plans", SPEC.name, "qualification-001").frame
+    put(world, "label_tasks", "qualification-001", plan.assign(task_id="t" + plan["image_id"])[["task_id", "batch_id", "image_id"]])
+    given = plan.assign(row_id=plan["image_id"], status="accepted")[["row_id", "batch_id", "vendor", "status"]]
+    put(world, "labeled_batches", "qualification-001", given)
     for spec in (SPEC, changed(SPEC, brief={"volume": {"colour": {"red": 50}}})):
         put(world, "brief", "-", brief.check(spec))
     shown = brief_page.parts(world, spec, world.load("brief", SPEC.name))
     changes = shown["changed since the version before"]
     assert isinstance(changes, panels.Points) and "Volume of colour red: not there -> 50 images." in changes.lines
+    assert "acme brought 1 batch back in 1 working day, " in shown["at the pace seen so far"].lines[0]
     assert shown["what is short"].lines == ["colour red: 50 wanted, 8 approved, about 32 more in stock; 10 short: order more."]
     brief_page.write(world, spec)
     assert "10 short: order more." in (world.home.reports(SPEC.name) / "brief.html").read_text()

@@ -13,7 +13,7 @@ from dataops_assets.flow.shared import listing, plain_files, rows_of
 from dataops_assets.intake import inside
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.store import RELEASING, NotReleased, Store
+from dataops_assets.store import NotReleased, Store
 
 if TYPE_CHECKING:
     from dataops_assets.stages import training_export as training_export_
@@ -117,24 +117,13 @@ def vendor_scorecard(store: Store, spec: ProjectSpec) -> Manifest:
         inputs.update(used)
     costs, drops = rows_of(store.costs.rows(), spec.name), rows_of(store.drops.rows(), spec.name)
     facts = stage.Facts(
-        history.plans(store, spec), frames["approved_labels"], frames["vendor_feedback"], _times(store, spec, frames["labeled_batches"]),
+        history.plans(store, spec), frames["approved_labels"], frames["vendor_feedback"], history.times(store, spec),
         rows_of(store.gold.rows(), spec.name),
         drops[drops["received_at"].notna()].drop_duplicates("drop_id")[["drop_id", "received_at"]],
         history.planned_order(store, spec),
     )  # fmt: skip
     frame = stage.score(frames["raw_images"], frames["cleaned_set"], frames["labeled_batches"], frames["label_quality"], costs, spec, facts)
     return Manifest("vendor_scorecard", spec.name, UNPARTITIONED, frame, inputs)
-
-
-def _times(store: Store, spec: ProjectSpec, labeled: pd.DataFrame) -> pd.DataFrame:
-    """When each batch's tasks were first released, and its labels; with its vendor and accepted answers."""
-    gates = rows_of(store.gates.rows(), spec.name)
-    gates = gates[gates["outcome"].isin(RELEASING)].drop_duplicates(["asset", "partition"])
-    at = {asset: dict(zip(rows["partition"], rows["at"], strict=True)) for asset, rows in gates.groupby("asset")}
-    rows = labeled[labeled["status"] == "accepted"].groupby(["batch_id", "vendor"]).size().rename("answers").reset_index()
-    for column, asset in (("sent_at", "label_tasks"), ("returned_at", "labeled_batches")):
-        rows[column] = pd.to_datetime(rows["batch_id"].map(at.get(asset, {})), utc=True)
-    return rows
 
 
 def lineage_audit(store: Store, spec: ProjectSpec) -> Manifest:

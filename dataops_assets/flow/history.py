@@ -24,10 +24,30 @@ def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     return store.read_all("batch_plans", spec.name, versions)
 
 
+def piloted(store: Store, spec: ProjectSpec) -> int:
+    """Pictures in the pilots that were planned."""
+    planned = plans(store, spec)
+    return int(planned.loc[planned["kind"] == "pilot", "image_id"].nunique())
+
+
 def planned_order(store: Store, spec: ProjectSpec) -> dict[str, int]:
     """batch_id -> its place in the order in which batches were planned."""
     costs = rows_of(store.costs.rows(), spec.name)
     return {str(batch): place for place, batch in enumerate(costs.loc[costs["kind"] == "labels", "ref"].drop_duplicates())}
+
+
+def times(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """`pace.TIMES` of batches whose labels are released: when tasks and labels were released first, its vendor, and accepted answers."""
+    labeled = store.read_all(
+        "labeled_batches", spec.name, store.released("labeled_batches", spec.name), ("batch_id", "row_id", "vendor", "status")
+    )
+    gates = rows_of(store.gates.rows(), spec.name)
+    gates = gates[gates["outcome"].isin(RELEASING)].drop_duplicates(["asset", "partition"])
+    at = {asset: dict(zip(rows["partition"], rows["at"], strict=True)) for asset, rows in gates.groupby("asset")}
+    rows = labeled[labeled["status"] == "accepted"].groupby(["batch_id", "vendor"]).size().rename("answers").reset_index()
+    for column, asset in (("sent_at", "label_tasks"), ("returned_at", "labeled_batches")):
+        rows[column] = pd.to_datetime(rows["batch_id"].map(at.get(asset, {})), utc=True)
+    return rows
 
 
 def parents_of(about: pd.DataFrame, batch: str) -> set[str]:

@@ -29,9 +29,7 @@ def brief(store: Store, spec: ProjectSpec) -> Manifest:
     """What was agreed, added up."""
     from dataops_assets.stages import brief as stage
 
-    planned = history.plans(store, spec)
-    piloted = int(planned.loc[planned["kind"] == "pilot", "image_id"].nunique())
-    return Manifest("brief", spec.name, UNPARTITIONED, stage.check(spec, piloted))
+    return Manifest("brief", spec.name, UNPARTITIONED, stage.check(spec, history.piloted(store, spec)))
 
 
 def label_tasks(store: Store, spec: ProjectSpec, batch_id: str, handbook: Manifest) -> Manifest:

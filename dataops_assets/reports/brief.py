@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from dataops_assets.flow import history
 from dataops_assets.manifest import Manifest, records
 from dataops_assets.reports.bars import Bar, bars
 from dataops_assets.reports.panels import Picture, Points, Table
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import brief as stage
+from dataops_assets.stages import pace
 from dataops_assets.store import RELEASING, Store
 
 FIRST = (  # in the order a person asks
@@ -36,9 +38,11 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     costs = [name for name in stage.COSTS if name in rows]
     needs = _needs(store, spec)
     paces = [row["sentence"] for name, row in rows.items() if name.startswith(stage.PACE)]
+    seen = pace.forecast(history.times(store, spec), spec, history.piloted(store, spec))
     return {
         "what was agreed": Points([spec.brief.goal, *(rows[name]["sentence"] for name in FIRST if name in rows)]),
         "at other vendors' pace": Points(paces) if paces else None,
+        "at the pace seen so far": Points(seen) if seen else None,
         "what doesn't fit": Points(wrong) if wrong else None,
         "what would be sounder": Points(advice) if advice else None,
         "what it costs": _split(rows, costs),

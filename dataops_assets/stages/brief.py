@@ -78,13 +78,13 @@ def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
         ("cost_total", total, agreed.budget, money, total <= agreed.budget, _total(total, spec)),
         (
             "days_needed", needed, available, "days", needed <= available,
-            f"{vendor.name} answers {vendor.labels_per_day:,} questions a day, so all is {_when(days, agreed.start)}; "
+            f"{vendor.name} answers {vendor.labels_per_day:,} questions a day, so all is {when(days, agreed.start)}; "
             + (f"there are {available:,}." if needed <= available else f"there are {available:,}: {needed - available:,} too many."),
         ),
         *(
             (
                 f"{PACE}{held.name}", (ends[held.name] - agreed.start).days + 1, None, "days", None,
-                f"At {held.name}'s {held.labels_per_day:,} answers a day all would be {_when(ends[held.name], agreed.start)}.",
+                f"At {held.name}'s {held.labels_per_day:,} answers a day all would be {when(ends[held.name], agreed.start)}.",
             )
             for held in _others(spec)
         ),
@@ -135,7 +135,8 @@ def _others(spec: ProjectSpec) -> list[LabelVendor]:
     return [held for held in spec.labeling.vendors if not held.internal and held.name != spec.labeling.production.name]
 
 
-def _when(end: date, start: date) -> str:
+def when(end: date, start: date) -> str:
+    """`done on ...`, and after how many days from the start."""
     if end == date.max:
         return f"not done before the calendar ends, on {end}"
     return f"done on {end}, after {(end - start).days + 1:,} days"

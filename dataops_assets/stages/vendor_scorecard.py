@@ -20,14 +20,13 @@ from dataops_assets.labels.references import compare, settled
 from dataops_assets.manifest import is_true
 from dataops_assets.spec import ImageVendor, LabelVendor, ProjectSpec
 from dataops_assets.stages import gold as gold_
-from dataops_assets.stages.brief import finish
+from dataops_assets.stages import pace
 from dataops_assets.stages.vendor_feedback import agreed
 
 COLUMNS = list(CONTRACTS["vendor_scorecard"].columns)
 WORK = ("production", "rework")
 PAIR = ["first", "second", "attribute", "items", "only_first", "only_second", "p_value", "p_holm", "sentence"]
 LOOP = ["batch_id", "vendor", "asked", "accepted_at_once", "sent_back", "accepted_after", "ours", "open", "first_pass_yield", "rework_rate"]
-TIMES = ["batch_id", "vendor", "answers", "sent_at", "returned_at"]
 MOST_SIGNS = 100
 UNUSED = "not in use"  # files of deliveries that aren't screened yet, or whose gate held them back
 _ITEM = ["image_id", "attribute"]
@@ -41,7 +40,7 @@ class Facts:
         planned: `batch_plans` rows.
         approved: `approved_labels` rows of all batches.
         feedback: `vendor_feedback` rows of all batches.
-        times: Columns of TIMES: when a batch was sent and when its labels were released.
+        times: Columns of `pace.TIMES`: when a batch was sent and when its labels were released.
         disputes: Rows of the `gold` ledger.
         received: drop_id, received_at.
         order: batch_id -> its place in the order in which batches were planned.
@@ -50,7 +49,7 @@ class Facts:
     planned: pd.DataFrame = field(default_factory=lambda: manifest.empty("batch_plans"))
     approved: pd.DataFrame = field(default_factory=lambda: manifest.empty("approved_labels"))
     feedback: pd.DataFrame = field(default_factory=lambda: manifest.empty("vendor_feedback"))
-    times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TIMES))
+    times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=pace.TIMES))
     disputes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["image_id", "attribute", "action", "label"]))
     received: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["drop_id", "received_at"]))
     order: Mapping[str, int] = field(default_factory=dict)
@@ -187,19 +186,12 @@ def _with_what_stands(ours: pd.DataFrame, stands: pd.DataFrame) -> pd.DataFrame:
 
 def _pace(vendor: LabelVendor, times: pd.DataFrame, spec: ProjectSpec) -> dict[str, Any]:
     """Hours from sending a batch to its released labels, and whether it came on the day that the vendor's agreed pace leads to."""
-    rows = times[(times["vendor"] == vendor.name) & times["sent_at"].notna() & times["returned_at"].notna()]
+    rows = pace.batches(times, vendor, spec)
     if rows.empty:
         return {"batches": 0}
-    hours = (rows["returned_at"] - rows["sent_at"]).dt.total_seconds() / 3600
-    agreed, off = spec.brief, {*spec.brief.days_off, *vendor.days_off}
-    due = [
-        finish(sent.date() + timedelta(days=1), int(np.ceil(answers / vendor.labels_per_day)), agreed.days_a_week, off)
-        for sent, answers in zip(rows["sent_at"], rows["answers"], strict=True)
-    ]
-    on_time = [back.date() <= day for back, day in zip(rows["returned_at"], due, strict=True)]
     return {
-        "batches": len(rows), "turnaround_p50_h": float(hours.quantile(0.5)), "turnaround_p95_h": float(hours.quantile(0.95)),
-        "on_time_share": float(np.mean(on_time)),
+        "batches": len(rows), "turnaround_p50_h": float(rows["hours"].quantile(0.5)),
+        "turnaround_p95_h": float(rows["hours"].quantile(0.95)), "on_time_share": float((rows["back"] <= rows["due"]).mean()),
     }  # fmt: skip
 
 
