@@ -134,9 +134,12 @@ PersonalKind = Literal[
     "gps", "owner_name", "artist", "contact", "person_shown", "copyright", "serial_number",
 ]  # fmt: skip
 PersonalAction = Literal["reject", "review", "redact", "keep"]
-FOUND_BY: dict[str, tuple[PersonalKind, ...]] = {"face": ("face",), "text": ("e_mail", "phone", "iban", "card"), "plate": ("plate",)}
-MoreKind = Literal["more_faces", "more_text"]  # there is more of it in a picture than is looked at
-MORE: dict[MoreKind, tuple[PersonalKind, ...]] = {"more_faces": FOUND_BY["face"], "more_text": FOUND_BY["text"]}
+FOUND_BY: dict[str, tuple[PersonalKind, ...]] = {
+    "face": ("face",), "text": ("e_mail", "phone", "iban", "card"), "plate": ("plate",),
+    "metadata": ("gps", "owner_name", "artist", "contact", "person_shown", "copyright", "serial_number"),
+}  # fmt: skip
+MORE_OF = {"more_faces": "face", "more_text": "text", "more_metadata": "metadata"}  # there is more of it than is looked at -> of what
+MoreKind = Literal["more_faces", "more_text", "more_metadata"]
 PERSONAL_ACTIONS: dict[PersonalKind, PersonalAction] = {
     "face": "redact",
     "e_mail": "review",
@@ -172,7 +175,7 @@ class PersonalData(Section):
     @model_validator(mode="after")
     def _searched(self) -> PersonalData:
         for kind, action in self.policy.items():
-            search = next((search for search, kinds in FOUND_BY.items() if kind in kinds), "metadata")
+            search = next(search for search, kinds in FOUND_BY.items() if kind in kinds)
             if action != "keep" and search not in self.look_for:
                 raise ValueError(f"the policy says {action} for {kind}, which nothing looks for: add {search} to look_for")
         return self
@@ -181,8 +184,8 @@ class PersonalData(Section):
     def actions(self) -> dict[str, str]:
         """What becomes of each kind. Where not all could be searched a person decides, unless all of it is kept or some rejected anyway."""
         actions: dict[str, str] = {**dict(PERSONAL_ACTIONS.items()), **dict(self.policy.items())}
-        for more, kinds in MORE.items():
-            asked = {actions[kind] for kind in kinds}
+        for more, search in MORE_OF.items():
+            asked = {actions[kind] for kind in FOUND_BY[search]}
             actions[more] = "reject" if "reject" in asked else "keep" if asked == {"keep"} else "review"
         return actions
 

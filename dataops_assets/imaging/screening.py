@@ -21,7 +21,7 @@ from dataops_assets.imaging.personal_data.redact import redact
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 from dataops_assets.imaging.workers import Unfinished
 
-VERSION = 7  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 8  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Prepared:
         clean_sha256: The cleaned picture's blob; empty where the project's policy rejects the picture.
         faces: How many were found; None where they weren't looked for. So with the next.
         text_regions: Lines of text.
-        found: Kinds of personal data in the picture and its metadata; `more_faces`, `more_text` where there may be more than was found.
+        found: Kinds of personal data in the picture and its metadata; `more_faces`, `more_text`, `more_metadata` where there may be more.
         open: Those that the cleaned picture still shows.
         regions: Lists of kind, x, y, w, h (px of the cleaned picture), score, whether it is covered.
         embedding: As text; empty where relevance isn't looked at.

@@ -153,6 +153,7 @@ OF_SCREENING: dict[str, Reason] = {
         "Deliver pictures without crowds.",
     ),
     "more_text": Reason("It holds more text than we read in one picture.", "Cover or cut off the text and deliver the picture again."),
+    "more_metadata": Reason("The file holds more metadata than we read of one file.", "Remove the metadata before you deliver."),
     "face": Reason("A person's face can be seen.", "Deliver pictures without people, or with faces out of the frame or covered."),
     "e_mail": Reason("An e-mail address can be read in the picture.", "Cover or cut off the text and deliver the picture again."),
     "phone": Reason("A phone number can be read in the picture.", "Cover or cut off the text and deliver the picture again."),

@@ -21,11 +21,11 @@ from dataops_assets.imaging.personal_data.metadata import metadata
 from dataops_assets.imaging.personal_data.text import read_text
 from dataops_assets.imaging.screening import Preparation, Prepared, prepare
 from dataops_assets.manifest import Manifest
-from dataops_assets.spec import Cleaning, ProjectSpec
+from dataops_assets.spec import FOUND_BY, Cleaning, ProjectSpec
 from dataops_assets.stages.cleaned_set import confidential, screen
 from tests.conftest import SHARED, changed
 from tests.imaging.personal_data.made import is_hit, scene, with_face, written
-from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of
+from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of, more
 from tests.stages.test_cleaned_set import PIXELS, raw_images
 
 ADDRESS = "anna.nowak@example.org"
@@ -234,6 +234,25 @@ class TestNotAllSearched:
         row = frame.set_index("path").loc["plain.jpg"]
         assert (row["status"], row["reason"]) == (status, None if status == "kept" else "more_faces")
         assert (row["image_id"] in confidential(frame, manifest.empty("cleaned_set"), policy(action))) == (action != "keep")
+
+
+@pytest.mark.parametrize(("action", "status"), [("redact", "review"), ("review", "review"), ("reject", "rejected"), ("keep", "kept")])
+def test_a_picture_whose_metadata_were_not_all_searched_goes_to_a_person(drop: Drop, action: str, status: str) -> None:
+    spec = policy(action, policy=dict.fromkeys(FOUND_BY["metadata"], action))
+    raw = raw_images(drop.apart, {"long.jpg": more(17)["segments of a JPEG"]})
+
+    def screened(decision: str | None = None) -> pd.Series:
+        none = manifest.empty("cleaned_set")
+        given = decided(first.to_frame().T.set_index("path", drop=False), {"long.jpg": decision}) if decision else None
+        return screen(raw, none, spec, PIXELS, drop.apart, given).iloc[0]
+
+    first = screened()
+    assert (first["status"], first["reason"]) == (status, None if status == "kept" else "more_metadata")
+    assert first["open_personal_data"] is None  # a cleaned picture has no metadata
+    if status == "review":
+        assert {word: screened(word)["status"] for word in ("keep", "redact", "reject")} == {
+            "keep": "kept", "redact": "kept", "reject": "rejected",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ["plain.jpg", "gps.jpg"])

@@ -23,11 +23,12 @@ class Findings:
 
     Attributes:
         regions: Parts of the picture, in reading order; of kind `text` the lines that hold no personal data.
-        metadata: Names of findings in the file's metadata, sorted (see `metadata.metadata`).
+        metadata: Names of findings in the file's metadata, sorted (see `metadata.metadata`), `more_metadata` among them: that search
+            can be cut short, too, but a cleaned picture has no metadata, so nothing of it is still to be covered.
         text_regions: Lines of text that were read, whether personal or not.
         faces: How many.
         was_text_read: Whether the picture had anything like a line of text, so that it was read.
-        more: `more_faces`, `more_text`: there is more of it than is looked at in one picture, so not all may be found.
+        more: `more_faces`, `more_text`: there is more of it in the picture than is looked at, so not all may be found.
     """
 
     regions: tuple[Region, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import time
 import zlib
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from dataops_assets.imaging.decode import clean
-from dataops_assets.imaging.personal_data.metadata import metadata
+from dataops_assets.imaging.personal_data.metadata import MORE, metadata
 
 ARTIST, COPYRIGHT, OWNER, BODY_SERIAL, GPS, EXIF = 0x013B, 0x8298, 0xA430, 0xA431, 0x8825, 0x8769
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
@@ -212,7 +213,7 @@ def test_a_text_that_unpacks_to_gigabytes_is_cut() -> None:
     chunk = struct.pack(">I", len(body)) + b"iTXt" + body + struct.pack(">I", zlib.crc32(b"iTXt" + body))
     png = file_of("PNG")
     started = time.perf_counter()
-    assert metadata(png[:33] + chunk + png[33:]) == []
+    assert metadata(png[:33] + chunk + png[33:]) == [MORE]
     assert time.perf_counter() - started < 1
 
 
@@ -221,6 +222,80 @@ def test_directories_that_point_at_each_other_end() -> None:
     jpeg = file_of("JPEG")
     segment = b"Exif\0\0" + loop
     assert metadata(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]) == []
+
+
+def segments(marker: int, *bodies: bytes) -> bytes:
+    """A JPEG with segments of a kind."""
+    jpeg = file_of("JPEG")
+    return jpeg[:2] + b"".join(b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body for body in bodies) + jpeg[2:]
+
+
+def directory(*entries: tuple[int, bytes]) -> bytes:
+    """A TIFF of one directory, each entry of bytes."""
+    at = 8 + 2 + 12 * len(entries) + 4
+    head, values = b"", b""
+    for tag, value in entries:
+        head += struct.pack("<HHII", tag, 7, len(value), at + len(values))
+        values += value + bytes(4)  # never inline
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + head + bytes(4) + values
+
+
+def loops(count: int) -> bytes:
+    """So many empty directories, each with the place of the next one."""
+    places = [8 + 6 * number for number in range(count)]
+    return struct.pack("<I", 8) + b"".join(struct.pack("<HI", 0, following) for following in [*places[1:], 0])
+
+
+MAGIC_TRAILER = b"\1" + bytes(range(255, -1, -1)) + b"\0"
+PACKET, NAMED, SPACE = xmp('xmp:Rating="5">'), xmp('aux:OwnerName="Jan">'), b" " * 5_000_000
+NO_NAME = "<dc:creator></dc:creator>"
+INNER = struct.pack("<9I", *range(1, 10))
+
+
+def more(count: int) -> dict[str, bytes]:
+    """Files with so many of what is bounded, the last one with a name: what they are called and the file."""
+    plain = [PACKET] * (count - 1)
+    png = PngImagePlugin.PngInfo()
+    for packet in [*plain, NAMED]:
+        png.add_itxt("XML:com.adobe.xmp", packet.decode())
+    names = [photoshop(iptc((5, b"x")))] * (count - 1) + [photoshop(iptc((80, b"Jan")))]
+    return {
+        "segments of a JPEG": segments(0xE1, *(b"http://ns.adobe.com/xap/1.0/\0" + packet for packet in [*plain, NAMED])),
+        "texts of a PNG": file_of("PNG", pnginfo=png),
+        "packets of a TIFF": directory(*((700, packet) for packet in [*plain, NAMED])),
+        "blocks in a block": segments(0xED, b"".join(names)),
+    }
+
+
+@pytest.mark.parametrize("what", more(1))
+def test_a_search_that_stops_before_the_last_block_says_so(what: str) -> None:
+    assert metadata(more(17)[what]) == [MORE]
+    assert metadata(more(16)[what]) in (["owner_name"], ["artist"])
+
+
+@pytest.mark.parametrize(
+    ("all_of_it", "too_much"),
+    [
+        (directory((0x014A, INNER[:32])), directory((0x014A, INNER))),
+        (directory(*[(0x010F, b"Maker")] * 1024), directory(*[(0x010F, b"Maker")] * 1025)),
+        (b"II*\0" + loops(32), b"II*\0" + loops(33)),
+        (tiff_with_xmp(xmp(f">{NO_NAME * 16}")), tiff_with_xmp(xmp(f">{NO_NAME * 17}"))),
+        (tiff_with_xmp(PACKET + SPACE[:4_000_000]), tiff_with_xmp(PACKET + SPACE)),
+        (png_with_xmp(PACKET + SPACE[:4_000_000]), png_with_xmp(PACKET + SPACE)),
+        (webp_with_xmp(PACKET + SPACE[:4_000_000]), webp_with_xmp(PACKET + SPACE)),
+    ],
+    ids=["inner directories", "entries", "directories", "mentions", "bytes in a TIFF", "bytes in a PNG", "bytes in a WEBP"],
+)
+def test_so_does_one_that_does_not_look_at_all_of_a_block(all_of_it: bytes, too_much: bytes) -> None:
+    assert metadata(all_of_it) == [] and metadata(too_much) == [MORE]
+
+
+def test_a_large_picture_is_no_large_search() -> None:
+    noise = Image.frombytes("RGB", (1500, 1200), random.Random(1).randbytes(1500 * 1200 * 3))
+    gif, xmp_in_gif = file_of("GIF", noise.convert("P")), b"\x21\xff\x0bXMP DataXMP" + PACKET + MAGIC_TRAILER
+    screen = 13 + 3 * 256  # the palette's end
+    for data in (file_of("TIFF", noise), file_of("PNG", noise), gif[:screen] + xmp_in_gif + SPACE + gif[screen:]):
+        assert len(data) > 5_000_000 and metadata(data) == []
 
 
 WHOLE = [
