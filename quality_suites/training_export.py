@@ -1,4 +1,4 @@
-"""Gate of `training_export`: no leak between splits, every row labelled, every class there."""
+"""Gate of `training_export`: no leak between splits, every row labelled, every class there, nothing that today's policy forbids."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from quality_suites.expectations import WARNING, among, between, filled, matchin
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds four columns.
+    """Adds columns.
 
     - `in_one_split`: the row's group lies in one split;
     - `has_train`: the release has rows to train on;
     - `rarest`: source images of the row's rarest value;
-    - `trained`: every `attribute=value` of the training rows, each between two `|`; the same in all rows.
+    - `trained`: every `attribute=value` of the training rows, each between two `|`; the same in all rows;
+    - `is_searched`: screening kept the row's source, and has searched it for all that today's policy looks for;
+    - `is_allowed`: it is kept, and nothing was found in it that today's policy doesn't let pass;
+    - `is_cleaned`: the row's file is the one that was made of the source: cleaned, or a variant of the cleaned one;
+    - `in_sight`: the file lies in common sight.
     """
+    policy = inputs["policy"].drop_duplicates("image_id").set_index("image_id")
     splits = frame.groupby("split_group", dropna=False)["split"].transform("nunique")
     values = [sorted(_values(text)) for text in frame["labels"]]
     tally = Counter(value for row, kind in zip(values, frame["kind"], strict=True) if kind == "source" for value in row)
@@ -31,7 +36,25 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
         has_train=bool((frame["split"] == "train").any()),
         rarest=[min((tally[value] for value in row), default=0) for row in values],
         trained=f"|{'|'.join(trained)}|",
+        is_searched=frame["source_image_id"].isin(policy.index[policy["is_searched"].astype(bool)]),
+        is_allowed=frame["source_image_id"].isin(policy.index[policy["is_allowed"].astype(bool)]),
+        is_cleaned=_is_cleaned(frame, inputs["augmented_set"], inputs["cleaned_set"]),
+        in_sight=frame["sha256"].isin(inputs["sight"]["sha256"]),
     )
+
+
+def _is_cleaned(frame: pd.DataFrame, augmented: pd.DataFrame, cleaned: pd.DataFrame) -> Any:
+    """Which rows' files were made of the cleaned file that screening kept of their source, or are that file."""
+
+    def keys(rows: pd.DataFrame, *columns: str) -> pd.MultiIndex:
+        return pd.MultiIndex.from_frame(rows[list(columns)].astype("object"))
+
+    kept = cleaned[(cleaned["status"] == "kept") & cleaned["clean_sha256"].notna()]
+    sources = augmented[augmented["kind"] == "source"]
+    sources = sources[keys(sources, "image_id", "sha256").isin(keys(kept, "image_id", "clean_sha256"))]
+    made = augmented[keys(augmented, "drop_id", "source_image_id").isin(keys(sources, "drop_id", "image_id"))]
+    names = ("image_id", "source_image_id", "sha256")
+    return keys(frame, *names).isin(keys(made, *names))
 
 
 def _values(labels: str | None) -> set[str]:
@@ -63,6 +86,10 @@ def suite(spec: ProjectSpec) -> Any:
         matching("sha256", "^[0-9a-f]{64}$", "picture_stored", "Every picture must be named by its sha256"),
         filled("batch_ids", "batches_known", "Every picture must name the batches its labels come from"),
         filled("drop_id", "drop_known", "Every picture must name the drop it came with"),
+        true("is_searched", "searched", "Every picture must have been screened for all personal data that the policy looks for today"),
+        true("is_allowed", "personal_data_allowed", "No picture may show personal data that the policy doesn't let pass today"),
+        true("is_cleaned", "cleaned", "Every picture must be the cleaned file that screening kept, or a variant of it: never an original"),
+        true("in_sight", "in_common_sight", "No picture may be one that lies apart from all others"),
         between("rarest", "classes_large_enough", f"Every value should have at least {least} source pictures", low=least, severity=WARNING),
         *covered,
     )

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -586,6 +587,27 @@ class TestStricterPolicy:
 
         lax.desk.release(made)
         assert waiting.rescreens(lax.store, lax.spec) == [] and "another policy" not in told()
+
+    def test_the_gate_of_a_release_asks_what_the_policy_says_today(self, lax: World, action: str) -> None:
+        strict = lax.spec
+
+        def said(made: Manifest, spec: ProjectSpec) -> tuple[str, set[str]]:
+            verdict, _ = gates.judge(made, spec, gating.input_frames(lax.store, spec, made))
+            return verdict.outcome, {finding.name for finding in verdict.failed}
+
+        lenient = changed(strict, cleaning={"personal_data": {"policy": {"face": "keep"}}})
+        opened = delivery.training_export(lax.store, lenient, "r001")
+        assert set(opened.frame["source_image_id"]) == set(lax.first.frame["image_id"]) and said(opened, lenient) == ("pass", set())
+        assert said(opened, strict) == ("fail", {"personal_data_allowed"})  # the policy became stricter between
+        read = changed(strict, cleaning={"personal_data": {"policy": {"face": "keep"}, "look_for": ["face", "metadata", "text"]}})
+        assert said(opened, read) == ("fail", {"searched"})
+        assert said(delivery.training_export(lax.store, strict, "r001"), strict) == ("pass", set())
+
+        face = opened.frame["source_image_id"] == lax.people["keep.jpg"]
+        forged = opened.frame.assign(sha256=opened.frame["sha256"].where(~face, lax.people["keep.jpg"]))
+        assert said(replace(opened, frame=forged), lenient) == ("fail", {"cleaned"})  # an original
+        self.rescreen(lax)
+        assert said(opened, lenient) == ("fail", {"in_common_sight"})  # what was made of them lies apart by now
 
     def test_a_policy_that_changes_nothing_here_asks_for_nothing(self, lax: World, action: str) -> None:
         same = {"policy": {"face": "keep", "gps": action}, "retention_days": 3, "look_for": ["metadata", "face"]}

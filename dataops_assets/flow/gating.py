@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS, LEDGERS
-from dataops_assets.flow import handbook
+from dataops_assets.flow import handbook, policies
 from dataops_assets.flow.delivery import assemble
 from dataops_assets.flow.gold import registry
 from dataops_assets.flow.history import standing, withdrawn
@@ -51,6 +51,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames
     - Approved labels: the `audits` that were known when they were approved, and pictures that were `withdrawn`.
     - A batch of tasks: the pictures that may be `shown`, and whether vendors are `qualified`. Like a licence that is a question of the
       day, so a batch may be judged again once its vendor has passed.
+    - A release: what the `policy` for personal data says today of each picture that was kept, and which files lie in common `sight`.
     """
     assets = CONTRACTS.keys() - set(LEDGERS)  # a release also names the withdrawals it heeded
     readers: dict[str, Callable[[], pd.DataFrame]] = {
@@ -77,6 +78,9 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames
         from dataops_assets.stages.cleaned_set import copies
 
         readers["copies"] = lambda: copies(candidate.frame, frames.get("cleaned_set", candidate.frame.head(0)), spec.cleaning)
+    if candidate.asset == "training_export":
+        readers["policy"] = lambda: _policy(store, spec, frames["cleaned_set"], candidate)
+        readers["sight"] = lambda: _in_sight(store, candidate.frame["sha256"])
     frames = Frames(readers)
     return frames
 
@@ -84,6 +88,17 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames
 def _of_ledger(store: Store, drop: Manifest) -> pd.DataFrame:
     rows = rows_of(store.drops.rows(), drop.project)
     return rows[(rows["drop_id"] == drop.partition) & rows["files_seen"].notna()].tail(1).reset_index(drop=True)
+
+
+def _policy(store: Store, spec: ProjectSpec, cleaned: pd.DataFrame, candidate: Manifest) -> pd.DataFrame:
+    """What the policy for personal data says today of pictures that a release's screenings kept."""
+    kept = cleaned[cleaned["status"] == "kept"]
+    return policies.judged(store, spec, kept, candidate.inputs["cleaned_set"]).assign(image_id=kept["image_id"])
+
+
+def _in_sight(store: Store, files: pd.Series) -> pd.DataFrame:
+    files = files.drop_duplicates()
+    return files[files.map(store.blobs.has).astype(bool)].to_frame()
 
 
 def last_gate(store: Store, project: str, asset: str, partition: str) -> dict[str, Any] | None:

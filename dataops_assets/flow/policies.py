@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dataops_assets.flow.shared import verdicts
-from dataops_assets.imaging.personal_data.policy import COLUMNS, Policy, differs, let_pass, policy_of
+from dataops_assets.imaging.personal_data.policy import COLUMNS, Policy, differs, forbidden, let_pass, policy_of, unsearched
 from dataops_assets.manifest import Inputs
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
@@ -30,7 +30,12 @@ def of_inputs(store: Store, spec: ProjectSpec, inputs: Inputs) -> Policy | None:
 
 
 def refused(store: Store, spec: ProjectSpec, rows: pd.DataFrame, versions: Mapping[str, str], now: Policy | None = None) -> pd.Series:
-    """Which kept rows of `cleaned_set` a policy, by default today's, doesn't let pass as they were screened.
+    """Which kept rows of `cleaned_set` a policy, by default today's, doesn't let pass as they were screened: arguments of `judged`."""
+    return ~judged(store, spec, rows, versions, now).all(axis=1)
+
+
+def judged(store: Store, spec: ProjectSpec, rows: pd.DataFrame, versions: Mapping[str, str], now: Policy | None = None) -> pd.DataFrame:
+    """What a policy, by default today's, says of kept rows of `cleaned_set` as they were screened.
 
     Args:
         store: The store.
@@ -38,11 +43,16 @@ def refused(store: Store, spec: ProjectSpec, rows: pd.DataFrame, versions: Mappi
         rows: Of several drops, with `policy.COLUMNS`.
         versions: The versions they are from, by drop.
         now: The policy.
+
+    Returns:
+        Columns `is_searched`, for all that the policy looks for, and `is_allowed`: nothing was found that keeps it from passing. Of
+        rows that aren't kept both are true.
     """
     policy, then = now or today(spec), screened_under(store, spec, versions)
-    found = pd.Series(False, index=rows.index)
+    found = pd.DataFrame(True, index=rows.index, columns=["is_searched", "is_allowed"])
     for drop, mine in rows[rows["status"] == "kept"].groupby("drop_id"):
-        found.loc[mine.index] = ~let_pass(mine, policy, then.get(str(drop)))
+        found.loc[mine.index, "is_searched"] = unsearched(mine, policy, then.get(str(drop))) == ""
+        found.loc[mine.index, "is_allowed"] = ~forbidden(mine, policy, then.get(str(drop)))
     return found
 
 

@@ -382,11 +382,18 @@ def training_export(spec: ProjectSpec) -> Case:
     good = pd.DataFrame({
         "release": "r", "image_id": [sha(i) for i in range(4)], "source_image_id": [sha(0), sha(0), sha(2), sha(3)],
         "kind": ["source", "variant", "source", "source"], "split": ["train", "train", "val", "test"], "labels": labels,
-        "sha256": [sha(i) for i in range(4)], "split_group": [sha(0), sha(0), sha(2), sha(3)], "drop_id": "d", "batch_ids": "b",
+        "sha256": [sha(10 + i) for i in range(4)], "split_group": [sha(0), sha(0), sha(2), sha(3)], "drop_id": "d", "batch_ids": "b",
     })  # fmt: skip
+    sources = good.loc[good["kind"] == "source", "image_id"]
+    policy = pd.DataFrame({"image_id": sources, "is_searched": True, "is_allowed": True})
+    inputs = {
+        "augmented_set": good[["image_id", "source_image_id", "kind", "sha256", "drop_id"]],
+        "cleaned_set": pd.DataFrame({"image_id": sources, "status": "kept", "clean_sha256": good["sha256"][sources.index]}),
+        "policy": policy, "sight": good[["sha256"]],
+    }  # fmt: skip
     rare = json.dumps({"colour": "blue", "style": "casual"})
     bare = json.dumps({"colour": "red"})
-    return Case(good, {}, {
+    return Case(good, inputs, {
         "not_empty": none_left,
         "split_known": first("split", "holdout"),
         "groups_together": first("split", "val"),
@@ -399,6 +406,14 @@ def training_export(spec: ProjectSpec) -> Case:
         "drop_known": first("drop_id", None),
         "style_casual_in_train": put("labels", bare, lambda frame: frame["split"] == "train"),
         "classes_large_enough": put("labels", rare, lambda frame: frame["kind"] == "variant"),
+        "searched": lambda frame: frame,
+        "personal_data_allowed": lambda frame: frame,
+        "cleaned": first("sha256", sha(0)),  # the original
+        "in_common_sight": lambda frame: frame,
+    }, {
+        "searched": {"policy": first("is_searched", False)(policy)},
+        "personal_data_allowed": {"policy": first("is_allowed", False)(policy)},
+        "in_common_sight": {"sight": good[["sha256"]].iloc[1:]},
     })  # fmt: skip
 
 
