@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import IO, Any
 
@@ -54,11 +54,19 @@ class Apart(Blobs):
         """Where a blob of this project lies, set apart."""
         return f"{self.root}/apart/{self.project}/{sha256[:2]}/{sha256[2:4]}/{self.path(sha256).rsplit('/', 1)[1]}"
 
-    def set_apart(self, shas: Iterable[str]) -> int:
-        """Take blobs out of everybody's sight; returns how many were there. From now on their retention period runs."""
+    def set_apart(self, shas: Iterable[str], used: Collection[str] = ()) -> int:
+        """Take blobs out of everybody's sight; returns how many were there. From now on their retention period runs.
+
+        Those that others have in use stay where these look for them; a copy lies apart, and for this project they aren't `in_sight`.
+        """
         moved = 0
         for sha256 in dict.fromkeys(shas):
             if not super().has(sha256):
+                continue
+            if sha256 in used:
+                if self.in_sight(sha256):
+                    self._keep_apart(self.common.read(sha256), sha256)
+                    moved += 1
                 continue
             self.fs.makedirs(os.path.dirname(self.apart(sha256)), exist_ok=True)
             if self.is_local:
@@ -74,12 +82,32 @@ class Apart(Blobs):
         """Keep bytes where only few see them; returns their sha256."""
         sha256 = hashlib.sha256(data).hexdigest()
         if self._place(sha256) is None:
-            if self.is_local:
-                atomic.write(self.apart(sha256), data, self.tmp)
-                os.chmod(self.apart(sha256), 0o400)
-            else:
-                self.fs.pipe_file(self.apart(sha256), data)
+            self._keep_apart(data, sha256)
         return sha256
+
+    def _keep_apart(self, data: bytes, sha256: str) -> None:
+        if self.is_local:
+            atomic.write(self.apart(sha256), data, self.tmp)
+            os.chmod(self.apart(sha256), 0o400)
+        else:
+            self.fs.pipe_file(self.apart(sha256), data)
+
+    def in_sight(self, sha256: str) -> bool:
+        """Whether a blob lies in common sight, and this project hasn't set it apart, or deleted its copy."""
+        return super().has(sha256) and not any(self.fs.exists(self.apart(sha256) + mark) for mark in ("", PURGED))
+
+    def bring_back(self, shas: Iterable[str]) -> None:
+        """Put blobs that this project set apart into common sight again."""
+        for sha256 in shas:
+            if not self.fs.exists(self.apart(sha256)):
+                continue
+            if self.is_local and not super().has(sha256):
+                os.chmod(self.apart(sha256), 0o444)
+                atomic.rename(self.apart(sha256), self.path(sha256))
+            elif not super().has(sha256):
+                self.fs.mv(self.apart(sha256), self.path(sha256))
+            else:
+                self.fs.rm_file(self.apart(sha256))
 
     def purge(self, before: float) -> list[str]:
         """Delete what the project set apart before a moment (seconds since 1970); returns the sha256s. A mark stays in their place."""

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS, LEDGERS
-from dataops_assets.flow import handbook, policies
+from dataops_assets.flow import handbook, policies, sight
 from dataops_assets.flow.delivery import assemble
 from dataops_assets.flow.gold import registry
 from dataops_assets.flow.history import standing, withdrawn
@@ -129,3 +129,9 @@ def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
         assembly = assemble(store, spec, released.partition, released.inputs)
         folder = store.home.exports(spec.name) / released.partition
         training_export.write(assembly, spec, folder, store.blobs, measured.facts(store, released))
+
+
+def withhold(store: Store, spec: ProjectSpec, refused: Manifest) -> None:
+    """Take out of sight what is of a version that its gate didn't release, and that nobody will look at. Doing it again changes nothing."""
+    if refused.asset == "raw_images":
+        sight.after_refusal(store, spec, refused.frame)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dataops_assets import atomic, drops, locks
-from dataops_assets.flow import history, policies
+from dataops_assets.flow import history, policies, sight
 from dataops_assets.flow.beside import Beside, beside, first_used
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.imaging.personal_data.policy import COLUMNS
@@ -51,7 +51,7 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             inputs = {"landing": {drop_id: receipt.content_sha256[:16]}}
             made = Manifest("raw_images", spec.name, drop_id, receipt.frame, inputs, receipt.facts)
             store.write(made)  # before the ledger speaks of it, and before the journal goes
-            apart.set_apart(_never_searched(store, spec, receipt.frame))
+            sight.after_intake(store, spec, receipt.frame)
             row = {
                 "project": spec.name,
                 "vendor": delivery.vendor,
@@ -71,32 +71,6 @@ def raw_images(store: Store, spec: ProjectSpec, drop_id: str, run_id: str = "", 
             if not receipt.is_unfinished:
                 journal.discard()
     return made
-
-
-def _never_searched(store: Store, spec: ProjectSpec, raw: pd.DataFrame) -> list[str]:
-    """Files that the intake refuses, where the project looks for personal data: no screening will say what they show.
-
-    The same bytes may be accepted too, here or with another drop: then its screening decides. Cleaned files of ours that somebody delivers
-    are in use, and stay.
-    """
-    refused = set(raw.loc[raw["status"] == "quarantined", "sha256"].dropna()) if spec.cleaning.personal_data.look_for else set()
-    if not refused:
-        return []
-    others = store.read_all("raw_images", spec.name, store.released("raw_images", spec.name), ("drop_id", "path", "sha256", "status"))
-    known = pd.concat([raw[["sha256", "status"]], others[["sha256", "status"]]])
-    made = store.read_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name), ("image_id", "clean_sha256"))
-    return sorted(refused - set(known.loc[known["status"] == "accepted", "sha256"]) - set(made["clean_sha256"].dropna()))
-
-
-def _confidential(store: Store, spec: ProjectSpec, frame: pd.DataFrame, by: Beside) -> list[str]:
-    """Originals of a screened drop that are to lie apart: not those that are cleaned files of ours, delivered, and in use."""
-    from dataops_assets.stages import cleaned_set as stage
-
-    others = pd.concat([by.earlier, by.later])
-    drops = set(others.loc[others["image_id"].isin(frame["duplicate_of"].dropna()), "drop_id"])
-    versions = {drop: version for drop, version in {**by.versions, **by.pinned}.items() if drop in drops}
-    kept = store.read_all("cleaned_set", spec.name, versions, ("image_id", "clean_sha256"))
-    return sorted(set(stage.confidential(frame, others, spec.cleaning)) - set(kept["clean_sha256"].dropna()))
 
 
 def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps = quiet_steps) -> Manifest:
@@ -145,12 +119,13 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                 by = here()
                 frame = frame if by.facts == facts else judged(by, may_look=False)
                 if frame is not None:
+                    is_first = raw.partition not in store.pins("screening", spec.name, raw.partition)
                     store.pin("screening", spec.name, raw.partition, by.pin)
                     winners = by.later[by.later["image_id"].isin(frame["duplicate_of"])]
                     used = {**by.pinned, **first_used(store, spec, winners, by.versions, by.before)}
                     made = Manifest("cleaned_set", spec.name, raw.partition, frame, {**by.inputs, "cleaned_set": used})
                     store.write(made)  # before what was found is forgotten
-                    apart.set_apart(_confidential(store, spec, frame, by))
+                    sight.after_screening(store, spec, made, by, is_first)
                     checkpoint.discard()
                     return made
 
@@ -311,40 +286,6 @@ def _as_screened(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> pd.Dat
     stale = pd.MultiIndex.from_frame(frame[["drop_id", "source_image_id"]]).isin(pd.MultiIndex.from_frame(both[["drop_id", "image_id"]]))
     again = both[both["clean_sha256"].notna()].assign(sha256=lambda rows: rows["clean_sha256"])[frame.columns]
     return pd.concat([frame[~stale], again]) if len(again) else frame[~stale]
-
-
-def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[str], list[str]]:
-    """What lies in everybody's sight of a drop's earlier versions and its released one, and the policy of today doesn't let pass.
-
-    Those are cleaned files of pictures that show something personal, other than those now kept, and variants made of them. What
-    another project's or drop's pictures in use are stays where it is.
-
-    Returns:
-        sha256s of the files; image_ids of their pictures.
-    """
-    from dataops_assets.stages import cleaned_set as stage
-
-    compared = {drop: version for drop, version in cleaned.inputs.get("cleaned_set", {}).items() if drop != cleaned.partition}
-    others = store.read_all("cleaned_set", spec.name, compared, ("image_id", "personal_data"))
-    ids = set(stage.confidential(cleaned.frame, others, spec.cleaning))
-    held = set(cleaned.frame.loc[cleaned.frame["status"] == "kept", "clean_sha256"].dropna())
-    found: dict[str, str] = {}  # file -> its picture
-    for version in store.candidates("cleaned_set", spec.name).get(cleaned.partition, ()) if ids else ():
-        rows = store.read_all("cleaned_set", spec.name, {cleaned.partition: version}, ("image_id", "clean_sha256")).dropna()
-        rows = rows[rows["image_id"].isin(ids) & ~rows["clean_sha256"].isin(held)]
-        found |= dict(zip(rows["clean_sha256"], rows["image_id"], strict=True))
-    for version in store.candidates("augmented_set", spec.name).get(cleaned.partition, ()) if found else ():
-        rows = store.read_all("augmented_set", spec.name, {cleaned.partition: version}, ("image_id", "source_image_id", "kind", "sha256"))
-        made = rows[rows["source_image_id"].isin(rows.loc[rows["sha256"].isin(found), "image_id"])]
-        found |= dict(zip(made["sha256"], made["source_image_id"], strict=True))
-    found = {sha256: image for sha256, image in found.items() if store.blobs.has(sha256)}
-    released = store.releases(asset="augmented_set") if found else pd.DataFrame(columns=["project", "partition", "version"])
-    released = released[(released["project"] != spec.name) | (released["partition"] != cleaned.partition)]
-    for project, rows in released.groupby("project"):
-        versions = dict(zip(rows["partition"], rows["version"], strict=True))
-        used = set(store.read_all("augmented_set", str(project), versions, ("image_id", "sha256"))["sha256"])
-        found = {sha256: image for sha256, image in found.items() if sha256 not in used}
-    return sorted(found), sorted(set(found.values()))
 
 
 def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:

@@ -4,7 +4,6 @@ file of those that are still in, and finds what is personal in them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -150,9 +149,7 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
         return Prepared(reason="|".join(seen.more))  # what wasn't searched can't be covered
     changed = [region.kind for region in covered if how.actions.get(region.kind) != "redact"]
     if decision == "redact" and not changed and not _asked_about([*seen.metadata, *(one.kind for one in covered)], asked, how.actions):
-        # somebody sees what was not found: it can't be covered, and the file that was shown leaves common sight
-        apart.set_apart([hashlib.sha256(encode(redact(pixels, covered, how.cover))).hexdigest()])
-        return Prepared(reason="NOTHING_TO_REDACT")
+        return Prepared(reason="NOTHING_TO_REDACT")  # somebody sees what was not found: it can't be covered
     clean = ""
     if not any(how.actions.get(kind) == "reject" for kind in found):
         encoded = data if how.is_cleaned and not covered else encode(redact(pixels, covered, how.cover))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dataops_assets import unfinished
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import handbook, images
+from dataops_assets.flow import handbook, images, sight
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports import delivery, feedback, guidelines, pages, panels, pictures, pilot, screening, shown
 from dataops_assets.spec import ProjectSpec
@@ -95,7 +95,7 @@ def outdate(store: Store, spec: ProjectSpec, cleaned: Manifest) -> bool:
 
     Doing it again changes nothing; killed half-way, `finish` mends the pages. Returns whether no page shows it any more.
     """
-    files, ids = images.outdated(store, spec, cleaned)
+    files, ids = sight.outdated(store, spec, cleaned)
     if not files:
         return True
     with unfinished.noted(store.home, spec.name, {"kind": "deletion", "gone": [*files, *ids], "drop_ids": []}) as note:

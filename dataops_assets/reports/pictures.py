@@ -116,9 +116,13 @@ def in_use(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_taken(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `raw_images` in use without accepted ones that lie apart, of which screening knows more; refused ones lie apart anyway."""
-    rows = in_use(store, project, rows)
-    is_shown = [status != "accepted" or store.blobs.has(sha256) for status, sha256 in zip(rows["status"], rows["sha256"], strict=True)]
+    """Rows of `raw_images` in use without accepted ones that lie apart, once their drop was screened: screening knows more of them."""
+    rows, apart = in_use(store, project, rows), store.apart(project)
+    screened = {drop for drop in rows["drop_id"].unique() if drop in store.pins("screening", project, drop)}
+    is_shown = [
+        status != "accepted" or drop not in screened or apart.in_sight(sha256)
+        for status, drop, sha256 in zip(rows["status"], rows["drop_id"], rows["sha256"], strict=True)
+    ]
     return rows[pd.Series(is_shown, index=rows.index, dtype=bool)]
 
 

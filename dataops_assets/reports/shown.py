@@ -49,7 +49,7 @@ def _guidelines(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
 def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     frame = made.frame
     accepted, refused = frame[frame["status"] == "accepted"], frame[frame["status"].isin(["quarantined", "held"])]
-    seen = pictures.in_use(store, spec.name, accepted)
+    seen = pictures.as_taken(store, spec.name, _spread(pictures.in_use(store, spec.name, accepted)))
     unusable = pictures.in_use(store, spec.name, refused)
     return {
         "files": len(frame),
@@ -57,7 +57,7 @@ def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
         "megabytes": round(float(frame["size_bytes"].fillna(0).sum()) / 1e6, 3),
         "files by status and reason": counts(frame, "status", "reason"),
         "accepted by category": counts(accepted, "category"),
-        "pictures accepted": sheet(store.blobs, _spread(seen), "accepted", caption="category", is_screened=False),
+        "pictures accepted": sheet(store.apart(spec.name), seen, "accepted", caption="category", is_screened=False),
         "pictures refused": sheet(store.apart(spec.name), unusable.head(PICTURES), "refused", is_screened=False),
         "landing": store.home.landing(spec.name),
         "delivery report": Page(f"{spec.name}/deliveries/{made.partition}.html"),

@@ -1,0 +1,116 @@
+"""What lies in everybody's sight, and what a project takes out of it: what nobody has searched, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import pandas as pd
+
+from dataops_assets.flow.beside import Beside
+from dataops_assets.flow.shared import rows_of
+from dataops_assets.manifest import Manifest
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+
+
+def take_out(store: Store, spec: ProjectSpec, shas: Iterable[str]) -> None:
+    """Set files apart. What another project has in use stays there too: it lies apart for this project alone."""
+    files = set(shas)
+    store.apart(spec.name).set_apart(sorted(files), used_by_others(store, spec.name, files))
+
+
+def used_by_others(store: Store, project: str, shas: Collection[str], drop_id: str | None = None) -> set[str]:
+    """Those of some files that other projects have in use, as cleaned files or variants; with a drop, other drops of this project too."""
+    found: set[str] = set()
+    releases = store.releases() if shas else pd.DataFrame(columns=["project", "asset", "partition", "version"])
+    releases = releases[(releases["project"] != project) | (releases["partition"] != drop_id if drop_id is not None else False)]
+    for asset, columns in (("cleaned_set", ("image_id", "status", "clean_sha256")), ("augmented_set", ("image_id", "sha256"))):
+        for name, mine in releases[releases["asset"] == asset].groupby("project"):
+            rows = store.read_all(asset, str(name), dict(zip(mine["partition"], mine["version"], strict=True)), columns)
+            rows = rows[rows["status"] == "kept"] if "status" in rows else rows
+            found |= set(rows.loc[rows[columns[-1]].isin(shas), columns[-1]])
+    return found
+
+
+def after_intake(store: Store, spec: ProjectSpec, raw: pd.DataFrame) -> None:
+    """Files that the intake refuses lie apart, where the project looks for personal data: no screening will say what they show.
+
+    The same bytes may be accepted too, here or with another drop: then its screening decides.
+    """
+    refused = raw.loc[raw["status"] == "quarantined", "sha256"].dropna()
+    take_out(store, spec, _never_searched(store, spec, set(refused) - set(raw.loc[raw["status"] == "accepted", "sha256"])))
+
+
+def after_refusal(store: Store, spec: ProjectSpec, raw: pd.DataFrame) -> None:
+    """So do the files that it accepts of a delivery which the gate refuses, until somebody lets it pass and a search finds nothing."""
+    take_out(store, spec, _never_searched(store, spec, set(raw.loc[raw["status"] == "accepted", "sha256"])))
+
+
+def _never_searched(store: Store, spec: ProjectSpec, files: set[str]) -> set[str]:
+    """Those of a drop's files that no screening of this project looks at. Cleaned files of ours that come back are in use, and stay."""
+    if not files or not spec.cleaning.personal_data.look_for:
+        return set()
+    others = store.read_all("raw_images", spec.name, store.released("raw_images", spec.name), ("drop_id", "path", "sha256", "status"))
+    made = store.read_all("cleaned_set", spec.name, store.released("cleaned_set", spec.name), ("image_id", "clean_sha256"))
+    return files - set(others.loc[others["status"] == "accepted", "sha256"]) - set(made["clean_sha256"].dropna())
+
+
+def after_screening(store: Store, spec: ProjectSpec, made: Manifest, by: Beside, is_first: bool) -> None:
+    """Originals of a screened drop that are confidential lie apart, and so do cleaned files that showed what a person couldn't cover.
+
+    Not those that are cleaned files of ours, delivered, and in use. What lay apart because the gate had refused the delivery comes
+    back into sight, when it is screened for the first time, and nothing is found.
+    """
+    from dataops_assets.stages import cleaned_set as stage
+
+    frame, others = made.frame, pd.concat([by.earlier, by.later])
+    drops = set(others.loc[others["image_id"].isin(frame["duplicate_of"].dropna()), "drop_id"])
+    versions = {drop: version for drop, version in {**by.versions, **by.pinned}.items() if drop in drops}
+    kept = store.read_all("cleaned_set", spec.name, versions, ("image_id", "clean_sha256"))
+    hidden = set(stage.confidential(frame, others, spec.cleaning))
+    refused = set(frame.loc[frame["reason"] == "NOTHING_TO_REDACT", "image_id"])
+    seen = _made_of(store, spec, made, refused)  # at once, whatever the gate says
+    take_out(store, spec, hidden - set(kept["clean_sha256"].dropna()) | seen.keys())
+    if is_first and _was_refused(store, spec, made.partition):
+        fine = frame.loc[frame["reason"] != "exact_duplicate", "image_id"]
+        store.apart(spec.name).bring_back(sorted(set(fine) - hidden))
+
+
+def _was_refused(store: Store, spec: ProjectSpec, drop_id: str) -> bool:
+    gates = rows_of(store.gates.rows(), spec.name)
+    return bool(((gates["asset"] == "raw_images") & (gates["partition"] == drop_id) & gates["outcome"].isin(["fail", "error"])).any())
+
+
+def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[str], list[str]]:
+    """What lies in everybody's sight of a drop's earlier versions and its released one, and the policy of today doesn't let pass.
+
+    Those are cleaned files of pictures that show something personal, other than those now kept, and variants made of them. What
+    another project's or drop's pictures in use are stays where it is.
+
+    Returns:
+        sha256s of the files; image_ids of their pictures.
+    """
+    from dataops_assets.stages import cleaned_set as stage
+
+    compared = {drop: version for drop, version in cleaned.inputs.get("cleaned_set", {}).items() if drop != cleaned.partition}
+    others = store.read_all("cleaned_set", spec.name, compared, ("image_id", "personal_data"))
+    ids = set(stage.confidential(cleaned.frame, others, spec.cleaning))
+    found = {sha256: image for sha256, image in _made_of(store, spec, cleaned, ids).items() if store.blobs.has(sha256)}
+    used = used_by_others(store, spec.name, found.keys(), cleaned.partition)
+    found = {sha256: image for sha256, image in found.items() if sha256 not in used}
+    return sorted(found), sorted(set(found.values()))
+
+
+def _made_of(store: Store, spec: ProjectSpec, cleaned: Manifest, ids: set[str]) -> dict[str, str]:
+    """Cleaned files that a drop's versions have of some pictures, other than those now kept, and variants made of them: file -> picture."""
+    held = set(cleaned.frame.loc[cleaned.frame["status"] == "kept", "clean_sha256"].dropna())
+    found: dict[str, str] = {}
+    for version in store.candidates("cleaned_set", spec.name).get(cleaned.partition, ()) if ids else ():
+        rows = store.read_all("cleaned_set", spec.name, {cleaned.partition: version}, ("image_id", "clean_sha256")).dropna()
+        rows = rows[rows["image_id"].isin(ids) & ~rows["clean_sha256"].isin(held)]
+        found |= dict(zip(rows["clean_sha256"], rows["image_id"], strict=True))
+    for version in store.candidates("augmented_set", spec.name).get(cleaned.partition, ()) if found else ():
+        rows = store.read_all("augmented_set", spec.name, {cleaned.partition: version}, ("image_id", "source_image_id", "kind", "sha256"))
+        made = rows[rows["source_image_id"].isin(rows.loc[rows["sha256"].isin(found), "image_id"])]
+        found |= dict(zip(made["sha256"], made["source_image_id"], strict=True))
+    return found

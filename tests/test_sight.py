@@ -1,0 +1,121 @@
+"""What nobody has searched lies apart, and a project takes out of common sight only what no other one has in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dataops_assets import gates
+from dataops_assets.apart import Apart
+from dataops_assets.flow import images, sight
+from dataops_assets.home import Home
+from dataops_assets.imaging.decode import encode
+from dataops_assets.manifest import Manifest
+from dataops_assets.reports import pictures, shown
+from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
+from tests.conftest import changed
+from tests.imaging.personal_data.made import scene
+from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of
+from tests.reports.test_delivery import Desk, terms
+
+DAY = 86_400.0
+FILES = {"room.jpg": encode(scene(7)), "gps.jpg": file_of("JPEG", exif=exif(gps=BERLIN), image=Image.fromarray(scene(2)))}
+BROKEN = {"broken.jpg": b"not a picture"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, garments: ProjectSpec) -> Desk:
+    spec = changed(
+        terms(garments), cleaning={"reject": ["grayscale"], "review": []}, gates={"min_accepted_file_share": 0.9, "min_keep_share": 0.0}
+    )
+    return Desk(Store(Home.at(tmp_path / "home")), spec)
+
+
+def grey(seed: int) -> bytes:
+    return encode(scene(seed).mean(axis=2, keepdims=True).astype("uint8").repeat(3, axis=2))
+
+
+class TestRefusedByItsGate:
+    """Too many files of the delivery can't be opened, so nobody screens the others."""
+
+    def take(self, desk: Desk, files: dict[str, bytes], name: str = "d1") -> tuple[Manifest, dict[str, str]]:
+        made = images.raw_images(desk.store, desk.spec, desk.put(files, name=name))
+        accepted = made.frame[made.frame["status"] == "accepted"]
+        return made, dict(zip(accepted["path"], accepted["sha256"], strict=True))
+
+    def test_its_files_lie_apart_and_our_own_people_see_them_small(self, desk: Desk) -> None:
+        made, ids = self.take(desk, {**FILES, **BROKEN})
+        verdict = desk.gate(made)
+        assert verdict.outcome == "fail" and len(ids) == 2
+        assert not any(map(desk.store.blobs.has, ids.values())) and all(map(desk.store.apart("garments").has, ids.values()))
+        assert shown.parts(desk.store, desk.spec, made)["pictures accepted"] is not None
+        told = gates.evaluations(desk.store, desk.spec, "raw_images", made.partition, made.version, verdict)
+        assert any(name.endswith(": pictures") for check in told for name in check.metadata)
+
+    def test_let_pass_and_screened_what_shows_nothing_comes_back(self, desk: Desk) -> None:
+        made, ids = self.take(desk, {**FILES, **BROKEN})
+        desk.gate(made)
+        desk.spec = changed(desk.spec, gates={"min_accepted_file_share": 0.1})
+        assert desk.gate(made).is_released
+        frame = images.cleaned_set(desk.store, desk.spec, made).frame
+        assert set(frame["status"]) == {"kept"}
+        assert desk.store.blobs.has(ids["room.jpg"]) and not desk.store.blobs.has(ids["gps.jpg"])
+        images.purge(desk.store, desk.spec, desk.store.apart("garments").since([ids["gps.jpg"]])[ids["gps.jpg"]] + 31 * DAY)
+        assert desk.store.apart("garments").has(ids["room.jpg"]) and not desk.store.apart("garments").has(ids["gps.jpg"])
+
+    def test_the_same_bytes_that_another_delivery_brought_in_order_stay(self, desk: Desk) -> None:
+        first, ids = self.take(desk, {"room.jpg": FILES["room.jpg"]})
+        assert desk.gate(first).is_released
+        desk.gate(self.take(desk, {**FILES, **BROKEN}, "d2")[0])
+        assert desk.store.blobs.has(ids["room.jpg"])
+
+    def test_where_nothing_is_looked_for_nobody_minds(self, desk: Desk) -> None:
+        desk.spec = changed(desk.spec, cleaning={"personal_data": {"look_for": [], "policy": {}}})
+        made, ids = self.take(desk, {**FILES, **BROKEN})
+        assert desk.gate(made).outcome == "fail" and all(map(desk.store.blobs.has, ids.values()))
+
+
+class TestCleanedFileOfAnotherProject:
+    """Somebody delivers it to a project that leaves it out unsearched, or refuses it at once."""
+
+    @pytest.fixture
+    def clean(self, desk: Desk) -> str:
+        """In use by `dresses`, which keeps grey pictures."""
+        owner = Desk(desk.store, changed(desk.spec, name="dresses", cleaning={"reject": []}))
+        owner.use(owner.take(owner.put({"grey.jpg": grey(8)})))
+        (name,) = owner.store.load_all("augmented_set", "dresses")[0].query("kind == 'source'")["sha256"]
+        return str(name)
+
+    def screened(self, desk: Desk, clean: str) -> Manifest:
+        drop = desk.take(desk.put({"again.jpg": desk.store.blobs.read(clean), "room.jpg": encode(scene(7))}))
+        made = desk.store.load("cleaned_set", "garments", drop)
+        assert made.frame.set_index("path").loc["again.jpg", "reason"] == "grayscale"
+        return made
+
+    def test_it_stays_where_that_project_looks_for_it(self, desk: Desk, clean: str) -> None:
+        self.screened(desk, clean)
+        assert desk.store.blobs.has(clean)
+        other = changed(desk.spec, name="dresses")
+        assert images.usable_images(desk.store, other)[0]["sha256"].map(desk.store.blobs.has).all()
+
+    def test_this_project_does_not_show_it_and_deletes_its_copy_in_time(self, desk: Desk, clean: str) -> None:
+        made = self.screened(desk, clean)
+        raw, apart = desk.store.load("raw_images", "garments", made.partition), desk.store.apart("garments")
+        assert list(pictures.as_taken(desk.store, "garments", raw.frame)["path"]) == ["_COMPLETE", "room.jpg"]
+        assert clean in apart.since([clean]) and Apart(desk.store.blobs, "dresses").in_sight(clean)
+        assert clean in images.purge(desk.store, desk.spec, apart.since([clean])[clean] + 31 * DAY)
+        assert list(pictures.as_taken(desk.store, "garments", raw.frame)["path"]) == ["_COMPLETE", "room.jpg"]
+        assert desk.store.blobs.has(clean) and clean not in apart.purged()
+
+    def test_refused_at_intake_it_stays_too(self, desk: Desk, clean: str) -> None:
+        desk.spec = changed(desk.spec, sources={"consent": "required"})
+        raw = images.raw_images(desk.store, desk.spec, desk.put({"again.jpg": desk.store.blobs.read(clean)}))
+        assert "CONSENT_MISSING" in set(raw.frame["reason"])
+        assert desk.store.blobs.has(clean) and not desk.store.apart("garments").in_sight(clean)
+
+    def test_nobody_uses_what_that_project_left_out_itself(self, desk: Desk, clean: str) -> None:
+        assert sight.used_by_others(desk.store, "garments", {clean}) == {clean}
+        assert sight.used_by_others(desk.store, "dresses", {clean}) == set()
