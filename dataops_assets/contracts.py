@@ -114,7 +114,7 @@ _CONTRACTS = (
             "vendor": "string",
             "path": "string",
             "status": "string",  # kept, rejected, review
-            "reason": "string",  # issue names joined by |, or exact_duplicate, near_duplicate, a decoding reason code
+            "reason": "string",  # issue names joined by |, or exact_duplicate, near_duplicate, near_refused, a decoding reason code
             "duplicate_of": "string",
             "near_duplicate_group": "string",
             "phash": "string",  # 16 hex digits

@@ -350,7 +350,8 @@ class Quality(Section):
 
 
 Undecodable = Literal["CORRUPT", "MULTI_FRAME", "TOO_LARGE", "TYPE_MISMATCH", "ZERO_BYTE", "PURGED", "NOTHING_TO_REDACT"]
-LeftOut = Literal[Issue, PersonalKind, MoreKind, "exact_duplicate", "near_duplicate", Undecodable]  # reasons of `cleaned_set`
+Copy = Literal["exact_duplicate", "near_duplicate", "near_refused"]
+LeftOut = Literal[Issue, PersonalKind, MoreKind, Copy, Undecodable]  # reasons of `cleaned_set`
 
 
 class Gates(Section):

@@ -12,7 +12,7 @@ import pandas as pd
 from dataops_assets import drops as drops_
 from dataops_assets import planning
 from dataops_assets.arrivals import Found, Looks, Seen, Waiting, drops, has_rested
-from dataops_assets.flow import beside, handbook, history, images, labels, policies, shared
+from dataops_assets.flow import beside, handbook, history, images, labels, policies, refused, shared
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.home import is_slug
 from dataops_assets.intake import landing
@@ -146,14 +146,17 @@ def screenable(store: Store, spec: ProjectSpec, now: float) -> list[str]:
 def rescreens(store: Store, spec: ProjectSpec) -> list[Waiting]:
     """Drops to screen once more, or at last.
 
-    People decided about doubtful pictures, what a picture is a copy of is out of use since, the policy for personal data is another one
-    and that makes a difference to the drop, or the delivery was taken and has left landing before its chain was through.
+    People decided about doubtful pictures, or refused one of which the drop keeps a copy, for what it shows of people; what a picture is a
+    copy of is out of use since; the policy for personal data is another one and that makes a difference to the drop; or the delivery was
+    taken and has left landing before its chain was through.
     """
     decided = images.decided_in_review(store, spec)
     decided = decided[decided["is_covered"].astype(bool)]
     why = {str(drop): sorted(rows["image_id"]) for drop, rows in decided.groupby("drop_id", sort=True)}
     for drop, gone in beside.copies_of_gone(store, spec).items():
         why[drop] = why.get(drop, []) + gone
+    for drop, shown in refused.still_kept(store, spec).items():
+        why[drop] = why.get(drop, []) + shown
     for item in policies.outdated(store, spec):
         if not item.is_answered:
             why[item.drop_id] = [*why.get(item.drop_id, []), json.dumps(policies.today(spec), sort_keys=True)]

@@ -11,9 +11,11 @@ import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import policies
-from dataops_assets.flow.shared import rows_of, verdicts
+from dataops_assets.flow.refused import of_others
+from dataops_assets.flow.shared import digest_of, rows_of, verdicts
 from dataops_assets.manifest import Inputs, Manifest, digest, empty
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages.copies import NEAR_REFUSED
 from dataops_assets.store import RELEASING, Store
 
 COLUMNS = ("image_id", "drop_id", "status", "phash", "colour_grid", "near_duplicate_group", "personal_data")
@@ -30,7 +32,8 @@ class Beside:
         later: Those of other drops in use, in the versions `versions`.
         before: The drop's own released version; null where nothing depends on it.
         lasting: Its rows of pictures that nobody can look at again, and what they are `missing`, by `stages.lasting.missing`.
-        inputs: What its version will name, `cleaned_set` apart.
+        refused: Pictures of other drops that people refused for what they show of people, by `refused.of_others`.
+        inputs: What its version will name, `cleaned_set` and `refused` apart.
     """
 
     pin: Mapping[str, Any]
@@ -42,6 +45,7 @@ class Beside:
     before: Manifest | None
     lasting: pd.DataFrame
     missing: Mapping[str, str]
+    refused: pd.DataFrame
     inputs: Inputs
 
     @property
@@ -53,7 +57,8 @@ class Beside:
     def facts(self) -> tuple[object, ...]:
         """All that the judgement depends on: where these are equal, it is the same."""
         decided = self.decided.to_json() if self.decided is not None else None
-        return self.pin, self.pinned, self.versions, self.before.version if self.before else None, self.inputs, decided
+        before = self.before.version if self.before else None
+        return self.pin, self.pinned, self.versions, before, self.inputs, decided, tuple(self.refused["image_id"])
 
 
 def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame | None, inputs: Inputs) -> Beside:
@@ -82,7 +87,14 @@ def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame
     if len(lasting):  # named by its content: the version it is read from differs each time
         searches = {"missing": missing} if missing else {}
         inputs = {**inputs, "lasting": {raw.partition: digest(lasting, CONTRACTS["cleaned_set"], searches)}}
-    return Beside(pin, earlier, pinned, later, versions, decided, before, lasting, missing, inputs)
+    refused = of_others(store, spec, raw.partition)
+    return Beside(pin, earlier, pinned, later, versions, decided, before, lasting, missing, refused, inputs)
+
+
+def followed(frame: pd.DataFrame) -> Inputs:
+    """What a version names of the refused pictures that some of its own show the same as."""
+    drop, ids = frame["drop_id"].head(1), sorted(frame.loc[frame["reason"] == NEAR_REFUSED, "duplicate_of"])
+    return {"refused": {str(drop.iloc[0]): digest_of(ids)}} if ids else {}
 
 
 def first_used(

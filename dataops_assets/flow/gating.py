@@ -75,7 +75,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames
         readers["qualified"] = lambda: standing(store, spec)
         readers["shown"] = lambda: may_show(store, spec, candidate.frame)[["image_id"]]
     if candidate.asset == "cleaned_set":
-        from dataops_assets.stages.cleaned_set import copies
+        from dataops_assets.stages.copies import copies
 
         readers["copies"] = lambda: copies(candidate.frame, frames.get("cleaned_set", candidate.frame.head(0)), spec.cleaning)
     if candidate.asset == "training_export":

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dataops_assets import atomic, drops, locks
 from dataops_assets.flow import history, policies, sight
-from dataops_assets.flow.beside import Beside, beside, first_used
+from dataops_assets.flow.beside import Beside, beside, first_used, followed
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.imaging.personal_data.policy import COLUMNS
 from dataops_assets.labels.questions import SCREENING
@@ -82,6 +82,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
     from dataops_assets.checkpoint import Checkpoint
     from dataops_assets.imaging.screening import VERSION
     from dataops_assets.stages import cleaned_set as stage
+    from dataops_assets.stages.copies import Taken
 
     with (
         held_while_full(store, spec.name, raw.partition),
@@ -102,11 +103,11 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
             return beside(store, spec, raw, decided, inputs)
 
         def judged(by: Beside, may_look: bool) -> pd.DataFrame | None:
-            taken = stage.Taken(by.later, by.standing)
+            taken = Taken(by.later, by.standing)
             try:
                 return stage.screen(
                     raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
-                    taken, lambda: _most(spec) // sharing(), may_look, by.missing,
+                    taken, lambda: _most(spec) // sharing(), may_look, by.missing, by.refused,
                 )  # fmt: skip
             except stage.Unseen:
                 return None
@@ -123,7 +124,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                     store.pin("screening", spec.name, raw.partition, by.pin)
                     winners = by.later[by.later["image_id"].isin(frame["duplicate_of"])]
                     used = {**by.pinned, **first_used(store, spec, winners, by.versions, by.before)}
-                    made = Manifest("cleaned_set", spec.name, raw.partition, frame, {**by.inputs, "cleaned_set": used})
+                    made = Manifest("cleaned_set", spec.name, raw.partition, frame, {**by.inputs, **followed(frame), "cleaned_set": used})
                     store.write(made)  # before what was found is forgotten
                     sight.after_screening(store, spec, made, by, is_first)
                     checkpoint.discard()

@@ -209,6 +209,21 @@ def find_leaders(
     return leader
 
 
+def find_first(
+    hashes: Hashes, others: Hashes, max_bits: int, grids: tuple[Sequence[bytes | None], Sequence[bytes | None]], transforms: bool = False
+) -> Rows:
+    """For each picture the position of the first of some others that it is near to, -1 where it is near to none.
+
+    Args:
+        hashes: Of `calc_phash`.
+        others: Those of the others, in order of preference.
+        max_bits: Hamming distance that still counts.
+        grids: Of `calc_colour_grid`, of the pictures and of the others.
+        transforms: Whether a picture may be mirrored or turned.
+    """
+    return _find_first(_Looks.of(hashes, grids[0]), _Looks.of(others, grids[1]), max_bits, transforms)
+
+
 @dataclass(frozen=True)
 class _Looks:
     """Hashes of pictures and, where known, their colours."""

@@ -17,6 +17,7 @@ from dataops_assets.imaging.portraits import Wanted
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports.delivery_story import by_reason
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages.copies import NEAR_REFUSED, NOTHING_TO_REDACT
 from dataops_assets.store import Store
 
 KEPT, A_REASON, GROUPS, IN_A_GROUP, PERSONAL, DECIDED = 12, 12, 12, 6, 24, 12
@@ -80,7 +81,7 @@ def drawn(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> dict[str, byte
     saw something which the search doesn't find: it can't be covered here either.
     """
     drops, images = store.withdrawn(spec.name)
-    rows = rows[~rows["drop_id"].isin(drops) & ~rows["image_id"].isin(images) & (rows["reason"] != "NOTHING_TO_REDACT")]
+    rows = rows[~rows["drop_id"].isin(drops) & ~rows["image_id"].isin(images) & ~rows["reason"].isin([NOTHING_TO_REDACT, NEAR_REFUSED])]
     wanted = tuple(
         Wanted(
             (clean, image) if isinstance(clean, str) else (image,),

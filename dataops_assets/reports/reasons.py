@@ -148,6 +148,10 @@ OF_SCREENING: dict[str, Reason] = {
         "The picture is nearly the same as another one: saved again, resized or cropped by a hair.",
         "Deliver pictures that differ in what they show.",
     ),
+    "near_refused": Reason(
+        "The picture is nearly the same as one that a person refused for what it shows of people.",
+        "Deliver pictures without people's data, or cover it yourself.",
+    ),
     "more_faces": Reason(
         "It shows a crowd, or so many places that may be faces, that not all of them could be looked at.",
         "Deliver pictures without crowds.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,6 @@ from dataops_assets.checkpoint import Checkpoint
 from dataops_assets.contracts import CONTRACTS, DECIDED, ISSUES, QUALITY_ISSUES, RELEVANCE_ISSUES
 from dataops_assets.imaging import measures, relevance
 from dataops_assets.imaging.decode import shrunk
-from dataops_assets.imaging.duplicates import find_leaders
 from dataops_assets.imaging.likeness import Compared, rows_of
 from dataops_assets.imaging.measures import calc_odd_size
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
@@ -24,25 +23,24 @@ from dataops_assets.imaging.screening import Measured, Preparation, Prepared, me
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
 from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
+from dataops_assets.stages.copies import (
+    NEAR_REFUSED,
+    NOTHING_TO_REDACT,
+    REFUSED,
+    Taken,
+    find_taken,
+    follow_refused,
+    give_way,
+    is_refused,
+    mark_exact_duplicates,
+    mark_near_duplicates,
+)  # fmt: skip
 from dataops_assets.stages.lasting import searched
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
 CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 Steps = Callable[[str, int, int], None]
 Look = TypeVar("Look", Measured, Prepared)
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What drops that this one isn't compared with hold: those that came later, and were compared with what it had kept until then.
-
-    Attributes:
-        rows: Their `cleaned_set` rows that the drop wasn't compared with; only kept ones count.
-        standing: Pictures, by image_id, that this drop had kept before: the later drops gave way to them, so they stand.
-    """
-
-    rows: pd.DataFrame
-    standing: frozenset[str] = frozenset()
 
 
 class Unseen(LookupError):
@@ -64,6 +62,7 @@ def screen(
     workers: Callable[[], int] | None = None,
     may_look: bool = True,
     missing: Mapping[str, str] | None = None,
+    refused: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
@@ -73,7 +72,8 @@ def screen(
     What a person decided on a picture in review stands. Near duplicates show the same shapes in the same colours; the one of the
     earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the lower id. Where a winner
     can't be used after all, the next one takes its place. A picture that is kept only now, because a person said so, gives way to its
-    copy in a later drop, which is in use already. The same input gives the same frame.
+    copy in a later drop, which is in use already. What shows the same as a picture that a person refused for what it shows of people
+    is refused with it (`near_refused`), unless a person decided about it too. The same input gives the same frame.
 
     Args:
         raw: `raw_images` of one drop; rows not `accepted` are passed over.
@@ -93,6 +93,7 @@ def screen(
         workers: How many pictures may be looked at together, asked again and again; None: what the spec says.
         may_look: Whether to look at pictures; if not, the checkpoint has to hold what is to be known of them.
         missing: image_id -> what a lasting picture wasn't searched for, joined by |: its cleaned file is.
+        refused: Pictures of other drops that people refused for what they show of people, with the columns `copies.REFUSED`.
 
     Returns:
         A frame of the contract `cleaned_set`, one row for each accepted row of `raw`.
@@ -105,8 +106,11 @@ def screen(
     rows = raw.loc[raw["status"] == "accepted", [*CARRIED, "sha256"]]
     personal = spec.personal_data
     how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
+    refused = refused[REFUSED] if refused is not None else pd.DataFrame(columns=REFUSED, dtype="object")
     if lasting is not None:
         lasting = searched(lasting, missing or {}, eyes.look, how)
+        refused = pd.concat([refused, lasting.loc[is_refused(lasting), REFUSED]])
+        follow_refused(lasting, refused, spec)
         rows = rows[~rows["image_id"].isin(lasting["image_id"])]
         stay = lasting[lasting["status"] == "kept"]
         earlier = pd.concat([earlier, stay], ignore_index=True) if len(stay) else earlier
@@ -125,16 +129,19 @@ def screen(
     while True:
         frame = _judge(base, prepared, spec, compared)
         _decide(frame, settled)
-        _give_way(frame, late)
-        _mark_exact_duplicates(frame, kept)
-        _mark_near_duplicates(frame, kept, spec)
-        more = _find_taken(frame, taken, spec) if taken is not None and len(taken.rows) else []
+        follow_refused(frame, pd.concat([refused, frame.loc[is_refused(frame), REFUSED]]), spec)
+        give_way(frame, late)
+        mark_exact_duplicates(frame, kept)
+        mark_near_duplicates(frame, kept, spec)
+        more = find_taken(frame, taken, spec) if taken is not None and len(taken.rows) else []
         if more:
             late += more
             continue
         open_ = [position for position in frame.index[frame["status"] != "rejected"] if position not in prepared]
         if not open_:
             frame = frame.drop(columns=["area_px", "decode_reason"])
+            if lasting is not None:
+                follow_refused(lasting, frame[is_refused(frame)], spec)
             whole = pd.concat([frame, lasting], ignore_index=True) if lasting is not None and len(lasting) else frame
             return conform(whole, CONTRACTS["cleaned_set"])
         open_ += _next_in_line(frame, open_, prepared, ahead)
@@ -149,24 +156,13 @@ def covers(asked: str | None, reason: str | None) -> bool:
     return asked is None or set((reason or "").split("|")) <= set(asked.split("|"))
 
 
-def copies(frame: pd.DataFrame, others: pd.DataFrame, spec: Cleaning) -> pd.DataFrame:
-    """Column image_id: kept pictures that are near duplicates of other kept ones, of this drop or of those that it was compared with.
-
-    Screening leaves none; the gate asks all the same.
-    """
-    held, kept = (
-        rows[(rows["status"] == "kept") & rows["phash"].notna()] for rows in (others[~others["drop_id"].isin(frame["drop_id"])], frame)
-    )
-    led = _leaders(held, kept, spec)[len(held) :] != np.arange(len(held), len(held) + len(kept))
-    return pd.DataFrame({"image_id": kept["image_id"][led]}).reset_index(drop=True)
-
-
 def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> list[str]:
     """Originals of a drop that aren't for everybody's sight, by image_id.
 
     They show what the policy doesn't simply keep, or are duplicates of such pictures; a person saw something in them that couldn't be
-    covered; or they were left out before anybody searched them, so that nobody knows what they show: by a measure, as a near duplicate
-    (the other one was searched, but this one's metadata and edges are its own), or as no picture that we can open.
+    covered, or refused a picture that shows the same; or they were left out before anybody searched them, so that nobody knows what they
+    show: by a measure, as a near duplicate (the other one was searched, but this one's metadata and edges are its own), or as no picture
+    that we can open.
 
     Args:
         frame: `cleaned_set` rows of the drop.
@@ -176,7 +172,7 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     kinds = {kind for kind, action in spec.personal_data.actions.items() if action != "keep"}
     known = pd.concat([rows[["image_id", "personal_data"]] for rows in (frame, earlier)])
     shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
-    seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | (frame["reason"] == "NOTHING_TO_REDACT")
+    seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | frame["reason"].isin([NOTHING_TO_REDACT, NEAR_REFUSED])
     if spec.personal_data.look_for:
         is_searched = frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
         is_searched |= frame["reason"] == "exact_duplicate"  # with the drop that keeps the same bytes
@@ -347,33 +343,6 @@ def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
     frame.loc[rejected[~rejected].index, "reason"] = None
 
 
-def _mark_exact_duplicates(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
-    """Reject what was kept in an earlier drop, byte for byte; inside a drop, the intake has found those."""
-    again = frame.index[frame["image_id"].isin(kept["image_id"]) & frame["decode_reason"].isna()]
-    _reject(frame, again, "exact_duplicate", list(frame.loc[again, "image_id"]))
-
-
-def _mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleaning) -> None:
-    """Reject pictures nearly the same as a better one, and name their group on all that stay together."""
-    usable = frame[frame["status"] != "rejected"]
-    usable = usable.sort_values(["status", "area_px", "blurry_score", "image_id"], ascending=[True, False, False, True], kind="stable")
-    known = kept[kept["phash"].notna()]
-    ids = [*known["image_id"], *usable["image_id"]]
-    groups = [*_column(known, "near_duplicate_group"), *([None] * len(usable))]
-    leaders = _leaders(known, usable, spec)
-    places = np.arange(len(known), len(ids))
-    followers = np.flatnonzero(leaders[places] != places)
-    winners = leaders[places[followers]]
-    names = [groups[winner] or ids[winner] for winner in winners.tolist()]
-    if len(followers) == 0:
-        return
-    lost = usable.index[followers]
-    _reject(frame, lost, "near_duplicate", [ids[winner] for winner in winners.tolist()])
-    new = winners >= len(known)
-    frame.loc[lost, "near_duplicate_group"] = names
-    frame.loc[usable.index[winners[new] - len(known)], "near_duplicate_group"] = np.array(names, dtype=object)[new]
-
-
 def _next_in_line(frame: pd.DataFrame, leaders: Sequence[int], prepared: Mapping[int, Prepared], ahead: int) -> list[int]:
     """Positions of the first `ahead` followers of each leader that aren't prepared yet: one of them may have to take its place."""
     if not ahead:
@@ -381,47 +350,3 @@ def _next_in_line(frame: pd.DataFrame, leaders: Sequence[int], prepared: Mapping
     fallen = frame["image_id"][frame.index.isin(leaders)]
     followers = frame[frame["duplicate_of"].isin(fallen) & ~frame.index.isin(list(prepared))]
     return [int(place) for place in followers.groupby("duplicate_of").head(ahead).index]
-
-
-def _find_taken(frame: pd.DataFrame, taken: Taken, spec: Cleaning) -> list[tuple[int, str, str]]:
-    """Pictures that are kept only now and show what a later drop holds already: position, the first such picture there, its group."""
-    new = frame[(frame["status"] == "kept") & ~frame["image_id"].isin(taken.standing)]
-    held = taken.rows[(taken.rows["status"] == "kept") & taken.rows["phash"].notna()]
-    held = held.sort_values("image_id", kind="stable").drop_duplicates("image_id")
-    if new.empty or held.empty:
-        return []
-    winners = _leaders(held, new, spec)[len(held) :].tolist()
-    ids, groups = list(held["image_id"]), _column(held, "near_duplicate_group")
-    return [
-        (position, ids[winner], groups[winner] or ids[winner])
-        for position, winner in zip(new.index, winners, strict=True)
-        if winner < len(held)
-    ]
-
-
-def _give_way(frame: pd.DataFrame, late: Sequence[tuple[int, str, str]]) -> None:
-    """Reject what a later drop holds already."""
-    for position, winner, group in late:
-        reason = "exact_duplicate" if frame.at[position, "image_id"] == winner else "near_duplicate"
-        _reject(frame, pd.Index([position]), reason, [winner])
-        frame.loc[position, "near_duplicate_group"] = group
-
-
-def _leaders(settled: pd.DataFrame, new: pd.DataFrame, spec: Cleaning) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """For each picture of both frames the place of the one that leads it."""
-    hashes = np.array([int(text, 16) for text in [*settled["phash"], *new["phash"]]], dtype=np.uint64)
-    grids = [bytes.fromhex(text) if text else None for text in [*_column(settled, "colour_grid"), *new["colour_grid"]]]
-    return find_leaders(hashes, spec.near_duplicate_bits, settled=len(settled), grids=grids, transforms=spec.near_duplicate_turns)
-
-
-def _column(frame: pd.DataFrame, name: str) -> list[Any]:
-    """Values of a column that a frame of an earlier drop may lack."""
-    return [value if isinstance(value, str) else None for value in frame[name]] if name in frame else [None] * len(frame)
-
-
-def _reject(frame: pd.DataFrame, positions: pd.Index[Any], reason: str, winners: Sequence[Any]) -> None:
-    if len(positions) == 0:
-        return
-    frame.loc[positions, ["status", "reason"]] = ["rejected", reason]
-    frame.loc[positions, "duplicate_of"] = winners
-    frame.loc[positions, DECIDED] = None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from dataops_assets import gates, manifest
 from dataops_assets.apart import Apart
@@ -23,6 +23,7 @@ from dataops_assets.imaging.screening import Preparation, Prepared, prepare
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import FOUND_BY, Cleaning, ProjectSpec
 from dataops_assets.stages.cleaned_set import confidential, screen
+from dataops_assets.stages.copies import is_refused
 from tests.conftest import SHARED, changed
 from tests.imaging.personal_data.made import is_hit, scene, with_face, written
 from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of, more
@@ -337,3 +338,87 @@ class TestCopies:
         later = screen(again, frame.reset_index(drop=True), policy("redact"), PIXELS, drop.apart)
         assert list(later["reason"]) == ["exact_duplicate"]
         assert confidential(later, frame.reset_index(drop=True), policy("redact")) == []
+
+
+class TestCopiesOfWhatAPersonRefused:
+    """A room in which a person saw somebody whom no search finds, and a smaller copy of it: the copy shows the same."""
+
+    NONE = manifest.empty("cleaned_set")
+
+    def files(self, drop: Drop, blur: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Rows of `raw_images` of the room and of its copy."""
+        room = Image.fromarray(scene(12, 800, 1066))
+        large = room.filter(ImageFilter.GaussianBlur(blur)) if blur else room
+        small = {"small.jpg": encode(np.asarray(room.resize((400, 533)))), "other.jpg": encode(scene(7))}
+        return raw_images(drop.apart, {"room.jpg": encode(np.asarray(large))}), raw_images(drop.apart, small)
+
+    def spec(self, issue: str = "odd_aspect_ratio") -> Cleaning:
+        return policy("review").model_copy(update={"review": (issue,), "thresholds": {issue: 1.0}})
+
+    def screen(self, drop: Drop, raw: pd.DataFrame, spec: Cleaning, said: dict[str, str], **options: Any) -> pd.DataFrame:
+        """Screened once, and again when people have decided."""
+        first = screen(raw, self.NONE, spec, PIXELS, drop.apart).set_index("path", drop=False)
+        given = decided(first, said) if said else None
+        return screen(raw, options.pop("earlier", self.NONE), spec, PIXELS, drop.apart, given, **options).set_index("path", drop=False)
+
+    def both(self, drop: Drop) -> pd.DataFrame:
+        return pd.concat(self.files(drop), ignore_index=True)
+
+    def test_it_is_refused_with_it(self, drop: Drop) -> None:
+        frame = self.screen(drop, self.both(drop), self.spec(), {"room.jpg": "redact", "other.jpg": "keep"})
+        assert shown(frame) == {
+            "room.jpg": ("rejected", "NOTHING_TO_REDACT", None),
+            "small.jpg": ("rejected", "near_refused", None),
+            "other.jpg": ("kept", None, None),
+        }
+        assert frame.loc["small.jpg", "duplicate_of"] == frame.loc["room.jpg", "image_id"]
+        hidden = confidential(frame, self.NONE, self.spec())
+        assert set(hidden) == set(frame.loc[["room.jpg", "small.jpg"], "image_id"])
+
+    @pytest.mark.parametrize("asked", ["face", "bordered|face", None])
+    def test_so_it_is_where_a_person_rejects_a_face(self, drop: Drop, asked: str | None) -> None:
+        raw, seen = self.both(drop), Checkpoint()
+        room = raw.set_index("path").loc["room.jpg", "image_id"]
+        spec = policy("review")
+        given = pd.DataFrame([{"image_id": room, "decision": "reject", "by": "ann", "asked": asked}])
+        for item in ((room, "", ""), (room, "reject", asked or "")):  # one face is found, the copy's is too small
+            seen.add(" ".join(("Prepared", *item)), {"clean_sha256": "0" * 64, "faces": 1, "found": ["face"], "open": ["face"]})
+        frame = screen(raw, self.NONE, spec, PIXELS, drop.apart, given, checkpoint=seen).set_index("path", drop=False)
+        assert shown(frame)["room.jpg"][:2] == ("rejected", "face") and shown(frame)["small.jpg"][:2] == ("rejected", "near_refused")
+
+    def test_a_later_drops_copy_is_refused_too(self, drop: Drop) -> None:
+        room, later = self.files(drop)
+        first = self.screen(drop, room, self.spec(), {"room.jpg": "redact"})
+        assert list(first["reason"]) == ["NOTHING_TO_REDACT"]
+        raw = pd.concat([later, room.assign(path="same.jpg")], ignore_index=True).assign(drop_id="d2")
+        frame = self.screen(drop, raw, policy("review"), {}, earlier=first.reset_index(drop=True), refused=first.reset_index(drop=True))
+        assert {path: told[:2] for path, told in shown(frame).items()} == {
+            "small.jpg": ("rejected", "near_refused"), "same.jpg": ("rejected", "near_refused"), "other.jpg": ("kept", None),
+        }  # fmt: skip
+
+    def test_what_a_person_decided_about_the_copy_itself_stands(self, drop: Drop) -> None:
+        room, later = self.files(drop)
+        first = self.screen(drop, room, self.spec(), {"room.jpg": "redact"}).reset_index(drop=True)
+        frame = self.screen(drop, later.assign(drop_id="d2"), self.spec(), {"small.jpg": "keep"}, earlier=first, refused=first)
+        assert shown(frame)["small.jpg"][:2] == ("kept", None) and shown(frame)["other.jpg"][:2] == ("review", "odd_aspect_ratio")
+
+    def test_a_lasting_picture_follows_as_well(self, drop: Drop) -> None:
+        room, later = self.files(drop)
+        kept = self.screen(drop, later, policy("review"), {}).reset_index(drop=True)
+        refused = self.screen(drop, room, self.spec(), {"room.jpg": "redact"}).reset_index(drop=True)
+        frame = self.screen(drop, later, policy("review"), {}, lasting=kept, refused=refused)
+        assert {path: told[:2] for path, told in shown(frame).items()} == {
+            "small.jpg": ("rejected", "near_refused"), "other.jpg": ("kept", None),
+        }  # fmt: skip
+
+    def test_a_sharp_copy_of_a_blurry_one_that_was_refused_is_kept(self, drop: Drop) -> None:
+        room, later = self.files(drop, blur=6.0)
+        spec = self.spec("blurry").model_copy(update={"thresholds": {"blurry": 0.2}})
+        raw = pd.concat([room, later], ignore_index=True)
+        first = self.screen(drop, room, spec, {"room.jpg": "reject"}).reset_index(drop=True)
+        assert list(first["reason"]) == ["blurry"] and list(first["decided_by"]) == ["ann@example.org"]
+        for frame in (
+            self.screen(drop, raw, spec, {"room.jpg": "reject"}),
+            self.screen(drop, later.assign(drop_id="d2"), spec, {}, earlier=first, refused=first[is_refused(first)]),
+        ):
+            assert shown(frame)["small.jpg"][:2] == ("kept", None)
