@@ -269,7 +269,7 @@ def _show_verdict(store: Store, spec: ProjectSpec, what: unfinished.What) -> boo
 def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verdict) -> bool:
     """What was released goes out; the report page shows every verdict. Returns whether all could be written."""
     (gating.publish if verdict.is_released else gating.withhold)(store, spec, candidate)
-    is_covered = anew.outdate(store, spec, candidate) if verdict.is_released and candidate.asset == "cleaned_set" else True
+    is_covered = anew.outdate(store, spec, candidate, verdict.is_released) if candidate.asset == "cleaned_set" else True
     told = {"what the gate says": _sentence(GATE, verdict), "what it advises": _sentence(WARNINGS, verdict)}
     pages.write(store, spec, candidate, told, panels.Table([_line(finding) for finding in verdict.findings]))
     written = [is_covered]

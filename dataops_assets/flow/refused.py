@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from dataops_assets.contracts import DECIDED
 from dataops_assets.flow.shared import verdicts
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages.copies import NEAR_REFUSED, REFUSED, follow_refused, is_refused
+from dataops_assets.stages.copies import NEAR_REFUSED, NOT_DRAWN, REFUSED, follow_refused, is_refused
 from dataops_assets.store import Store
 
 COLUMNS = ("drop_id", *REFUSED, "status", "reason", "duplicate_of", *DECIDED)
@@ -15,13 +17,13 @@ COLUMNS = ("drop_id", *REFUSED, "status", "reason", "duplicate_of", *DECIDED)
 
 def of_others(store: Store, spec: ProjectSpec, drop_id: str) -> pd.DataFrame:
     """Those of other drops: columns `copies.REFUSED`."""
-    rows = _last(store, spec)
+    rows = _last(store, spec.name)
     return rows.loc[is_refused(rows) & (rows["drop_id"] != drop_id), REFUSED].sort_values("image_id", ignore_index=True)
 
 
 def still_kept(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
     """Drop -> refused pictures of which it keeps a copy that no person has decided about: it was screened before they were refused."""
-    rows = _last(store, spec)
+    rows = _last(store, spec.name)
     refused = rows[is_refused(rows)]
     rows = rows[~rows["drop_id"].isin(store.withdrawn(spec.name)[0] | store.superseded(spec.name))]
     kept = rows[rows["status"] == "kept"].reset_index(drop=True)
@@ -30,12 +32,18 @@ def still_kept(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
     return {str(drop): sorted(set(mine["duplicate_of"])) for drop, mine in found.groupby("drop_id")}
 
 
-def _last(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+def not_drawn(store: Store, project: str) -> set[str]:
+    """Pictures, by image_id, that are shown nowhere: in them or in what shows the same a person saw what can't be covered."""
+    rows = _last(store, project, ("image_id", "drop_id", "reason"))
+    return set(rows.loc[rows["reason"].isin(NOT_DRAWN), "image_id"])
+
+
+def _last(store: Store, project: str, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Rows of all drops as they were screened last, whatever the gate said: what a person saw doesn't depend on it.
 
     None where people have decided nothing.
     """
-    gates = verdicts(store, spec.name, "cleaned_set").drop_duplicates("partition", keep="last")
-    has_decided = bool(store.released("approved_labels", spec.name))
+    gates = verdicts(store, project, "cleaned_set").drop_duplicates("partition", keep="last")
+    has_decided = bool(store.released("approved_labels", project))
     versions = dict(zip(gates["partition"], gates["version"], strict=True)) if has_decided else {}
-    return store.read_all("cleaned_set", spec.name, versions, COLUMNS)
+    return store.read_all("cleaned_set", project, versions, columns)

@@ -7,10 +7,13 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from dataops_assets.flow.beside import Beside
-from dataops_assets.flow.shared import rows_of
+from dataops_assets.flow.shared import rows_of, verdicts
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages.copies import NOT_DRAWN, is_refused
 from dataops_assets.store import Store
+
+SHOWN = ("status", "reason", "clean_sha256")  # what decides how a picture is shown
 
 
 def take_out(store: Store, spec: ProjectSpec, shas: Iterable[str]) -> None:
@@ -68,8 +71,7 @@ def after_screening(store: Store, spec: ProjectSpec, made: Manifest, by: Beside,
     versions = {drop: version for drop, version in {**by.versions, **by.pinned}.items() if drop in drops}
     kept = store.read_all("cleaned_set", spec.name, versions, ("image_id", "clean_sha256"))
     hidden = set(stage.confidential(frame, others, spec.cleaning))
-    refused = set(frame.loc[frame["reason"] == "NOTHING_TO_REDACT", "image_id"])
-    seen = _made_of(store, spec, made, refused)  # at once, whatever the gate says
+    seen = _made_of(store, spec, made, set(frame.loc[frame["reason"].isin(NOT_DRAWN), "image_id"]))  # at once, whatever the gate says
     take_out(store, spec, hidden - set(kept["clean_sha256"].dropna()) | seen.keys())
     if is_first and _was_refused(store, spec, made.partition):
         fine = frame.loc[frame["reason"] != "exact_duplicate", "image_id"]
@@ -84,8 +86,8 @@ def _was_refused(store: Store, spec: ProjectSpec, drop_id: str) -> bool:
 def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[str], list[str]]:
     """What lies in everybody's sight of a drop's earlier versions and its released one, and the policy of today doesn't let pass.
 
-    Those are cleaned files of pictures that show something personal, other than those now kept, and variants made of them. What
-    another project's or drop's pictures in use are stays where it is.
+    Those are cleaned files of pictures that show something personal, or that people had covered, other than those now kept, and variants
+    made of them. What another project's or drop's pictures in use are stays where it is.
 
     Returns:
         sha256s of the files; image_ids of their pictures.
@@ -94,11 +96,25 @@ def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[s
 
     compared = {drop: version for drop, version in cleaned.inputs.get("cleaned_set", {}).items() if drop != cleaned.partition}
     others = store.read_all("cleaned_set", spec.name, compared, ("image_id", "personal_data"))
-    ids = set(stage.confidential(cleaned.frame, others, spec.cleaning))
+    is_decided = (cleaned.frame["status"] == "kept") & cleaned.frame["decided_by"].notna()
+    ids = {*stage.confidential(cleaned.frame, others, spec.cleaning), *cleaned.frame.loc[is_decided, "image_id"]}
     found = {sha256: image for sha256, image in _made_of(store, spec, cleaned, ids).items() if store.blobs.has(sha256)}
     used = used_by_others(store, spec.name, found.keys(), cleaned.partition)
     found = {sha256: image for sha256, image in found.items() if sha256 not in used}
     return sorted(found), sorted(set(found.values()))
+
+
+def decided_anew(store: Store, spec: ProjectSpec, cleaned: Manifest) -> list[str]:
+    """Pictures that people refused, or had covered, since the version that was judged before this one: they are to be drawn anew."""
+    gates = verdicts(store, spec.name, "cleaned_set")
+    gates = gates[(gates["partition"] == cleaned.partition) & (gates["version"] != cleaned.version)].tail(1)
+    before = store.read_all("cleaned_set", spec.name, dict(zip(gates["partition"], gates["version"], strict=True)), ("image_id", *SHOWN))
+    frame = cleaned.frame
+    both = frame.merge(before, how="left", on="image_id", suffixes=("", "_before"))
+    differs = pd.DataFrame({name: both[name].fillna("") != both[f"{name}_before"].fillna("") for name in SHOWN})
+    is_out = (is_refused(frame) | frame["reason"].isin(NOT_DRAWN)).to_numpy() & differs.any(axis=1)
+    is_covered = frame["decided_by"].notna().to_numpy() & both["clean_sha256_before"].notna() & differs["clean_sha256"]
+    return sorted(both.loc[is_out | is_covered, "image_id"])
 
 
 def _made_of(store: Store, spec: ProjectSpec, cleaned: Manifest, ids: set[str]) -> dict[str, str]:

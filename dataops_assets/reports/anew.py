@@ -90,17 +90,19 @@ def purge(store: Store, spec: ProjectSpec, now_s: float) -> tuple[list[str], lis
     return gone, failed
 
 
-def outdate(store: Store, spec: ProjectSpec, cleaned: Manifest) -> bool:
-    """Set apart what was made of a drop's pictures under a laxer policy than its released version's, and take it off the pages.
+def outdate(store: Store, spec: ProjectSpec, cleaned: Manifest, is_released: bool = True) -> bool:
+    """Take off the pages what a version of a drop says is to be hidden: what people refused or had covered since, whatever the gate says.
 
-    Doing it again changes nothing; killed half-way, `finish` mends the pages. Returns whether no page shows it any more.
+    Once it is released, what was made of its pictures under a laxer policy is set apart, and goes from the pages too. Doing it again
+    changes nothing; killed half-way, `finish` mends the pages. Returns whether no page shows it any more.
     """
-    files, ids = sight.outdated(store, spec, cleaned)
-    if not files:
+    files, ids = sight.outdated(store, spec, cleaned) if is_released else ([], [])
+    gone = sorted({*files, *ids, *sight.decided_anew(store, spec, cleaned)})
+    if not gone:
         return True
-    with unfinished.noted(store.home, spec.name, {"kind": "deletion", "gone": [*files, *ids], "drop_ids": []}) as note:
+    with unfinished.noted(store.home, spec.name, {"kind": "deletion", "gone": gone, "drop_ids": []}) as note:
         store.apart(spec.name).set_apart(files)
-        note.stays = bool(purged(store, spec, [*files, *ids]))
+        note.stays = bool(purged(store, spec, gone))
     return not note.stays
 
 

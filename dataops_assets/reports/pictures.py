@@ -13,11 +13,12 @@ from functools import lru_cache
 import pandas as pd
 
 from dataops_assets.blobs import Blobs
+from dataops_assets.flow.refused import not_drawn
 from dataops_assets.imaging.portraits import Wanted
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports.delivery_story import by_reason
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages.copies import NEAR_REFUSED, NOTHING_TO_REDACT
+from dataops_assets.stages.copies import NOT_DRAWN
 from dataops_assets.store import Store
 
 KEPT, A_REASON, GROUPS, IN_A_GROUP, PERSONAL, DECIDED = 12, 12, 12, 6, 24, 12
@@ -78,10 +79,12 @@ def drawn(store: Store, spec: ProjectSpec, rows: pd.DataFrame) -> dict[str, byte
     """A JPEG by image_id of each picture that is still there: at most 200 px a side, what is personal covered and outlined.
 
     Pictures in which nobody has looked for faces are thumbnails of 96 px. What was withdrawn isn't drawn, nor is that in which a person
-    saw something which the search doesn't find: it can't be covered here either.
+    saw something which the search doesn't find: it can't be covered here either. The last decision counts, whatever version the rows are
+    of.
     """
     drops, images = store.withdrawn(spec.name)
-    rows = rows[~rows["drop_id"].isin(drops) & ~rows["image_id"].isin(images) & ~rows["reason"].isin([NOTHING_TO_REDACT, NEAR_REFUSED])]
+    is_out = rows["image_id"].isin(images | not_drawn(store, spec.name)) | rows["reason"].isin(NOT_DRAWN)
+    rows = rows[~rows["drop_id"].isin(drops) & ~is_out]
     wanted = tuple(
         Wanted(
             (clean, image) if isinstance(clean, str) else (image,),
@@ -117,8 +120,12 @@ def in_use(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_taken(store: Store, project: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `raw_images` in use without accepted ones that lie apart, once their drop was screened: screening knows more of them."""
+    """Rows of `raw_images` in use, without those that are drawn nowhere.
+
+    Once their drop was screened those that lie apart aren't among them either: screening knows more of them.
+    """
     rows, apart = in_use(store, project, rows), store.apart(project)
+    rows = rows[~rows["image_id"].isin(not_drawn(store, project))]
     screened = {drop for drop in rows["drop_id"].unique() if drop in store.pins("screening", project, drop)}
     is_shown = [
         status != "accepted" or drop not in screened or apart.in_sight(sha256)

@@ -50,7 +50,7 @@ def _raw_images(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, An
     frame = made.frame
     accepted, refused = frame[frame["status"] == "accepted"], frame[frame["status"].isin(["quarantined", "held"])]
     seen = pictures.as_taken(store, spec.name, _spread(pictures.in_use(store, spec.name, accepted)))
-    unusable = pictures.in_use(store, spec.name, refused)
+    unusable = pictures.as_taken(store, spec.name, refused)
     return {
         "files": len(frame),
         **_statuses(frame, ("accepted", "duplicate", "ignored", "quarantined", "held")),

@@ -24,8 +24,7 @@ from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
 from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
 from dataops_assets.stages.copies import (
-    NEAR_REFUSED,
-    NOTHING_TO_REDACT,
+    NOT_DRAWN,
     REFUSED,
     Taken,
     find_taken,
@@ -126,9 +125,21 @@ def screen(
     how = replace(how, model=compared.model) if compared is not None else how
     prepared: dict[int, Prepared] = {}
     late: list[tuple[int, str, str]] = []  # position, the picture of a later drop that shows the same, its group
+    careful = settled.index[settled["decision"] != "keep"]
+
+    def clean(positions: Sequence[int]) -> None:
+        items = [(shas[position], *decided.get(rows.at[position, "image_id"], ("", ""))) for position in positions]
+        found = eyes.look(Prepared, partial(prepare, how=how), items, "images cleaned")
+        prepared.update(zip(positions, found, strict=True))
+
     while True:
         frame = _judge(base, prepared, spec, compared)
         _decide(frame, settled)
+        unseen = [position for position in frame.index[frame["image_id"].isin(careful) & (frame["status"] != "rejected")]
+                  if position not in prepared]  # fmt: skip
+        if unseen:  # a refusal counts, also of what would be a copy: what shows the same goes with it
+            clean(unseen)
+            continue
         follow_refused(frame, pd.concat([refused, frame.loc[is_refused(frame), REFUSED]]), spec)
         give_way(frame, late)
         mark_exact_duplicates(frame, kept)
@@ -146,9 +157,7 @@ def screen(
             return conform(whole, CONTRACTS["cleaned_set"])
         open_ += _next_in_line(frame, open_, prepared, ahead)
         ahead = 2 * ahead + 1
-        items = [(shas[position], *decided.get(rows.at[position, "image_id"], ("", ""))) for position in open_]
-        found = eyes.look(Prepared, partial(prepare, how=how), items, "images cleaned")
-        prepared.update(zip(open_, found, strict=True))
+        clean(open_)
 
 
 def covers(asked: str | None, reason: str | None) -> bool:
@@ -172,7 +181,7 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     kinds = {kind for kind, action in spec.personal_data.actions.items() if action != "keep"}
     known = pd.concat([rows[["image_id", "personal_data"]] for rows in (frame, earlier)])
     shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
-    seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | frame["reason"].isin([NOTHING_TO_REDACT, NEAR_REFUSED])
+    seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | frame["reason"].isin(NOT_DRAWN)
     if spec.personal_data.look_for:
         is_searched = frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
         is_searched |= frame["reason"] == "exact_duplicate"  # with the drop that keeps the same bytes

@@ -14,6 +14,7 @@ from dataops_assets.imaging.duplicates import find_first, find_leaders
 from dataops_assets.spec import FOUND_BY, MORE_OF, Cleaning
 
 NOTHING_TO_REDACT, NEAR_REFUSED = "NOTHING_TO_REDACT", "near_refused"
+NOT_DRAWN = (NOTHING_TO_REDACT, NEAR_REFUSED)  # what a person saw in these can't be covered, as no search finds it
 REFUSED = ["image_id", "phash", "colour_grid", "near_duplicate_group"]  # what has to be known of a picture that a person refused
 SEEN = {kind for kind, search in MORE_OF.items() if search != "metadata"}.union(*(FOUND_BY[search] for search in ("face", "text", "plate")))
 
