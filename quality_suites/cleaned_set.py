@@ -15,10 +15,11 @@ KEPT = 'status == "kept"'
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `is_alone`, `is_accepted` and `reasons`.
+    """Adds `is_alone`, `shows_refused`, `is_accepted` and `reasons`.
 
-    A row is alone when no other kept row shows the same pixels or nearly so, here or in the drops it was compared with. `reasons` is
-    `reason` with an empty text for null: a share of all pictures counts those without a reason too.
+    A row is alone when no other kept row shows the same pixels or nearly so, here or in the drops it was compared with. It
+    `shows_refused` what a person refused for what it shows of people, in a picture nearly the same. `reasons` is `reason` with an empty
+    text for null: a share of all pictures counts those without a reason too.
     """
     kept = frame[(frame["status"] == "kept") & frame["clean_sha256"].notna()]
     alone = ~frame["image_id"].isin(kept.loc[kept["clean_sha256"].duplicated(keep=False), "image_id"])
@@ -30,7 +31,8 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
         alone &= ~(frame["image_id"].isin(held["image_id"]) | frame["clean_sha256"].isin(held["clean_sha256"].dropna()))
     raw = inputs["raw_images"]
     accepted = frame["image_id"].isin(raw.loc[raw["status"] == "accepted", "image_id"])
-    return frame.assign(is_alone=alone, is_accepted=accepted, reasons=frame["reason"].fillna(""))
+    near = frame["image_id"].isin(inputs["near_refused"]["image_id"] if "near_refused" in inputs else [])
+    return frame.assign(is_alone=alone, shows_refused=near, is_accepted=accepted, reasons=frame["reason"].fillna(""))
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -72,6 +74,10 @@ def suite(spec: ProjectSpec) -> Any:
         filled("reason", "left_out_explained", "Every picture that is not kept must say why", where='status != "kept"'),
         blank("duplicate_of", "kept_original", "No kept picture may be a duplicate of another", where=KEPT),
         true("is_alone", "kept_once", "No two kept pictures may show the same thing", where=KEPT),
+        among(
+            "shows_refused", [False], "nothing_refused_kept",
+            "No kept picture may show the same as one that a person refused for what it shows of people", where=KEPT,
+        ),
         *flags,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataops_assets import waiting
+from dataops_assets import gates, waiting
 from dataops_assets.flow import images, refused
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.manifest import Manifest
@@ -97,6 +97,8 @@ def test_a_kept_copy_in_another_drop_goes_with_it(seen: Seen) -> None:
     assert set(seen.careless.frame["status"]) == {"kept"} and waiting.rescreens(seen.store, seen.spec) == []
     grey = seen.ids()["grey.jpg"]
     made = seen.decide("redact")
+    judged = gates.pass_through(seen.store, seen.desk.spec, "cleaned_set", seen.later.partition, seen.careless.version)
+    assert [finding.name for finding in judged.failed] == ["nothing_refused_kept"]
     assert refused.still_kept(seen.store, seen.spec) == {seen.later.partition: [grey]}
     assert [item.partition for item in waiting.rescreens(seen.store, seen.spec)] == [seen.later.partition]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS, LEDGERS
-from dataops_assets.flow import handbook, policies, sight
+from dataops_assets.flow import handbook, policies, refused, sight
 from dataops_assets.flow.delivery import assemble
 from dataops_assets.flow.gold import registry
 from dataops_assets.flow.history import standing, withdrawn
@@ -46,7 +46,8 @@ class Frames(Mapping[str, pd.DataFrame]):
 def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames:
     """Frames of the versions a candidate was made from, by asset.
 
-    - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes.
+    - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes, or
+      `near_refused` ones.
     - Guidelines: those `in_use`, the `stated` changes of the ontology, and gold that is still `hidden`.
     - Approved labels: the `audits` that were known when they were approved, and pictures that were `withdrawn`.
     - A batch of tasks: the pictures that may be `shown`, and whether vendors are `qualified`. Like a licence that is a question of the
@@ -78,6 +79,7 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames
         from dataops_assets.stages.copies import copies
 
         readers["copies"] = lambda: copies(candidate.frame, frames.get("cleaned_set", candidate.frame.head(0)), spec.cleaning)
+        readers["near_refused"] = lambda: refused.near(store, spec, candidate.frame)
     if candidate.asset == "training_export":
         readers["policy"] = lambda: _policy(store, spec, frames["cleaned_set"], candidate)
         readers["sight"] = lambda: _in_sight(store, candidate.frame["sha256"])
@@ -131,7 +133,7 @@ def publish(store: Store, spec: ProjectSpec, released: Manifest) -> None:
         training_export.write(assembly, spec, folder, store.blobs, measured.facts(store, released))
 
 
-def withhold(store: Store, spec: ProjectSpec, refused: Manifest) -> None:
+def withhold(store: Store, spec: ProjectSpec, held: Manifest) -> None:
     """Take out of sight what is of a version that its gate didn't release, and that nobody will look at. Doing it again changes nothing."""
-    if refused.asset == "raw_images":
-        sight.after_refusal(store, spec, refused.frame)
+    if held.asset == "raw_images":
+        sight.after_refusal(store, spec, held.frame)

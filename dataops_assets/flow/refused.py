@@ -21,6 +21,20 @@ def of_others(store: Store, spec: ProjectSpec, drop_id: str) -> pd.DataFrame:
     return rows.loc[is_refused(rows) & (rows["drop_id"] != drop_id), REFUSED].sort_values("image_id", ignore_index=True)
 
 
+def near(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """Column image_id: kept pictures of a drop that show the same as a refused one, of this drop or another, and nobody decided about them.
+
+    Screening leaves none; the gate asks all the same.
+    """
+    if frame.empty:
+        return frame[["image_id"]]
+    rows = frame.reset_index(drop=True)
+    refused = of_others(store, spec, str(rows["drop_id"].iloc[0]))
+    kept = rows[rows["status"] == "kept"].copy()
+    follow_refused(kept, pd.concat([refused, rows.loc[is_refused(rows), REFUSED]]), spec.cleaning)
+    return kept.loc[kept["reason"] == NEAR_REFUSED, ["image_id"]]
+
+
 def still_kept(store: Store, spec: ProjectSpec) -> dict[str, list[str]]:
     """Drop -> refused pictures of which it keeps a copy that no person has decided about: it was screened before they were refused."""
     rows = _last(store, spec.name)

@@ -18,7 +18,7 @@ from dataops_assets.imaging.portraits import Wanted
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports.delivery_story import by_reason
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages.copies import NOT_DRAWN
+from dataops_assets.stages.copies import NEAR_REFUSED, NOT_DRAWN
 from dataops_assets.store import Store
 
 KEPT, A_REASON, GROUPS, IN_A_GROUP, PERSONAL, DECIDED = 12, 12, 12, 6, 24, 12
@@ -58,7 +58,7 @@ class Group:
 
 def groups(frame: pd.DataFrame) -> list[Group]:
     """Groups of duplicates, the largest first."""
-    lost = frame[frame["duplicate_of"].notna()]
+    lost = frame[frame["duplicate_of"].notna() & (frame["reason"] != NEAR_REFUSED)]  # of those none stays
     here = set(frame.loc[frame["duplicate_of"].isna(), "image_id"])
     found = [Group(str(leader), rows, leader in here) for leader, rows in lost.groupby("duplicate_of", sort=True)]
     return sorted(found, key=lambda group: -len(group.left_out))[:GROUPS]

@@ -184,8 +184,9 @@ def cleaned_set(spec: ProjectSpec) -> Case:
         "personal_data_covered": first("open_personal_data", "e_mail|face"),
         "personal_data_decided": first("open_personal_data", "phone"),
         "faces_looked_for": first("faces", None),
+        "nothing_refused_kept": lambda frame: frame,
         **{f"no_kept_{issue}": first(f"is_{issue}", True) for issue in spec.cleaning.reject},
-    })  # fmt: skip
+    }, {"nothing_refused_kept": {"near_refused": good[["image_id"]].head(1)}})  # fmt: skip
 
 
 def augmented_set(spec: ProjectSpec) -> Case:
