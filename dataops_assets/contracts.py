@@ -48,7 +48,9 @@ class Contract:
 
 
 COMPOSITION_ISSUES = ("blocky", "bordered", "collage", "screenshot", "overlaid_text")
-QUALITY_ISSUES = ("dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale", *COMPOSITION_ISSUES)
+QUALITY_ISSUES = (
+    "dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale", *COMPOSITION_ISSUES, "watermark",
+)  # fmt: skip
 RELEVANCE_ISSUES = ("irrelevant", "outlier", "mislabelled")
 DECIDED = ["decided_by", "decided_at", "answered_by", "answered_at"]  # who took responsibility for a decision, who gave it, and when
 ISSUES = (*QUALITY_ISSUES, *RELEVANCE_ISSUES)

@@ -30,7 +30,7 @@ Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
 FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 Issue = Literal[
     "dark", "light", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale",
-    "blocky", "bordered", "collage", "screenshot", "overlaid_text", "irrelevant", "outlier", "mislabelled",
+    "blocky", "bordered", "collage", "screenshot", "overlaid_text", "watermark", "irrelevant", "outlier", "mislabelled",
 ]  # fmt: skip
 
 
@@ -212,7 +212,7 @@ class Cleaning(Section):
         default_factory=dict, description="Score below which an issue is raised; see docs/screening.md for defaults."
     )
     reject: tuple[Issue, ...] = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio")
-    review: tuple[Issue, ...] = ("odd_size", "bordered", "screenshot")
+    review: tuple[Issue, ...] = ("odd_size", "bordered", "screenshot", "watermark")
     near_duplicate_bits: int = Field(7, ge=0, le=16, description="Hamming distance of 64-bit hashes that still counts.")
     near_duplicate_turns: bool = Field(False, description="Mirrored and turned copies count too; the search takes eight times as long.")
     personal_data: PersonalData = PersonalData()

@@ -63,7 +63,7 @@ STEPS = {
     "write a page": ("dataops_assets.reports.pages", "", "put"),
     "charge": ("dataops_assets.store", "Store", "charge"),
     "pin the comparison": ("dataops_assets.store", "Store", "pin"),
-    "look at pictures": ("dataops_assets.stages.cleaned_set", "_Eyes", "look"),
+    "look at pictures": ("dataops_assets.stages.looking", "Eyes", "look"),
     "keep what was seen": ("dataops_assets.checkpoint", "Checkpoint", "flush"),
     "forget what was seen": ("dataops_assets.checkpoint", "Checkpoint", "discard"),
     "set apart": ("dataops_assets.apart", "Apart", "set_apart"),

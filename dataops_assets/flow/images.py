@@ -83,6 +83,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
     from dataops_assets.imaging.screening import VERSION
     from dataops_assets.stages import cleaned_set as stage
     from dataops_assets.stages.copies import Taken
+    from dataops_assets.stages.looking import Unseen
 
     with (
         held_while_full(store, spec.name, raw.partition),
@@ -109,7 +110,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                     raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
                     taken, lambda: _most(spec) // sharing(), may_look, by.missing, by.refused,
                 )  # fmt: skip
-            except stage.Unseen:
+            except Unseen:
                 return None
 
         while True:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dataops_assets.imaging import composition
+from dataops_assets.imaging import composition, watermark
 from dataops_assets.imaging.decode import Pixels
 from dataops_assets.imaging.view import View, halved
 
@@ -33,11 +33,12 @@ THRESHOLDS: dict[str, float] = {
     "odd_aspect_ratio": 0.35,  # CleanVision: longer than about 3 : 1
     "grayscale": 0.10,  # 99 % of pixels have channels within 6 of 255 of each other
     **composition.THRESHOLDS,
+    **watermark.THRESHOLDS,
 }
 
 
 def calc_scores(view: View) -> dict[str, float]:
-    """Every score that one picture has by itself, keyed by issue; `odd_size` needs its set (`calc_odd_size`)."""
+    """Every score that one picture has by itself, keyed by issue; `odd_size` (`calc_odd_size`) and `watermark` need its drop."""
     return calc_scores_of([view])[0]
 
 

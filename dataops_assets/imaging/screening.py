@@ -1,26 +1,28 @@
-"""What workers do with delivered pictures: `measure` looks at each once, as small as the measures allow; `prepare` makes the cleaned
-file of those that are still in, and finds what is personal in them.
+"""What workers do with delivered pictures: `measure` looks at each once, as small as the measures allow; `find_mark` looks for what
+others showed to be a watermark; `prepare` makes the cleaned file of those that are still in, and finds what is personal in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from dataops_assets.apart import Apart, BlobPurged
-from dataops_assets.imaging.decode import MAX_PIXELS, decode, encode, shrink
+from dataops_assets.imaging.decode import MAX_PIXELS, Decoded, Pixels, decode, encode, shrink
 from dataops_assets.imaging.duplicates import calc_colour_grids, calc_phash
 from dataops_assets.imaging.likeness import Model, embed
 from dataops_assets.imaging.measures import calc_scores_of
 from dataops_assets.imaging.personal_data.findings import CONTACTS, look_for
 from dataops_assets.imaging.personal_data.redact import redact
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
+from dataops_assets.imaging.watermark import Mark, calc_watermark, trace
 from dataops_assets.imaging.workers import Unfinished
 
-VERSION = 8  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 9  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+TRACED = "traced"  # beside a sha256 that is measured: its trace is wanted too
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Measured:
         sides_px: Width and height as delivered, upright.
         phash: 64-bit perceptual hash, 16 hex digits.
         colour_grid: Colours of 4 x 4 cells, 64 hex digits.
-        scores: Issue -> score in [0, 1], without odd_size.
+        scores: Issue -> score in [0, 1], without odd_size and watermark, which need the drop.
+        trace: Gray, as `watermark.trace` makes it, where it was asked for.
     """
 
     reason: str | None = None
@@ -40,6 +43,21 @@ class Measured:
     phash: str = ""
     colour_grid: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+    trace: Pixels | None = None
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it may lie in a file: a trace shows the picture, and who is in it."""
+        return self.trace is None
+
+
+@dataclass(frozen=True)
+class Marked:
+    """How little there is of a mark in one picture, 0 to 1; or the reason for which that isn't known."""
+
+    reason: str | None = None
+    score: float | None = None
+    is_lasting: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,7 @@ class Prepared:
     open: Sequence[str] = ()
     regions: Sequence[Sequence[Any]] = ()
     embedding: str = ""
+    is_lasting: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -84,8 +103,13 @@ class Preparation:
     is_cleaned: bool = False
 
 
-def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Any:
+def measure(apart: Apart, item: tuple[str, ...], max_pixels: int = MAX_PIXELS) -> Any:
     """Decode a blob, by its sha256, as small as will do; measures are taken of all pictures of a message together (`Seen.finish`).
+
+    Args:
+        apart: The store.
+        item: The sha256, and `TRACED` where a trace is wanted.
+        max_pixels: Most pixels a picture may have.
 
     Returns:
         A Measured, or a Seen, which a worker makes into one.
@@ -93,13 +117,10 @@ def measure(apart: Apart, item: tuple[str], max_pixels: int = MAX_PIXELS) -> Any
     Raises:
         BlobMissing: when the store lacks the blob.
     """
-    try:
-        decoded = decode(apart.read(item[0]), max_pixels, WORKING_SIDE_PX)
-    except BlobPurged:
-        return Measured(reason="PURGED")
+    decoded = _decode_small(apart, item[0], max_pixels)
     if decoded.pixels is None:
         return Measured(reason=decoded.reason)
-    return Seen(View.of(decoded))
+    return Seen(View.of(decoded), TRACED in item[1:])
 
 
 @dataclass(frozen=True)
@@ -107,6 +128,7 @@ class Seen(Unfinished):
     """A decoded picture that is still to be measured."""
 
     view: View
+    is_traced: bool = False
 
     @classmethod
     def finish(cls, begun: Sequence[Seen]) -> list[Measured]:
@@ -114,8 +136,24 @@ class Seen(Unfinished):
         views = [one.view for one in begun]
         hashes = [f"{calc_phash(view.half):016x}" for view in views]
         grids = calc_colour_grids(np.concatenate([view.samples for view in views]))
-        each = zip(views, hashes, grids, calc_scores_of(views), strict=True)
-        return [Measured(None, view.sides_px, phash, grid.hex(), scores) for view, phash, grid, scores in each]
+        traces = [trace(one.view) if one.is_traced else None for one in begun]
+        each = zip(views, hashes, grids, calc_scores_of(views), traces, strict=True)
+        return [Measured(None, view.sides_px, phash, grid.hex(), scores, gray) for view, phash, grid, scores, gray in each]
+
+
+def find_mark(apart: Apart, item: tuple[str, ...], mark: Mark, max_pixels: int = MAX_PIXELS) -> Marked:
+    """How much of a mark there is in a blob, by its sha256; the picture has the mark's shape."""
+    decoded = _decode_small(apart, item[0], max_pixels)
+    if decoded.pixels is None:
+        return Marked(reason=decoded.reason)
+    return Marked(score=calc_watermark(trace(View.of(decoded)), mark))
+
+
+def _decode_small(apart: Apart, sha256: str, max_pixels: int) -> Decoded:
+    try:
+        return decode(apart.read(sha256), max_pixels, WORKING_SIDE_PX)
+    except BlobPurged:
+        return Decoded(reason="PURGED")
 
 
 def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,6 @@ from dataops_assets.imaging.likeness import Compared, rows_of
 from dataops_assets.imaging.measures import calc_odd_size
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
 from dataops_assets.imaging.screening import Measured, Preparation, Prepared, measure, prepare
-from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
 from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
 from dataops_assets.stages.copies import (
@@ -35,15 +34,13 @@ from dataops_assets.stages.copies import (
     mark_near_duplicates,
 )  # fmt: skip
 from dataops_assets.stages.lasting import searched
+from dataops_assets.stages.looking import Eyes, Steps
+from dataops_assets.stages.marked import Scores, to_measure, watermark_scores
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
 CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
-Steps = Callable[[str, int, int], None]
-Look = TypeVar("Look", Measured, Prepared)
 
 
-class Unseen(LookupError):
-    """Pictures have to be looked at that nobody has looked at yet."""
 
 
 def screen(
@@ -101,7 +98,7 @@ def screen(
         WorkerError: when a picture can't be read from or put into the store.
         Unseen: when there is a picture to look at and one may not.
     """
-    eyes = _Eyes(spec, apart, progress, checkpoint or Checkpoint(), workers, may_look)
+    eyes = Eyes(spec, apart, progress, checkpoint or Checkpoint(), workers, may_look)
     rows = raw.loc[raw["status"] == "accepted", [*CARRIED, "sha256"]]
     personal = spec.personal_data
     how = Preparation(spec.max_side_px, pixels, personal.look_for, personal.actions, personal.cover, personal.phone_regions)
@@ -115,9 +112,10 @@ def screen(
         earlier = pd.concat([earlier, stay], ignore_index=True) if len(stay) else earlier
     rows = rows.sort_values("image_id", kind="stable", ignore_index=True)
     shas = list(rows["sha256"])
-    measured = eyes.look(Measured, partial(measure, max_pixels=pixels), [(sha256,) for sha256 in shas], "images measured")
+    measured = eyes.look(Measured, partial(measure, max_pixels=pixels), to_measure(shas), "images measured")
+    marked = watermark_scores(shas, measured, eyes.look, pixels)
     kept = earlier[earlier["status"] == "kept"].sort_values("image_id", kind="stable").drop_duplicates("image_id")
-    base = rows[CARRIED].join(_measures(measured, spec))
+    base = rows[CARRIED].join(_measures(measured, marked, spec))
     settled = _settled(decisions)
     asked = settled["asked"].where(settled["asked"].notna(), "")
     decided = dict(zip(settled.index, zip(settled["decision"], asked, strict=True), strict=True))
@@ -191,52 +189,8 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     return list(frame.loc[seen, "image_id"])
 
 
-class _Eyes:
-    """Looks at pictures in bounded children, each once: what a killed run has seen stands in the checkpoint."""
-
-    def __init__(
-        self,
-        spec: Cleaning,
-        apart: Apart,
-        progress: Steps | None,
-        checkpoint: Checkpoint,
-        workers: Callable[[], int] | None = None,
-        may_look: bool = True,
-    ) -> None:
-        self._spec, self._apart, self._progress, self._checkpoint = spec, apart, progress, checkpoint
-        self._workers, self._may_look = workers or spec.workers, may_look
-
-    def look(self, kind: type[Look], task: Callable[[Apart, Any], Look], items: Sequence[tuple[str, ...]], what: str) -> list[Look]:
-        """What `task` finds for each item, a blob's sha256 and what else it depends on, in their order."""
-        held = self._checkpoint.held
-        names = [" ".join((kind.__name__,) + asked) for asked in items]
-        missing = [pair for pair in dict(zip(names, items, strict=True)).items() if pair[0] not in held]
-        if not missing:
-            return [kind(**held[name]) for name in names]
-        if not self._may_look:
-            raise Unseen(f"{what}: {len(missing)} are not looked at yet")
-        done = len(items) - len(missing)
-        results = map_blobs(
-            task,  # type: ignore[arg-type]  # its store is the one given here
-            [pair[1] for pair in missing],
-            self._apart,
-            workers=self._workers,
-            memory_bytes=self._spec.worker_memory_bytes,
-            seconds=self._spec.image_seconds,
-            items_per_message=ITEMS_PER_MESSAGE,
-        )
-        for index, result in results:
-            found = result if isinstance(result, kind) else kind(reason=result.reason)
-            # a child may have died of a busy machine: another run asks again
-            self._checkpoint.add(missing[index][0], vars(found), is_lasting=isinstance(result, kind))
-            if self._progress is not None:
-                self._progress(what, done + index + 1, len(items))
-        self._checkpoint.flush()
-        return [kind(**held[name]) for name in names]
-
-
-def _measures(measured: Sequence[Measured], spec: Cleaning) -> pd.DataFrame:
-    """One row a picture: its measures, the size against the drop's median, and the issues."""
+def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning) -> pd.DataFrame:
+    """One row a picture: its measures, the size against the drop's median, the mark it shares with others, and the issues."""
     readable = np.array([one.reason is None for one in measured], dtype=bool)
     sizes = [shrunk(*one.sides_px, spec.max_side_px) if one.reason is None else (None, None) for one in measured]
     columns: dict[str, Any] = {  # given one by one they would take half as long again
@@ -251,9 +205,11 @@ def _measures(measured: Sequence[Measured], spec: Cleaning) -> pd.DataFrame:
         if issue == "odd_size":
             scores = np.full(len(measured), np.nan)
             scores[readable] = calc_odd_size([one.sides_px for one in measured if one.reason is None])
+        elif issue == "watermark":
+            scores = marked
         else:
             scores = np.array([one.scores.get(issue, np.nan) for one in measured], dtype=np.float64)
-        columns |= _scored(issue, scores, readable, spec)
+        columns |= _scored(issue, scores, ~np.isnan(scores), spec)
     return pd.DataFrame(columns)
 
 
