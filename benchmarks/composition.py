@@ -1,23 +1,29 @@
 """How well quality and composition are judged: python benchmarks/composition.py FOLDER of photos [--every 6]
 
 Photos as they are give the false alarms; the same photos spoiled in known ways (blurred, shaken, saved coarsely, framed, put together,
-shown on a drawn shop page, written over) give the recall. One line each: the share that the issue's own threshold flags.
+shown on a drawn shop page, written over) give the recall. One line each: the share that the issue's own threshold flags. Then whole drops,
+with a see-through mark and without one: the share of the marked pictures that is found, and of the others that is flagged.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
+from marks import drops
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from dataops_assets.imaging.decode import decode
+from dataops_assets.imaging.decode import MAX_PIXELS, decode
+from dataops_assets.imaging.duplicates import calc_phash
 from dataops_assets.imaging.measures import THRESHOLDS, calc_scores
+from dataops_assets.imaging.screening import Marked, Measured
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
+from dataops_assets.imaging.watermark import calc_watermark, trace
+from dataops_assets.stages.marked import watermark_scores
 
 Picture = Image.Image
 
@@ -121,23 +127,53 @@ def spoiled(photos: list[Picture]) -> Iterator[tuple[str, str, Callable[[int], b
     yield "overlaid_text", "letters of 4.5%, see-through", lambda n: saved(written_over(photos[n], 0.045, 110))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="photos, *.jpg, in any depth")
-    parser.add_argument("--every", type=int, default=6, help="spoil every so-manieth photo only")
-    asked = parser.parse_args()
-    files = [path.read_bytes() for path in sorted(asked.folder.rglob("*.jpg"))]
+def marks(pictures: Sequence[Picture]) -> np.ndarray:
+    """The drop's `watermark` scores, nan where there are too few pictures of a shape."""
+    views = [View.of(decode(saved(picture), enough_px=WORKING_SIDE_PX)) for picture in pictures]
+    seen = [Measured(None, view.sides_px, f"{calc_phash(view.half):016x}", trace=trace(view)) for view in views]
+
+    def look(kind: type, task: Callable, items: Sequence[tuple[str, str]], what: str) -> list:
+        if kind is Measured:
+            return [seen[int(name)] for name, _ in items]
+        return [Marked(score=calc_watermark(trace(views[int(name)]), task.keywords["mark"])) for name, _ in items]
+
+    return watermark_scores([str(number) for number in range(len(views))], seen, look, MAX_PIXELS)
+
+
+def judge_pictures(files: list[bytes], every: int) -> None:
     found = [scores(data) for data in files]
     print(f"{len(files)} photos as they are: share flagged, and the lowest score")
     for issue, limit in THRESHOLDS.items():
         if issue in found[0]:
             held = np.array([one[issue] for one in found])
             print(f"  {issue:18s} {np.mean(held < limit):6.2%}   {held.min():.3f} against {limit:g}")
-    photos = [Image.open(BytesIO(data)).convert("RGB") for data in files[:: asked.every]]
+    photos = [Image.open(BytesIO(data)).convert("RGB") for data in files[::every]]
     print(f"\n{len(photos)} of them spoiled: share found")
     for issue, what, made in spoiled(photos):
         flagged = np.mean([scores(made(number))[issue] < THRESHOLDS[issue] for number in range(len(photos))])
         print(f"  {issue:18s} {what:36s} {flagged:4.0%}", flush=True)
+
+
+def judge_drops(files: list[bytes]) -> None:
+    print("Whole drops: share of the marked pictures that is found, and of the others that is flagged")
+    for what, pictures, is_marked in drops(files, framed):
+        flagged, known = marks(pictures) < THRESHOLDS["watermark"], np.array(is_marked)
+        shares = [f"{flagged[which].mean():4.0%} of {which.sum():3d}" if which.any() else f"{'':11s}" for which in (known, ~known)]
+        print(f"  {what:40s} {shares[0]}   {shares[1]}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="photos, *.jpg, in any depth")
+    parser.add_argument("--every", type=int, default=6, help="spoil every so-manieth photo only")
+    parser.add_argument("--only", choices=("pictures", "drops"), help="one half only")
+    asked = parser.parse_args()
+    files = [path.read_bytes() for path in sorted(asked.folder.rglob("*.jpg"))]
+    if asked.only != "drops":
+        judge_pictures(files, asked.every)
+        print()
+    if asked.only != "pictures":
+        judge_drops(files)
 
 
 if __name__ == "__main__":
