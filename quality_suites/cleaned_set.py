@@ -87,6 +87,6 @@ def _list(kinds: Sequence[str]) -> str:
 
 
 def flag_down(issue: str) -> Any:
-    """No kept picture has an issue that rejects, unless a person kept it all the same."""
-    sentence = f"No kept picture may be {spoken(issue)}"
-    return among(f"is_{issue}", [False], f"no_kept_{issue}", sentence, where='status == "kept" and decided_by.isnull()')
+    """No kept picture has an issue that rejects, unless a person kept it all the same. Of few pictures nobody can tell a mark."""
+    sentence, undecided = f"No kept picture may be {spoken(issue)}", 'status == "kept" and decided_by.isnull()'
+    return among(f"is_{issue}", [False], f"no_kept_{issue}", sentence, where=undecided, nullable=issue == "watermark")

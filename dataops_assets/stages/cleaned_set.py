@@ -41,8 +41,6 @@ CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
 CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 
 
-
-
 def screen(
     raw: pd.DataFrame,
     earlier: pd.DataFrame,

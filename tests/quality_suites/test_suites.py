@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from dataops_assets import gates
@@ -78,6 +79,18 @@ def test_the_expectation_stops_a_bad_table(artifact: str, name: str) -> None:
     assert name in [finding.name for finding in told], (seen.outcome, seen.reason, [f.name for f in seen.failed + seen.warned])
     assert seen.outcome == ("fail" if severity == "critical" else seen.outcome)
     assert all(finding.outcome != "error" for finding in seen.findings), seen.reason
+
+
+def test_a_drop_too_small_to_tell_a_mark_passes_where_marks_are_rejected() -> None:
+    cleaning = SPEC.cleaning.model_copy(update={"reject": (*SPEC.cleaning.reject, "watermark")})
+    spec, case = SPEC.model_copy(update={"cleaning": cleaning}), CASES["cleaned_set"]
+
+    def outcome(is_marked: bool | None) -> str:
+        frame = case.good.assign(is_watermark=pd.array([is_marked] * len(case.good), dtype="boolean"))
+        columns = [column for column in frame.columns if column in CONTRACTS["cleaned_set"].columns]
+        return gates.judge(Manifest("cleaned_set", spec.name, "p", frame[columns]), spec, case.inputs)[0].outcome
+
+    assert [outcome(None), outcome(False), outcome(True)] == ["pass", "pass", "fail"]
 
 
 def test_every_gated_asset_has_a_suite_under_test() -> None:
