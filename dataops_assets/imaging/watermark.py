@@ -37,7 +37,7 @@ RIM_PX = 3
 THIRDS = 3
 
 SURE = 3.0  # times what chance leaves of an average;
-PLACES = 60  # so many px make a mark: in 1 of 500 draws from photos without one so many were 2.7 times as strong
+PLACES = 60  # so many px make a mark: in 1 of 680 draws from photos without one so many were 2.7 times as strong
 ROUNDS = 4  # in which it settles which of the pictures are marked
 
 Shape = tuple[int, int]  # height and width of a trace, px
