@@ -321,6 +321,7 @@ _CONTRACTS = (
             "task_id": "string",
             "decided_by": "string",  # posterior, majority_vote (our own people), adjudication
             "approved_by": "string",
+            "audit": "string",  # how many of the batch's labels accepted by themselves were found wrong by then, or that nobody knows
             "ontology_version": "string",
         },
         ("image_id", "attribute", "object_id"),

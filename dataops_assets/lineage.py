@@ -29,7 +29,7 @@ SHOWN = {
     "cleaned_set": ("status", "reason", "near_duplicate_group", "clean_sha256", "decided_by", "answered_by"),
     "raw_images": ("vendor", "path", "sha256", "size_bytes", "license", "consent", "status", "reason"),
     "drops": ("vendor", "name", "status", "reason", "received_at", "content_sha256"),
-    "approved_labels": ("batch_id", "attribute", "label", "posterior", "n_labels", "decided_by", "approved_by"),
+    "approved_labels": ("batch_id", "attribute", "label", "posterior", "n_labels", "decided_by", "approved_by", "audit"),
     "label_quality": ("batch_id", "attribute", "label", "posterior", "n_labels", "decision", "reason"),
     "labeled_batches": ("batch_id", "attribute", "label", "worker_id", "vendor", "submitted_at", "status", "file_sha256"),
     "label_tasks": ("batch_id", "kind", "task_id", "vendor", "round", "parent_batch_id"),

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
+from dataops_assets.labels import acceptance
 from dataops_assets.manifest import Manifest, is_true, records
+from dataops_assets.stages import batch_verdict
 from dataops_assets.store import RELEASING, Store
 
 
@@ -17,11 +19,14 @@ def facts(store: Store, release: Manifest) -> dict[str, Any]:
     quality, batches = _quality(store, release)
     gold = quality[is_true(quality["is_gold"]) & quality["gold_correct"].notna()]
     answers = int(gold["n_labels"].sum())
+    wrong, unmeasured = _audits(store, release, quality)
     return {
         "batches of labels": ", ".join(batches),
         "agreement of two answers to a question": round(float(quality["agreement"].mean()), 4) if len(quality) else None,
         "answers on hidden gold": answers,
         "single answers right on hidden gold": round(float(gold["gold_correct"].sum()) / answers, 4) if answers else None,
+        "wrong among labels accepted by themselves": wrong,
+        "batches whose labels accepted by themselves nobody has measured": unmeasured,
         "licenses": _licenses(store, release),
         "gates": _gates(store, release),
     }
@@ -35,6 +40,20 @@ def _quality(store: Store, release: Manifest) -> tuple[pd.DataFrame, list[str]]:
         versions |= store.inputs("approved_labels", release.project, batch, version).get("label_quality", {})
     frame = store.read_all("label_quality", release.project, versions)
     return frame if len(frame) else pd.DataFrame(columns=list(CONTRACTS["label_quality"].columns)), sorted(approved)
+
+
+def _audits(store: Store, release: Manifest, quality: pd.DataFrame) -> tuple[str, str]:
+    """What the audits that a release names say of the batches in it; and of which of these they say nothing, or not yet enough."""
+    answers = store.read_all("label_quality", release.project, release.inputs.get("audits", {}))
+    gone = release.inputs.get("withdrawals", {}).keys()
+    held = store.read_all("cleaned_set", release.project, release.inputs.get("cleaned_set", {}), ("image_id", "drop_id", "status"))
+    held = held[~held["drop_id"].isin(gone) & ~held["image_id"].isin(gone) & held["status"].isin(["kept", "review"])]
+    sample = batch_verdict.drawn_anew(quality, answers, set(quality["image_id"]) - set(held["image_id"]), store.home.worker_key())
+    made = batch_verdict.audits(sample, batch_verdict.audited(sample, answers))
+    rows = made.to_dict("records")
+    open_ = [row for row in rows if not batch_verdict.is_measured(row)]
+    told = [f"{row['batch_id']}, {row['size']:,} labels ({batch_verdict.error_told(row)})" for row in open_]
+    return acceptance.estimate(made).sentence, "; ".join(told) or "none"
 
 
 def _licenses(store: Store, release: Manifest) -> dict[str, str]:

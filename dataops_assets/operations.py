@@ -235,6 +235,8 @@ class Operations:
         result = runs.run(self.instance, project, "approve", batch, config)
         count = self._rows("approved_labels", project, batch) if result.is_success else 0
         done.add(f"{batch} approved by {by}", result, labels=count)
+        if result.is_success and not count:
+            done.notes.append(f"Nothing of {batch} was accepted by itself: the labels of its questions are those of later batches.")
         if result.is_success and batch.startswith("pilot-"):
             done.notes.append(f"Pictures of it go into the guidelines by `dataops guidelines {project}`, before a vendor is tried.")
         return done

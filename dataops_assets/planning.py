@@ -8,7 +8,7 @@ import pandas as pd
 
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.flow import history, images, shared
-from dataops_assets.manifest import Manifest
+from dataops_assets.manifest import Manifest, is_true
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
 
@@ -34,8 +34,14 @@ def plan_batches(
 ) -> Planned:
     """Cut what waits into batches that the budget left pays for, commit their cost and keep their plans.
 
-    `is_anyway` cuts production batches for a vendor that hasn't passed its qualification, or whose last batch isn't judged yet: the gate
-    of such a batch holds it back until somebody waives it.
+    `is_anyway` cuts a production batch all the same where `may_plan` refuses one. What holds it then:
+
+    - The vendor hasn't passed its qualification, or buying from it is stopped: the gate of the batch says no, so that nothing is sent,
+      until the vendor has passed a qualification or somebody waives it.
+    - The vendor's last batch isn't judged yet, and batches grow step by step: nothing. It is sent.
+
+    It never spends more than the budget left, takes a vendor that the project doesn't have, or, where batches grow step by step, cuts more
+    than one of the vendor's next size. What it cuts is committed in the costs ledger, held or not.
 
     Raises:
         ValueError: for a kind or vendor that can't be.
@@ -53,13 +59,15 @@ def plan_batches(
             return Planned([], 0.0, may.reason, is_refused=True)
         found, _ = flow_gold.registry(store, spec)
         approved = approved_labels.current(store.load_all("approved_labels", spec.name)[0])
+        judged = store.load_all("label_quality", spec.name)[0]
+        quality = history.sampled(store, spec, judged) if kind == "adjudication" else judged
         cut = stage.plan(
             kind,  # type: ignore[arg-type]  # any text; the stage refuses what is no kind
             spec,
             images.showable(store, spec, kind),
             planned,
             gold=gold.usable(found),
-            quality=store.load_all("label_quality", spec.name)[0],
+            quality=quality,
             outdated=outdated(approved, planned, spec.ontology),
             budget_left=spec.brief.budget - store.spent(spec.name),
             vendor=may.vendor,
@@ -75,7 +83,9 @@ def plan_batches(
             store.write(Manifest("batch_plans", spec.name, batch_id, rows))
             _commit(store, spec, batch_id, rows)
             batch_ids.append(batch_id)
-    reason = "; ".join(filter(None, (may.reason, cut.reason, _worn(found, kind))))
+    anew = int((is_true(quality["is_audit"]) & ~is_true(judged["is_audit"])).sum()) if batch_ids else 0
+    told = f"{anew} audited labels are drawn in place of those whose pictures are gone" if anew else ""
+    reason = "; ".join(filter(None, (may.reason, cut.reason, _worn(found, kind), told)))
     return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), reason)
 
 
@@ -152,7 +162,7 @@ def may_plan(store: Store, spec: ProjectSpec, planned: pd.DataFrame, vendor: str
     who = vendor or (chosen.name if chosen is not None else None)
     stop = history.stopped(store, spec, who) if who is not None else ""
     if stop:
-        return May(vendor, None, stop, True)
+        return May(who, spec.labeling.ramp_start, stop, True)
     if who is None or spec.labeling.ramp_start is None:
         return May(who, None, "", False)
     past = ramp.history(planned, history.judged_on(store, spec, "production"), spec, who, history.audit_rows(store, spec)[0])

@@ -335,17 +335,20 @@ class Quality(Section):
     )
     audit: Literal["required", "optional", "off"] = Field(
         "optional",
-        description="Whether a production batch is approved only once its sample is answered by our own people; optional: a warning.",
+        description="Whether a batch is approved only once its sample is answered by our own people. optional: gold is enough, and the "
+        "record says that the error wasn't measured; off: nothing is drawn. What was drawn is answered before it is paid in either case, "
+        "and no batch whose sample shows too many errors is approved.",
     )
     audit_most: Share = Field(
         0.2,
         description="Largest share of a batch that is audited, where that is more than audit_floor; but no sample is too small to find out "
         "a bad batch.",
     )
-    audit_floor: int = Field(
-        100,
+    audit_floor: int | None = Field(
+        None,
         ge=0,
-        description="A sample of so many labels may always be drawn: with fewer, small batches that are good are refused too often.",
+        description="A sample of so many labels may always be drawn: with fewer, small batches that are good are refused too often. "
+        "Left out: 100, or as many as batches that just reach the accuracy target need to pass nineteen times in twenty.",
     )
 
 

@@ -19,10 +19,11 @@ from quality_suites.expectations import (
     among,
     as_many_rows,
     between,
+    expect,
     filled,
+    gxe,
     in_ontology,
     matching,
-    not_empty,
     suite_of,
     true,
 )
@@ -32,34 +33,49 @@ ANSWER = ["image_id", "attribute", "object_id", "label"]
 
 
 def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Adds `was_accepted`: the batch's quality accepted this very label, and not as gold; and what its sampling plan says.
+    """Adds `was_accepted`: the batch's quality accepted this very label, and not as gold; and what is known of the batch as a whole.
 
-    `sample_passed` is whether no more audited labels are wrong than may be, `sample_answered` whether our own people have answered enough
-    of them to say so; both are true where nothing was drawn. Nobody answers for pictures that were withdrawn since.
+    - `sample_passed`: no more audited labels are wrong than may be;
+    - `sample_answered`: our own people have answered enough of them to say so; both are true where nothing was drawn;
+    - `is_measured`: hidden gold or an audited label tells how good the batch is; asked of production alone, whose gold measures.
     """
     quality = inputs["label_quality"]
-    free = quality[(quality["decision"] == "accept") & ~is_true(quality["is_gold"])]
+    is_gold = is_true(quality["is_gold"])
+    free = quality[(quality["decision"] == "accept") & ~is_gold]
     accepted = set(free[ANSWER].itertuples(index=False, name=None))
     answers = inputs.get("audits", quality.head(0))
-    gone = set(inputs["withdrawn"]["image_id"]) if "withdrawn" in inputs else set()
-    found = batch_verdict.audited(quality, answers, gone) if "is_audit" in quality else None
+    found = batch_verdict.audited(quality, answers) if "is_audit" in quality else None
     rows = batch_verdict.audits(quality, found).to_dict("records") if found is not None else []
     planned = [batch_verdict.was_accepted(row) for row in rows if pd.notna(row["most_wrong"]) and row["drawn"]]
+    has_gold = "gold_correct" in quality and bool((is_gold & quality["gold_correct"].notna() & quality["n_labels"].gt(0)).any())
     return frame.assign(
         was_accepted=[answer in accepted for answer in frame[ANSWER].itertuples(index=False, name=None)],
         sample_passed=False not in planned,
         sample_answered=None not in planned,
+        is_measured=has_gold or any(row["n"] for row in rows) or not quality["kind"].eq("production").any(),
     )
 
 
 def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """`input_rows`: labels that were accepted; `least_rows`: 0 where none was and later batches have settled every question."""
     quality = inputs["label_quality"]
-    return {"input_rows": int(((quality["decision"] == "accept") & ~is_true(quality["is_gold"])).sum())}
+    is_work = ~is_true(quality["is_gold"])
+    count, open_ = (int((is_work & is_).sum()) for is_ in (quality["decision"] == "accept", quality["decision"] != "accept"))
+    is_settled = False
+    if open_ and not count and "settled" in inputs:
+        gone = set(inputs["gone"]["image_id"]) if "gone" in inputs else set()
+        is_settled = bool(batch_verdict.left_open(quality, inputs["settled"], gone)["found"].notna().all())
+    return {"input_rows": count, "least_rows": 0 if is_settled else 1}
 
 
 def suite(spec: ProjectSpec) -> Any:
     rules = [
-        not_empty("An approval", "label"),
+        expect(
+            gxe.ExpectTableRowCountToBeBetween(min_value={"$PARAMETER": "least_rows"}),
+            "not_empty",
+            "An approval must hold at least one label, or later batches must have settled every question of its batch: plan and label the "
+            "rework and adjudication that wait",
+        ),
         as_many_rows("Every accepted label must be approved, and nothing else"),
         true("was_accepted", "only_accepted", "Only labels that were accepted may be approved"),
         matching("approved_by", r"\S", "approved_by_someone", "Somebody must answer for the labels"),
@@ -68,8 +84,15 @@ def suite(spec: ProjectSpec) -> Any:
         true(
             "sample_answered",
             "sample_answered",
-            "Our own people must have answered the labels drawn for the audit",
+            "Our own people must have answered the labels drawn for the audit: until then nobody knows how many of those that were "
+            "accepted by themselves are wrong",
             severity=CRITICAL if spec.quality.audit == "required" else WARNING,
+        ),
+        true(
+            "is_measured",
+            "measured",
+            "Hidden gold or the audit must have measured a production batch, else nobody has looked at any of it",
+            severity=WARNING if spec.quality.audit == "off" else CRITICAL,
         ),
         filled("label", "labels_given", "Every approved question must have a label"),
         between("posterior", "posterior", "Every label must have enough answers behind it", low=spec.gates.min_posterior),

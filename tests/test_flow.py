@@ -177,6 +177,68 @@ def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: H
         assert later.set_index("image_id")["split"].loc[stayed.index].equals(stayed)
 
 
+def test_a_batch_that_our_own_people_settle_as_a_whole_gets_its_approval_and_its_verdict(
+    home: Home, dresses: ProjectSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sure enough to be accepted by itself: all goes to adjudication, and there is nothing to audit."""
+    spec = changed(
+        dresses, quality={"least_posterior": 1.0}, gates={"min_accept_share": 0.0, "min_gold_accuracy": 0.2},
+        labeling={"qualification": "optional", "ramp_start": None, "rework_rounds": 0, "pilot_size": 8, "batch_size": 8},
+        brief={"volume": {"style": {"casual": 8}}},
+    )  # fmt: skip
+    made = defs_of(spec)
+    monkeypatch.setattr(runs, "definitions", lambda: made)
+    truth = vendors.deliver(spec, home.landing("dresses") / "atelier" / "spring", "atelier", 16, SEED, vendors.CLEAN)
+    names = [attribute.name for attribute in spec.ontology.attributes]
+    known = {row["image_id"]: {name: row[name] for name in names} for row in truth.to_dict("records")}
+    values = {attribute.name: list(attribute.values) for attribute in spec.ontology.attributes}
+    with Operations.open(home.root, [spec]) as work:
+        store = work.store
+        assert work.run("dresses").is_success
+
+        def answer(batch: str, crew: tuple[workers.Worker, ...]) -> None:
+            tasks = store.load("label_tasks", "dresses", batch).frame
+            right = {task: known[image] for task, image in zip(tasks["task_id"], tasks["image_id"], strict=True)}
+            folder = home.returns("dresses") / batch / str(tasks["vendor"].iloc[0])
+            folder.mkdir(parents=True)
+            (folder / "labels.csv").write_text(
+                workers.label(home.requests("dresses") / batch, right, crew, SEED, datetime(2026, 11, 5, tzinfo=UTC), values)
+            )
+            assert work.run("dresses").is_success
+
+        def page(batch: str) -> str:
+            return (home.reports("dresses") / "batches" / f"{batch}.html").read_text()
+
+        assert work.plan("dresses", "pilot").is_success
+        answer("pilot-001", workers.EXPERTS)
+        assert work.approve("dresses", "pilot-001", "ann@example.org").is_success
+        planned = work.plan("dresses")
+        assert planned.is_success, planned.lines()
+        answer("production-001", workers.GOOD)
+        quality = store.load("label_quality", "dresses", "production-001").frame
+        work_ = quality[~quality["is_gold"].astype(bool)]
+        assert set(work_["decision"]) == {"adjudicate"} and not work_["is_audit"].any()
+        count = len(work_)
+        assert f"none was accepted by itself: {count} of {count} questions are still to be settled" in page("production-001")
+        early = work.approve("dresses", "production-001", "ann@example.org")
+        assert not early.is_success  # its questions are open: nobody can answer for them
+        assert work.plan("dresses", "adjudication").is_success
+        answer("adjudication-001", workers.EXPERTS[:1])
+        assert "Pay: 0 of" in page("production-001") and "so there is nothing to audit" in page("production-001")
+        approved = work.approve("dresses", "production-001", "ann@example.org")
+        assert approved.is_success and any("was accepted by itself" in line for line in approved.lines())
+        assert outcomes(store, "approved_labels") == ["pass", "fail", "pass"]
+        costs = store.costs.rows()
+        assert (costs.loc[costs["ref"] == "production-001", "kind"] == "labels_settled").any()  # what was delivered is what is owed
+        assert work.approve("dresses", "adjudication-001", "bob@example.org").is_success
+        done = work.release("dresses")
+        assert done.is_success, done.lines()
+        assert len(store.load("training_export", "dresses", "r001").frame) > 0
+        assert lineage.verify(store, "dresses", "r001") == [] and store.load("lineage_audit", "dresses").frame["is_complete"].all()
+        card = (home.exports("dresses") / "r001" / "README.md").read_text()
+        assert "batches whose labels accepted by themselves nobody has measured: none" in card
+
+
 def released(root: Path) -> dict[tuple[str, str], str]:
     rows = Store(Home.at(root)).releases()
     return {(row["asset"], row["partition"]): row["version"] for row in rows.to_dict("records")}

@@ -7,12 +7,12 @@ import json
 import pandas as pd
 import pytest
 
-from dataops_assets import gates, planning, waiting
+from dataops_assets import gates, measured, planning, waiting
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import delivery, gating, handbook, history, labels
 from dataops_assets.flow import gold as flow_gold
 from dataops_assets.home import Home
-from dataops_assets.manifest import Manifest, conform
+from dataops_assets.manifest import Inputs, Manifest, conform
 from dataops_assets.operations import Operations, Refused
 from dataops_assets.reports import brief as brief_page
 from dataops_assets.reports import panels, status, vendors
@@ -26,9 +26,12 @@ SPEC = changed(make_spec(qualification="required", pilot_size=8, batch_size=6, g
 SOURCES = make_sources(40)
 
 
-def put(store: Store, asset: str, partition: str, frame: pd.DataFrame, outcome: str = "pass", inputs: str = "{}") -> None:
-    """A version that was judged."""
-    made = Manifest(asset, SPEC.name, partition, frame)
+def put(
+    store: Store, asset: str, partition: str, frame: pd.DataFrame, outcome: str = "pass", inputs: str = "{}",
+    frame_inputs: Inputs | None = None,
+) -> None:  # fmt: skip
+    """A version that was judged; `inputs` as the ledger says, `frame_inputs` as the version itself."""
+    made = Manifest(asset, SPEC.name, partition, frame, frame_inputs or {})
     store.write(made)
     row = {"project": SPEC.name, "asset": asset, "partition": partition, "version": made.version, "outcome": outcome, "by": "gate"}
     store.gates.append(lambda rows: [row | {"at": now(), "inputs": inputs, "files": "{}"}])
@@ -132,6 +135,32 @@ def test_what_is_bought_all_the_same_from_a_stopped_vendor_is_held_until_it_has_
     assert planning.plan_batches(world, spec, "production", limit=1).batch_ids == ["production-009"]
 
 
+def test_what_is_bought_all_the_same_goes_to_the_vendor_that_was_refused_and_is_as_small_as_its_first(world: Store) -> None:
+    spec = changed(SPEC, labeling={"ramp_start": 2})
+    for vendor in ("acme", "other"):
+        planning.plan_batches(world, spec, "qualification", vendor=vendor)
+    answer(world, "qualification-002", right=3)  # acme, which comes first, hasn't passed
+    for number in range(1, 8):
+        planning.plan_batches(world, spec, "production", limit=1, is_anyway=True)
+        answer(world, f"production-{number:03d}", right=0, outcome="fail")
+    refused = planning.plan_batches(world, spec, "production")
+    assert refused.is_refused and refused.reason.startswith("other: 5 batches were refused")
+    (batch,) = planning.plan_batches(world, spec, "production", is_anyway=True).batch_ids
+    plan = world.only("batch_plans", spec.name, batch).frame
+    assert set(plan["vendor"]) == {"other"} and int((~plan["is_gold"].astype(bool)).sum()) == 2
+
+
+def test_one_more_of_the_same_size_may_be_bought_before_the_last_is_judged_and_nothing_holds_it(world: Store) -> None:
+    spec = changed(SPEC, labeling={"qualification": "optional", "ramp_start": 2})
+    planning.plan_batches(world, spec, "production")
+    assert planning.plan_batches(world, spec, "production").is_refused
+    (batch,) = planning.plan_batches(world, spec, "production", is_anyway=True).batch_ids
+    plan, versions = world.only("batch_plans", spec.name, batch).frame, world.candidates("batch_plans", spec.name)[batch]
+    assert int((~plan["is_gold"].astype(bool)).sum()) == 2
+    tasks = Manifest("label_tasks", spec.name, batch, label_tasks.build(plan, SOURCES, spec), {"batch_plans": {batch: versions[0]}})
+    assert gates.judge(tasks, spec, gating.input_frames(world, spec, tasks))[0].outcome == "pass"
+
+
 def test_batches_grow_one_by_one_while_quality_holds(world: Store) -> None:
     spec = changed(SPEC, labeling={"qualification": "optional", "ramp_start": 2}, gates={"min_gold_accuracy": 0.5})
 
@@ -230,26 +259,156 @@ def test_a_test_is_what_was_answered_first(world: Store) -> None:
     assert "12 of 18" in history.standing(world, SPEC).set_index("vendor").loc["acme", "sentence"]
 
 
+def bought(name: str, n: int, drawn: int, most_wrong: int = 0) -> pd.DataFrame:
+    """Quality of a batch of pictures of `SOURCES` in which all was accepted, and the first ones were drawn."""
+    images = sorted(SOURCES["image_id"])[:n]
+    rows = pd.DataFrame({"image_id": images, "is_audit": [place < drawn for place in range(n)]}).assign(
+        batch_id=name, kind=name.split("-")[0], task_id=[f"t{image[:15]}" for image in images], attribute="colour", object_id="",
+        label="red", n_labels=3, posterior=0.99, decision="accept", is_gold=False, vendor="acme", method="auto", inspection="normal",
+        most_wrong=most_wrong,
+    )  # fmt: skip
+    return conform(rows, CONTRACTS["label_quality"])
+
+
+def settled_by(quality: pd.DataFrame, name: str = "adjudication-001", label: str = "red") -> pd.DataFrame:
+    return quality.assign(batch_id=name, kind="adjudication", is_audit=False, label=label, inspection=None, most_wrong=None)
+
+
+def approval(store: Store, spec: ProjectSpec, name: str) -> Manifest:
+    """What approving a batch now would make."""
+    from dataops_assets.stages import approved_labels, batch_verdict
+
+    version = store.released("label_quality", spec.name)[name]
+    quality = store.read("label_quality", spec.name, name, version)
+    audits, settled = history.audit_rows(store, spec)
+    row = audits[audits["batch_id"] == name].to_dict("records")[0]
+    tasks = pd.DataFrame({"task_id": quality.frame["task_id"], "ontology_version": spec.ontology.version})
+    frame = approved_labels.approve(quality.frame, tasks, spec, "eve", batch_verdict.error_told(row))
+    return Manifest("approved_labels", spec.name, name, frame, {**quality.input, "audits": settled})
+
+
+def said_of(store: Store, spec: ProjectSpec, made: Manifest) -> tuple[list[str], list[str]]:
+    """What the gate holds it back for, and what it warns of."""
+    said, _ = gates.judge(made, spec, gating.input_frames(store, spec, made))
+    return [finding.name for finding in said.failed], [finding.name for finding in said.warned]
+
+
+def withdraw(store: Store, **what: str) -> None:
+    store.withdrawals.append(lambda rows: [{"project": SPEC.name, "reason": "asked for", "by": "ann", "at": now()} | what])
+
+
 @pytest.mark.parametrize("by", ["image", "drop"])
-def test_a_batch_waits_for_no_audit_of_a_withdrawn_picture(store: Store, by: str) -> None:
+def test_a_batch_waits_for_no_audit_of_a_withdrawn_picture_but_for_that_of_another(store: Store, by: str) -> None:
     spec = changed(SPEC, quality={"audit": "required"})
-    put(store, "raw_images", "d1", pd.DataFrame([{"image_id": "i1", "drop_id": "d1", "path": "a.png"}]))
-    base = {"object_id": "", "attribute": "colour", "label": "red", "n_labels": 3, "decision": "accept", "kind": "production"}
-    rows = [base | {"batch_id": "production-001", "image_id": image, "task_id": f"t{image}"} for image in ("i1", "i2")]
-    quality = pd.DataFrame(rows).assign(is_gold=False, inspection="normal", most_wrong=0, is_audit=[True, False])
-    put(store, "label_quality", "production-001", conform(quality, CONTRACTS["label_quality"]))
-    approved = pd.DataFrame(rows).assign(decided_by="posterior", approved_by="eve")
-    version = store.released("label_quality", spec.name)["production-001"]
-    approved = conform(approved[[name for name in approved if name in CONTRACTS["approved_labels"].columns]], CONTRACTS["approved_labels"])
-    made = Manifest("approved_labels", spec.name, "production-001", approved, {"label_quality": {"production-001": version}})
+    quality = bought("production-001", 2, 1)
+    first, second = quality["image_id"]
+    put(store, "raw_images", "d1", pd.DataFrame([{"image_id": first, "drop_id": "d1", "path": "a.png"}]))
+    put(store, "label_quality", "production-001", quality)
+    assert "sample_answered" in said_of(store, spec, approval(store, spec, "production-001"))[0]
+    withdraw(store, **({"image_id": first} if by == "image" else {"drop_id": "d1"}))
+    assert "sample_answered" in said_of(store, spec, approval(store, spec, "production-001"))[0]  # the other picture is drawn
+    put(store, "label_quality", "adjudication-001", settled_by(quality[quality["image_id"] == second]))
+    made = approval(store, spec, "production-001")
+    assert said_of(store, spec, made) == ([], []) and set(made.frame["audit"]) == {"0 of 1 audited labels are wrong, 0 may be"}
 
-    def failed() -> list[str]:
-        return [finding.name for finding in gates.judge(made, spec, gating.input_frames(store, spec, made))[0].failed]
 
-    assert "sample_answered" in failed()
-    what = {"image_id": "i1"} if by == "image" else {"drop_id": "d1"}
-    store.withdrawals.append(lambda rows: [{"project": spec.name, "reason": "asked for", "by": "ann", "at": now()} | what])
-    assert "sample_answered" not in failed()
+def test_what_a_later_screening_or_delivery_leaves_out_is_gone_as_well_unless_another_drop_holds_it(store: Store) -> None:
+    rows = [("d1", "kept"), ("d2", "kept"), ("d3", "rejected"), ("d4", "review"), ("d4", "rejected"), ("d3", "kept")]
+    images = ["i1", "i2", "i3", "i4", "i5", "i5"]
+    frame = pd.DataFrame(rows, columns=["drop_id", "status"]).assign(image_id=images)
+    for drop, mine in frame.groupby("drop_id"):
+        put(store, "cleaned_set", str(drop), conform(mine, CONTRACTS["cleaned_set"]))
+    assert history.gone(store, SPEC) == {"i3"}
+    withdraw(store, drop_id="d1")
+    withdraw(store, image_id="i5")
+    assert history.gone(store, SPEC) == {"i1", "i3", "i5"}
+    put(store, "augmented_set", "d9", SOURCES)
+    store.drops.append(lambda _: [{"project": SPEC.name, "drop_id": "d9", "supersedes": "d2", "status": "received"}])
+    assert history.gone(store, SPEC) == {"i1", "i2", "i3", "i5"}
+
+
+def test_a_sample_that_was_withdrawn_is_asked_anew_in_another_batch(world: Store) -> None:
+    quality = bought("production-001", 20, 6)
+    put(world, "label_quality", "production-001", quality)
+    plan = quality[["batch_id", "image_id", "vendor", "kind"]].assign(
+        attributes="colour", overlap=3, round=0, is_gold=False, amount=0.1, sha256=quality["image_id"]
+    )
+    world.write(Manifest("batch_plans", SPEC.name, "production-001", conform(plan, CONTRACTS["batch_plans"])))
+    assert planning.plan_batches(world, SPEC, "adjudication").batch_ids == ["adjudication-001"]
+    asked = world.only("batch_plans", SPEC.name, "adjudication-001").frame
+    drawn = sorted(quality["image_id"])[:6]
+    assert sorted(asked["image_id"]) == drawn
+    put(world, "label_quality", "adjudication-001", settled_by(quality[quality["image_id"].isin(drawn[:2])]))
+    for image in drawn[1:]:  # one was answered before
+        withdraw(world, image_id=image)
+    planned = planning.plan_batches(world, SPEC, "adjudication")
+    assert planned.batch_ids == ["adjudication-002"] and planned.reason.startswith("4 audited labels are drawn in place")
+    again = world.only("batch_plans", SPEC.name, "adjudication-002").frame
+    assert len(again) == 4 and not set(again["image_id"]) & set(drawn)
+    assert planning.plan_batches(world, SPEC, "adjudication").batch_ids == []  # once
+    strict = changed(SPEC, quality={"audit": "required"})
+    assert "sample_answered" in said_of(world, strict, approval(world, strict, "production-001"))[0]
+    answers = settled_by(quality[quality["image_id"].isin(again["image_id"])], "adjudication-002")
+    put(world, "label_quality", "adjudication-002", answers)
+    made = approval(world, strict, "production-001")
+    assert said_of(world, strict, made) == ([], []) and set(made.frame["audit"]) == {"0 of 6 audited labels are wrong, 0 may be"}
+    assert made.version == approval(world, strict, "production-001").version
+    put(world, "label_quality", "adjudication-002", answers.assign(label="blue"))
+    assert "sample_passed" in said_of(world, strict, approval(world, strict, "production-001"))[0]  # what was drawn anew counts
+
+
+@pytest.mark.parametrize("audit", ["required", "optional", "off"])
+def test_a_batch_whose_audit_failed_is_held_whatever_was_agreed(store: Store, audit: str) -> None:
+    spec, quality = changed(SPEC, quality={"audit": audit}), bought("production-001", 20, 4, most_wrong=1)
+    put(store, "label_quality", "production-001", quality)
+    put(store, "label_quality", "adjudication-001", settled_by(quality.head(2), label="blue"))
+    assert "sample_passed" in said_of(store, spec, approval(store, spec, "production-001"))[0]
+
+
+def test_without_its_audit_a_batch_is_approved_on_its_gold_alone_and_its_labels_say_so(store: Store) -> None:
+    quality = bought("production-001", 20, 4)
+    gold = quality.head(3).assign(task_id=["g1", "g2", "g3"], is_audit=False, is_gold=True, gold_label="red", gold_correct=3)
+    put(store, "label_quality", "production-001", quality)
+    assert said_of(store, SPEC, approval(store, SPEC, "production-001"))[0] == ["measured"]  # nobody has looked at anything
+    put(store, "label_quality", "production-001", pd.concat([quality, gold]))
+    made = approval(store, SPEC, "production-001")
+    assert said_of(store, SPEC, made) == ([], ["sample_answered"])
+    assert set(made.frame["audit"]) == {"not measured: none of 4 audited labels is answered"}
+    put(store, "label_quality", "adjudication-001", settled_by(quality.head(2)))
+    assert set(approval(store, SPEC, "production-001").frame["audit"]) == {
+        "not measured as planned: 2 of 4 audited labels are answered, 0 of them wrong"
+    }
+
+
+def test_a_releases_card_says_of_which_labels_nobody_measured_the_error(store: Store) -> None:
+    cleaned = pd.DataFrame({"image_id": SOURCES["image_id"].unique(), "drop_id": "d1", "status": "kept"})
+    put(store, "cleaned_set", "d1", conform(cleaned, CONTRACTS["cleaned_set"]))
+    for name, n in (("production-001", 20), ("production-002", 30)):
+        put(store, "label_quality", name, bought(name, n, 4))
+        made = approval(store, SPEC, name)
+        put(store, "approved_labels", name, made.frame, frame_inputs=made.inputs)
+    answers = bought("production-001", 20, 4).head(4)
+    put(store, "label_quality", "adjudication-001", settled_by(answers.head(3)))
+
+    def card(release: str) -> tuple[str, str]:
+        made = delivery.training_export(store, SPEC, release)
+        put(store, "training_export", release, made.frame, frame_inputs=made.inputs)
+        held = store.read("training_export", SPEC.name, release, made.version)
+        facts = measured.facts(store, held)
+        return facts["wrong among labels accepted by themselves"], facts["batches whose labels accepted by themselves nobody has measured"]
+
+    # both batches have the same pictures, so what is answered of them is answered of both
+    wrong, unmeasured = card("r001")
+    assert wrong.startswith("0 of 6 audited labels are wrong")
+    assert (
+        unmeasured.startswith("production-001, 20 labels (not measured as planned: 3 of 4") and "production-002, 30 labels (" in unmeasured
+    )
+    put(store, "label_quality", "adjudication-001", settled_by(answers))
+    assert card("r002")[1] == "none"
+    assert card("r001")[1] == unmeasured  # what it said stands
+    for image in answers["image_id"][:2]:
+        withdraw(store, image_id=image)
+    assert card("r003")[1] == "none"  # what was answered counts
 
 
 @pytest.mark.parametrize("kind", ["production", "rework"])

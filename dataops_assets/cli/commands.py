@@ -120,7 +120,13 @@ def plan(
     vendor: Annotated[str | None, typer.Option(help="Who labels; needed for qualification.")] = None,
     like: Annotated[str | None, typer.Option(help="A pilot whose pictures are labelled again, e.g. in another tool.")] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also for a vendor that has not passed; its batch is held back until somebody waives it.")
+        bool,
+        typer.Option(
+            "--anyway",
+            help="Production also for a vendor that has not passed its qualification, or from which buying is stopped: the gate holds the "
+            "batch until the vendor has passed one or somebody waives it. And while its last batch is not judged yet: that one is sent. "
+            "Never beyond the budget, nor larger than its next step.",
+        ),
     ] = False,
     home: Home = None,
     json: Json = False,

@@ -38,6 +38,7 @@ def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
     drops, images = store.withdrawn(spec.name)
     inputs: dict[str, Mapping[str, str]] = {asset: store.released(asset, spec.name) for asset in (*RELEASE_INPUTS, "training_export")}
     failed = history.failed_since(store, spec)
+    inputs["audits"] = history.adjudicated(store, spec)[1]  # what was known of these labels when it was opened
     inputs["approved_labels"] = {batch: version for batch, version in inputs["approved_labels"].items() if batch not in failed}
     superseded = store.superseded(spec.name)
     for asset in ("augmented_set", "cleaned_set"):
@@ -115,6 +116,7 @@ def vendor_scorecard(store: Store, spec: ProjectSpec) -> Manifest:
     for asset in ("raw_images", "cleaned_set", "labeled_batches", "label_quality", "approved_labels", "vendor_feedback"):
         frames[asset], used = store.load_all(asset, spec.name)
         inputs.update(used)
+    frames["label_quality"] = history.sampled(store, spec, frames["label_quality"])
     costs, drops = rows_of(store.costs.rows(), spec.name), rows_of(store.drops.rows(), spec.name)
     facts = stage.Facts(
         history.plans(store, spec), frames["approved_labels"], frames["vendor_feedback"], history.times(store, spec),

@@ -13,7 +13,7 @@ from dataops_assets.contracts import CONTRACTS, LEDGERS
 from dataops_assets.flow import handbook, policies, refused, sight
 from dataops_assets.flow.delivery import assemble
 from dataops_assets.flow.gold import registry
-from dataops_assets.flow.history import standing, withdrawn
+from dataops_assets.flow.history import gone, sampled, standing
 from dataops_assets.flow.labels import blobs_of, may_show
 from dataops_assets.flow.shared import rows_of
 from dataops_assets.manifest import Manifest, records
@@ -49,7 +49,8 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames
     - A drop: its last row in the `drops` ledger; once it is screened, kept pictures that are `copies` of others by their hashes, or
       `near_refused` ones.
     - Guidelines: those `in_use`, the `stated` changes of the ontology, and gold that is still `hidden`.
-    - Approved labels: the `audits` that were known when they were approved, and pictures that were `withdrawn`.
+    - Approved labels: the `audits` that were known when they were approved, with the sample of `label_quality` as it is now; where
+      nothing was accepted, what `settled` the batch's questions, and pictures that are `gone`.
     - A batch of tasks: the pictures that may be `shown`, and whether vendors are `qualified`. Like a licence that is a question of the
       day, so a batch may be judged again once its vendor has passed.
     - A release: what the `policy` for personal data says today of each picture that was kept, and which files lie in common `sight`.
@@ -69,9 +70,11 @@ def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames
         readers["stated"] = lambda: pd.DataFrame({"change": stated}, dtype="object")
         readers["hidden"] = lambda: usable(registry(store, spec)[0])[["image_id"]]
     if candidate.asset == "approved_labels":
-        audits = candidate.inputs.get("audits", {})
-        readers["audits"] = lambda: store.read_all("label_quality", candidate.project, audits)
-        readers["withdrawn"] = lambda: pd.DataFrame({"image_id": sorted(withdrawn(store, spec))}, dtype="object")
+        for name in ("audits", "settled"):
+            readers[name] = partial(store.read_all, "label_quality", candidate.project, candidate.inputs.get(name, {}))
+        if judged := readers.get("label_quality"):
+            readers["label_quality"] = lambda: sampled(store, spec, judged(), frames["audits"])
+        readers["gone"] = lambda: pd.DataFrame({"image_id": sorted(gone(store, spec))}, dtype="object")
     if candidate.asset == "label_tasks":
         readers["qualified"] = lambda: standing(store, spec)
         readers["shown"] = lambda: may_show(store, spec, candidate.frame)[["image_id"]]

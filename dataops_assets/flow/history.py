@@ -136,8 +136,8 @@ def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Swi
     """How hard to look at a vendor's next batch, by what became of those before."""
     from dataops_assets.stages import batch_verdict
 
-    quality = store.read_all("label_quality", spec.name, past.history)
-    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality, withdrawn(store, spec)))
+    quality = sampled(store, spec, store.read_all("label_quality", spec.name, past.history))
+    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality))
     order = [name for name in (*past.refused, *past.history) if name.startswith("production-")]
     return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
 
@@ -206,10 +206,50 @@ def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence", "stop"])
 
 
-def withdrawn(store: Store, spec: ProjectSpec) -> set[str]:
-    """Pictures that were withdrawn, by themselves or with their drop."""
+def gone(store: Store, spec: ProjectSpec) -> set[str]:
+    """Pictures that nobody can look at any more: withdrawn by themselves or with their drop, in no delivery that is in use, or left out
+    by a later screening.
+    """
     drops, images = store.withdrawn(spec.name)
-    return images | (set(store.load_all("raw_images", spec.name, drops)[0]["image_id"].dropna()) if drops else set())
+    delivered = set(store.load_all("raw_images", spec.name, drops)[0]["image_id"].dropna()) if drops else set()
+    held = store.released("cleaned_set", spec.name)
+    rows = store.read_all("cleaned_set", spec.name, held, ("image_id", "drop_id", "status"))
+    is_out = rows["drop_id"].isin(drops | store.superseded(spec.name)) | ~rows["status"].isin(["kept", "review"])
+    in_use = set(rows.loc[~is_out, "image_id"].dropna())
+    return images | ((delivered | set(rows["image_id"].dropna())) - in_use)
+
+
+def sampled(store: Store, spec: ProjectSpec, quality: pd.DataFrame, answers: pd.DataFrame | None = None) -> pd.DataFrame:
+    """`label_quality` rows with the audit's sample as it is now: other labels are drawn for pictures that are gone and unanswered.
+
+    Args:
+        store: The store.
+        spec: The project.
+        quality: Rows of any batches.
+        answers: Rows of adjudication batches; None: they are among `quality`.
+    """
+    from dataops_assets.stages import batch_verdict
+
+    answers = quality if answers is None else answers
+    found = batch_verdict.audited(quality, answers)
+    if found["found"].notna().all():  # what is answered stays, so nobody has to ask for pictures
+        return quality
+    return batch_verdict.drawn_anew(quality, answers, gone(store, spec), store.home.worker_key())
+
+
+def adjudicated(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str, str]]:
+    """`label_quality` rows of released adjudication batches, as audits read them, and their versions."""
+    from dataops_assets.stages import batch_verdict
+
+    held = store.released("label_quality", spec.name)
+    versions = {name: version for name, version in held.items() if name.startswith("adjudication-")}
+    return store.read_all("label_quality", spec.name, versions, batch_verdict.READ), versions
+
+
+def settling(store: Store, spec: ProjectSpec, batch: str) -> dict[str, str]:
+    """Released `label_quality` of the batches that a batch's questions went on to: batch -> version."""
+    held = store.released("label_quality", spec.name)
+    return {name: held[name] for name in sorted(children_of(plans(store, spec), batch) & held.keys())}
 
 
 def audit_rows(
@@ -231,9 +271,9 @@ def audit_rows(
         *(frame[batch_verdict.READ] for frame in held.values()),
     ]
     quality = pd.concat(frames, ignore_index=True)
-    settled = {name: version for name, version in judged.items() if name.startswith("adjudication-")}
-    answers = store.read_all("label_quality", spec.name, settled, batch_verdict.READ)
-    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers, withdrawn(store, spec))), settled
+    answers, settled = adjudicated(store, spec)
+    quality = sampled(store, spec, quality, answers)
+    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
 
 
 def failed_since(store: Store, spec: ProjectSpec) -> list[str]:

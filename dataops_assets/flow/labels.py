@@ -194,22 +194,28 @@ def prelabels_of(store: Store, spec: ProjectSpec, batch: str) -> tuple[pd.DataFr
 
 
 def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled: Manifest, tasks: Manifest, by: str) -> Manifest:
-    """The batch's accepted labels, on a person's word.
+    """The batch's accepted labels, on a person's word; none where all its questions went on to later batches.
 
     Raises:
         ValueError: when that person gave some of the answers.
     """
     from dataops_assets.stages import approved_labels as stage
+    from dataops_assets.stages import batch_verdict
 
     behind = {**quality.inputs.get("earlier_answers", {}), **labeled.input["labeled_batches"]}
     parents = history.parents_of(history.plans(store, spec), quality.partition) | {quality.partition}
     answers = store.read_all("labeled_batches", spec.name, {name: version for name, version in behind.items() if name in parents})
     stage.refuse_own(answers, by, [vendor.name for vendor in spec.labeling.vendors], store.home.worker_key())
     settle(store, spec, tasks, int((labeled.frame["status"] == "accepted").sum()))
-    frame = stage.approve(quality.frame, tasks.frame, spec, by)
-    _, settled = history.audit_rows(store, spec)
-    audits = {"audits": settled} if settled and quality.partition.startswith(history.AUDITED) else {}
-    return Manifest("approved_labels", spec.name, quality.partition, frame, {**quality.input, **audits})
+    audits, settled = history.audit_rows(store, spec, {quality.partition: quality.frame})
+    row = audits[audits["batch_id"] == quality.partition].to_dict("records")
+    frame = stage.approve(quality.frame, tasks.frame, spec, by, batch_verdict.error_told(row[0] if row else None))
+    inputs: dict[str, Mapping[str, str]] = dict(quality.input)
+    if settled and quality.partition.startswith(history.AUDITED):
+        inputs["audits"] = settled
+    if frame.empty:  # it is approved on what later batches found
+        inputs["settled"] = history.settling(store, spec, quality.partition)
+    return Manifest("approved_labels", spec.name, quality.partition, frame, inputs)
 
 
 def settle(store: Store, spec: ProjectSpec, tasks: Manifest, answers: int) -> None:

@@ -23,8 +23,9 @@ Severity = Literal["normal", "tightened", "reduced"]
 # a sample of a size that anybody pays for refuses batches that reach it
 LIMITS: dict[Severity, float] = {"normal": 3.0, "tightened": 2.0, "reduced": 5.0}
 _MOST_WRONG, _PRODUCERS_RISK = 20, 0.05
+FLOOR = 100  # labels of a sample: enough up to a target of 95 %
 _TIGHTEN, _WITHIN = 2, 5  # refused batches among so many in a row
-_RELAX, _REDUCE = 5, 10
+_RELAX, REDUCE = 5, 10  # accepted ones in a row
 STOP = 5  # refused under tightened inspection
 
 
@@ -87,6 +88,22 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
             break
     assert best is not None
     return best
+
+
+def fair(size: int, target: float, confidence: float) -> Plan:
+    """The plan that a batch needs which just reaches its target, to pass nineteen times out of twenty under normal inspection.
+
+    Args:
+        size: Labels in the batch.
+        target: Share of them that must be right.
+        confidence: One minus the consumer's risk.
+    """
+    return plan(size, LIMITS["normal"] * (1 - target), 1 - confidence, 1 - target)
+
+
+def floor(size: int, target: float, confidence: float, wanted: int | None) -> int:
+    """Labels that the sample of a batch of a size may always have: as many as are `wanted`, else what `fair` needs and at least 100."""
+    return wanted if wanted is not None else max(FLOOR, fair(size, target, confidence).n)
 
 
 def allowance(size: int, n: int, expected: float) -> int:
@@ -152,8 +169,8 @@ def switch(history: Sequence[bool]) -> Switch:
         since.append(is_good)
         if severity == "normal" and since[-_WITHIN:].count(False) >= _TIGHTEN:
             severity, why, since = "tightened", f"{_TIGHTEN} of the last {min(len(since), _WITHIN)} batches were refused", []
-        elif severity == "normal" and len(since) >= _REDUCE and all(since[-_REDUCE:]):
-            severity, why, since = "reduced", f"{_REDUCE} batches in a row were accepted", []
+        elif severity == "normal" and len(since) >= REDUCE and all(since[-REDUCE:]):
+            severity, why, since = "reduced", f"{REDUCE} batches in a row were accepted", []
         elif severity == "reduced" and not is_good:
             severity, why, since = "normal", "a batch was refused under reduced inspection", [False]
         elif severity == "tightened" and len(since) >= _RELAX and all(since[-_RELAX:]):

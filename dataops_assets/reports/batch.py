@@ -37,7 +37,14 @@ def verdict(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) 
     plans = history.plans(store, spec)
     asked = plans[plans["parent_batch_id"].isin({batch, *history.children_of(plans, batch)})]
     spent = _spent(rows_of(store.costs.rows(), spec.name), plans, pd.concat([plans[plans["batch_id"] == batch], asked]))
-    return stage.verdict(batch, quality, audits, spec, spent, _refused(store, spec, batch), asked)
+    quality = history.sampled(store, spec, quality, history.adjudicated(store, spec)[0])
+    judged, parents = store.released("label_quality", spec.name), history.parents_of(plans, batch)
+    before = store.read_all("label_quality", spec.name, {name: judged[name] for name in sorted(parents & judged.keys())})
+    settled = None
+    if not auto_accepted(quality).any():  # nothing to audit: what became of its questions is what there is to see
+        later = store.read_all("label_quality", spec.name, history.settling(store, spec, batch))
+        settled = stage.left_open(quality, later, history.gone(store, spec))
+    return stage.verdict(batch, quality, audits, spec, spent, _refused(store, spec, batch), asked, before, settled)
 
 
 def parts(said: stage.Verdict, spec: ProjectSpec, quality: pd.DataFrame) -> dict[str, Any]:
@@ -108,6 +115,8 @@ def _audit(said: stage.Verdict, plan: acceptance.Plan | None) -> list[str]:
         f"{said.n_drawn} labels of this batch were drawn at random, with a key that vendors don't have; {said.audit.n} are answered."
     )
     told.append(f"This batch: {said.audit.sentence}.")
+    if said.unmeasured:
+        told.append(f"How many of its labels accepted by themselves are wrong is {said.unmeasured}.")
     told.append(f"All batches of the project: {said.overall.sentence}.")
     return told
 

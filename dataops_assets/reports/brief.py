@@ -16,8 +16,8 @@ from dataops_assets.stages import pace
 from dataops_assets.store import RELEASING, Store
 
 FIRST = (  # in the order a person asks
-    "cost_total", "days_needed", "images_wanted", "labels_wanted", "consensus_accuracy", "audit_labels", "qualification_gold",
-    "gold_available", "gold_precision", "class_balance",
+    "cost_total", "days_needed", "images_wanted", "labels_wanted", "consensus_accuracy", "audit_labels", "batch_audit",
+    "qualification_gold", "gold_available", "gold_precision", "class_balance",
 )  # fmt: skip
 WORDS = {
     "image_cost": "images", "label_cost": "labels", "rework_cost": "rework", "own_cost": "own pilot",

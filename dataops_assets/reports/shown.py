@@ -175,6 +175,7 @@ def _approved_labels(store: Store, spec: ProjectSpec, made: Manifest) -> dict[st
         "labels": len(frame),
         "images": int(frame["image_id"].nunique()),
         "mean_posterior": _mean(frame["posterior"]),
+        **({"wrong among those accepted by themselves": told} if (told := next(iter(frame["audit"].dropna()), None)) else {}),
         "class balance": counts(frame, "attribute", "label"),
         "pictures": sheet(store.blobs, pictures.as_sent(store, spec.name, _spread(seen, "label")), caption="label"),
     }

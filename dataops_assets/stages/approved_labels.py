@@ -18,7 +18,7 @@ from dataops_assets.spec import ProjectSpec
 _ANSWER = ["image_id", "attribute"]
 
 
-def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: str) -> pd.DataFrame:
+def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: str, audit: str | None = None) -> pd.DataFrame:
     """The accepted labels of one batch, without its hidden gold.
 
     Args:
@@ -26,6 +26,7 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
         tasks: `label_tasks` rows of the batch: under which ontology its labels were given.
         spec: The project.
         by: Who approves.
+        audit: What is known of the labels that were accepted by themselves (`batch_verdict.error_told`).
 
     Returns:
         `approved_labels` rows.
@@ -42,6 +43,7 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
         approved_by=by,
         ontology_version=rows["task_id"].map(versions).fillna(spec.ontology.version),
     )
+    rows["audit"] = rows["decided_by"].map({"posterior": audit})
     contract = CONTRACTS["approved_labels"]
     return manifest.conform(rows[[column for column in contract.columns if column in rows.columns]], contract)
 

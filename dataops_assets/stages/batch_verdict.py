@@ -16,40 +16,92 @@ from dataops_assets.stages.label_quality import ACCEPT, ADJUDICATE, REWORK, auto
 
 UNIT = ["image_id", "attribute"]
 _WHOLE = ["batch_id", "task_id", *UNIT]
-_EPSILON = 1e-9
+_EPSILON, _BEHIND = 1e-9, 1e6
 READ = [  # columns of `label_quality` that audits are told from
     *_WHOLE, "kind", "object_id", *boxes.SIDES, "label", "is_gold", "decision", "is_audit", "inspection", "most_wrong",
 ]  # fmt: skip
+NOT_MEASURED = "not measured"  # how many of the labels accepted by themselves are wrong
 
 Pay = Literal["pay", "don't pay", "not yet"]
 
 
-def audited(quality: pd.DataFrame, answers: pd.DataFrame, gone: Collection[str] = ()) -> pd.DataFrame:
+def drawn_anew(quality: pd.DataFrame, answers: pd.DataFrame, gone: Collection[str], key: bytes) -> pd.DataFrame:
+    """The audit's sample with other labels in place of those that nobody can answer any more: `is_audit` is put right.
+
+    What was answered stays in it, whatever became of the picture. In place of the rest come the next labels of the same batch in the
+    order of its draw, as long as there are pictures: the same withdrawals give the same sample, in whatever order they came.
+
+    Args:
+        quality: `label_quality` rows of production and rework batches.
+        answers: `label_quality` rows of adjudication batches; accepted ones count.
+        gone: Pictures that nobody can look at any more.
+        key: Drew the sample.
+    """
+    is_audit, is_lost = is_true(quality["is_audit"]), quality["image_id"].isin(set(gone))
+    if not (is_audit & is_lost).any():
+        return quality
+    is_lost[is_lost] = ~_units(quality[is_lost], UNIT).isin(_units(_settling(answers), UNIT))
+    lost = quality[is_audit & is_lost].drop_duplicates(_WHOLE).groupby("batch_id").size()
+    is_free = quality["batch_id"].isin(lost.index) & auto_accepted(quality) & ~is_audit & ~is_lost
+    free = quality.loc[is_free, _WHOLE].drop_duplicates().sort_values(_WHOLE)
+    chance = acceptance.drawn((f"{task}|{name}" for task, name in free[["task_id", "attribute"]].itertuples(index=False)), key)
+    free = free.assign(chance=chance).sort_values(["batch_id", "chance"], kind="stable")
+    chosen = free[free.groupby("batch_id").cumcount() < free["batch_id"].map(lost)]
+    is_free[is_free] = _units(quality[is_free], _WHOLE).isin(_units(chosen, _WHOLE))
+    return quality.assign(is_audit=(is_audit & ~is_lost) | is_free)
+
+
+def _units(rows: pd.DataFrame, columns: list[str]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[columns])
+
+
+def _settling(answers: pd.DataFrame) -> pd.DataFrame:
+    return answers[(answers["kind"] == "adjudication") & (answers["decision"] == ACCEPT)]
+
+
+def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     """What our own people found of the labels that were drawn for the audit.
 
     Args:
         quality: `label_quality` rows of production and rework batches.
         answers: `label_quality` rows of adjudication batches; accepted ones count.
-        gone: Pictures that were withdrawn: those that nobody has answered by then nobody can, so their labels are left out.
 
     Returns:
         A row a label drawn: `batch_id, task_id, image_id, attribute, label, found, is_wrong`; the last two null until it is answered. A
         picture's boxes are one label: wrong where an object is missed, made up, named wrongly, or overlaps by less than IoU 0.5. Where
         our people can't tell, the label is wrong: nothing in the picture bears it out.
     """
-    drawn = quality[is_true(quality["is_audit"])]
-    answers = answers[(answers["kind"] == "adjudication") & (answers["decision"] == ACCEPT)]
+    return _compared(quality[is_true(quality["is_audit"])], _settling(answers))
+
+
+def left_open(quality: pd.DataFrame, later: pd.DataFrame, gone: Collection[str] = ()) -> pd.DataFrame:
+    """The questions that batches didn't accept by themselves, and what later ones settled: rows as of `audited`, `found` null until then.
+
+    Args:
+        quality: `label_quality` rows of the batches.
+        later: `label_quality` rows of rework and adjudication that come from them; accepted ones count, adjudication before rework.
+        gone: Pictures that nobody can look at any more: what is open of them stays so, and is left out.
+    """
+    rows = _compared(
+        quality[(quality["decision"] != ACCEPT) & ~is_true(quality["is_gold"])],
+        later[(later["decision"] == ACCEPT) & later["kind"].isin(["rework", "adjudication"]) & ~is_true(later["is_gold"])],
+    )
+    return rows[rows["found"].notna() | ~rows["image_id"].isin(set(gone))].reset_index(drop=True)
+
+
+def _compared(asked: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    """Labels beside the last answer to the same question; adjudication has the last word."""
     number = answers["batch_id"].str.extract(r"-(\d+)$", expand=False).astype("float64")
-    last = answers.assign(number=number).groupby(UNIT)["number"].transform("max") if len(answers) else number
-    answers = answers[number == last]
-    rows = drawn.drop_duplicates(_WHOLE)[[*_WHOLE, "label"]].reset_index(drop=True)
+    rank = number.where(answers["kind"] != "adjudication", number + _BEHIND)
+    last = answers.assign(rank=rank).groupby(UNIT)["rank"].transform("max") if len(answers) else rank
+    answers = answers[rank == last]
+    rows = asked.drop_duplicates(_WHOLE)[[*_WHOLE, "label"]].reset_index(drop=True)
     found = answers.drop_duplicates(UNIT).set_index(UNIT)["label"].rename("found")
     rows = rows.join(found, on=UNIT)
-    rows = rows[rows["found"].notna() | ~rows["image_id"].isin(gone)].reset_index(drop=True)
     rows["is_wrong"] = (rows["found"] != rows["label"]).astype("boolean").where(rows["found"].notna())
-    has_boxes = drawn["x"].notna() | (drawn["object_id"].fillna("") != "")
+    has_boxes = asked["x"].notna() | (asked["object_id"].fillna("") != "")
     if has_boxes.any():
-        given, known = _pictures(drawn[drawn["attribute"].isin(set(drawn.loc[has_boxes, "attribute"]))]), _pictures(answers)
+        given, known = _pictures(asked[asked["attribute"].isin(set(asked.loc[has_boxes, "attribute"]))]), _pictures(answers)
         for place, row in rows.iterrows():
             unit = (row["image_id"], row["attribute"])
             if unit in given and unit in known:
@@ -79,14 +131,34 @@ def audits(quality: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def was_accepted(row: Mapping[Any, Any]) -> bool | None:
-    """Whether a batch passed its sampling plan (a row of `audits`); None without one, and while missing answers could change it."""
+    """Whether a batch passed its sampling plan (a row of `audits`).
+
+    None without a plan, while nobody has looked at any of its labels, and while missing answers could change it.
+    """
     most = row["most_wrong"]
     if most is None or pd.isna(most):
         return None
     wrong, n, drawn = (int(str(row[name])) for name in ("wrong", "n", "drawn"))
     if wrong > int(str(most)):
         return False
-    return True if n >= drawn or wrong + drawn - n <= int(str(most)) else None
+    return True if n and wrong + drawn - n <= int(str(most)) else None
+
+
+def is_measured(row: Mapping[Any, Any]) -> bool:
+    """Whether the audit of a batch (a row of `audits`) tells how many of its labels accepted by themselves are wrong, as was planned."""
+    return not row["size"] or (row["n"] > 0 and was_accepted(row) is not None)
+
+
+def error_told(row: Mapping[Any, Any] | None) -> str:
+    """What the audit of a batch (a row of `audits`) has shown of the labels that were accepted by themselves, in words for the record."""
+    if row is None or not row["size"]:
+        return "nothing was accepted by itself"
+    wrong, n, drawn = (int(row[name]) for name in ("wrong", "n", "drawn"))
+    if not n:
+        return f"{NOT_MEASURED}: " + (f"none of {drawn} audited labels is answered" if drawn else "nothing of it is audited")
+    if not is_measured(row):
+        return f"{NOT_MEASURED} as planned: {n} of {drawn} audited labels are answered, {wrong} of them wrong"
+    return f"{wrong} of {n} audited labels are wrong, {int(row['most_wrong'])} may be"
 
 
 def history(made: pd.DataFrame, refused: Iterable[str], order: Sequence[str]) -> list[bool]:
@@ -113,6 +185,7 @@ class Verdict:
         counts: Questions by decision.
         audit: The batch's own; and of all batches of the project.
         plan: How it was sampled; None where it has no plan.
+        unmeasured: Why nobody knows how many of its labels are wrong; "" where the audit tells.
         reasons: What speaks against it.
     """
 
@@ -126,19 +199,20 @@ class Verdict:
     n_drawn: int = 0
     money: dict[str, float] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    unmeasured: str = ""
 
 
 def verdict(
     batch: str, quality: pd.DataFrame, audit_rows: pd.DataFrame, spec: ProjectSpec, spent: float = 0.0, refused: Sequence[str] = (),
-    planned: pd.DataFrame | None = None,
+    planned: pd.DataFrame | None = None, before: pd.DataFrame | None = None, settled: pd.DataFrame | None = None,
 ) -> Verdict:  # fmt: skip
     """Pay for a batch or not.
 
     - `don't pay`: its gate refused it, gold accuracy or the share that is accepted is too low, or more audited labels are wrong than
-      the sampling plan allows.
-    - `not yet`: the audit isn't answered, and the project requires it or no gold has measured the batch, so that nobody has looked at
-      anything; or answers are missing.
-    - `pay`: otherwise.
+      the sampling plan allows; where neither gold nor audit can say, too few labels are those that our own people settled on.
+    - `not yet`: the audit isn't answered, whether approval waits for it or not, because what is paid doesn't come back; neither gold
+      nor audit has measured the batch; nothing of it was accepted, and what it left open isn't settled; or answers are missing.
+    - `pay`: otherwise. Where its error wasn't measured the sentence says so.
 
     Args:
         batch: Its name.
@@ -148,6 +222,9 @@ def verdict(
         spent: What the batch and those that came from it have cost so far, by their plans or as settled.
         refused: Sentences of gates that said no to it.
         planned: `batch_plans` rows of those that came from it: what they ask is in `spent`.
+        before: `label_quality` rows of the batches that its questions come from: their gold speaks for a rework batch, whose own
+            measures nobody.
+        settled: `left_open` rows of the batch; None: nothing is settled yet.
     """
     is_gold = is_true(quality["is_gold"])
     work = quality[~is_gold].drop_duplicates(["task_id", "attribute"])
@@ -166,22 +243,61 @@ def verdict(
     has_plan = row is not None and pd.notna(row["most_wrong"])
     if passed is False and row is not None:
         against.append(f"{audit.wrong} of {answered} audited labels are wrong and {int(row['most_wrong'])} may be")
+    on_gold, whose = _on_gold(quality[is_gold], spec), ""
+    if not on_gold[0] and before is not None:
+        on_gold, whose = _on_gold(before[is_true(before["is_gold"])], spec), " of the batches that it comes from"
+    first = _FirstPass.of(work, settled)
+    is_unmeasured = not on_gold[0] and not answered
+    if not len(accepted) and is_unmeasured and not first.open and work["kind"].eq("production").all():
+        against += first.against(spec.gates.min_gold_accuracy)
     waits = []
-    n_gold, n_right, at_least = _on_gold(quality[is_gold], spec)
-    if has_plan and passed is None and (spec.quality.audit == "required" or not n_gold):
-        unmeasured = "" if n_gold else "no gold has measured it, and "
+    unmeasured = "" if on_gold[0] else "no gold has measured it, and "
+    if has_plan and passed is None and drawn > answered:
         waits.append(f"{unmeasured}{drawn - answered} of {drawn} audited labels are still to be answered by our own people")
+    elif len(accepted) and is_unmeasured:
+        waits.append(f"{unmeasured}nothing of it is audited{' (`quality.audit: off`)' if spec.quality.audit == 'off' else ''}")
+    elif not len(accepted) and first.open:
+        waits.append(f"{unmeasured}none was accepted by itself: {first.open} of {len(work)} questions are still to be settled")
+    elif not len(accepted) and is_unmeasured and not first.n:
+        waits.append(f"{unmeasured}there is nothing to audit")
     unanswered = int((work["n_labels"].fillna(0) == 0).sum())
     if unanswered:
         waits.append(f"{unanswered} questions have no answer")
     pay: Pay = "don't pay" if against else "not yet" if waits else "pay"
     plan = _plan_of(row, error or 0.0, spec) if has_plan and row is not None else None
-    told = against or waits or _for((n_gold, n_right, at_least), counts, audit, error, spec, drawn - answered, str(quality["kind"].iloc[0]))
+    told = against or waits or _for(on_gold, whose, counts, audit, error, spec, row, first)
     verb = {"pay": "Pay", "don't pay": "Don't pay", "not yet": "Don't pay yet"}[pay]
     return Verdict(
         pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, planned),
-        tuple(against or waits),
+        tuple(against or waits), "" if row is None or is_measured(row) else error_told(row),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _FirstPass:
+    """What became of the questions that a batch left open: `open` are so still; of `n` that our own people answered and that had a label,
+    they gave `same` that very one.
+    """
+
+    open: int
+    n: int = 0
+    same: int = 0
+
+    @classmethod
+    def of(cls, work: pd.DataFrame, settled: pd.DataFrame | None) -> _FirstPass:
+        if settled is None:
+            return cls(int((work["decision"] != ACCEPT).sum()))
+        rows = settled[settled["found"].notna() & settled["label"].notna()]
+        return cls(int(settled["found"].isna().sum()), len(rows), int((~is_true(rows["is_wrong"])).sum()))
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.same} of {self.n} questions were settled as its answers had it"
+
+    def against(self, least: float) -> list[str]:
+        if not self.n or self.same / self.n >= least - _EPSILON:
+            return []
+        return [f"no gold has measured it, and only {self.sentence}: {self.same / self.n:.0%}, where {least:.0%} is wanted"]
 
 
 def _gold_against(gold: pd.DataFrame, spec: ProjectSpec) -> list[str]:
@@ -203,24 +319,27 @@ def _on_gold(gold: pd.DataFrame, spec: ProjectSpec) -> tuple[int, int, float]:
 
 def _for(
     on_gold: tuple[int, int, float],
+    whose: str,
     counts: Mapping[str, int],
     audit: acceptance.Estimate,
     error: float | None,
     spec: ProjectSpec,
-    n_open: int,
-    kind: str,
+    row: Mapping[Any, Any] | None,
+    first: _FirstPass,
 ) -> list[str]:
     total = sum(counts.values())
     told = [f"{counts[ACCEPT]:,} of {total:,} labels are accepted"]
     if audit.share is not None:
         told.append(audit.sentence)
-    elif error is not None and kind == "production":
+    elif error is not None:
         allowed = 1 - spec.brief.accuracy_target
-        unchecked = " (nobody has checked that yet)" if n_open else ""
-        told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be{unchecked}")
+        told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be ({error_told(row)})")
+    else:
+        told.append("none was accepted by itself, so there is nothing to audit")
+        told += [first.sentence] if first.n else []
     n, right, low = on_gold
     if n:
-        told.append(f"{right} of {n} answers on gold are right (at least {low:.0%})")
+        told.append(f"{right} of {n} answers on gold{whose} are right (at least {low:.0%})")
     return told
 
 

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from dataops_assets.labels import sampling
+from dataops_assets.labels import acceptance, sampling
 from dataops_assets.spec import LabelVendor, ProjectSpec
 
 CRITICAL = frozenset({"images_wanted", "cost_total", "days_needed", "gold_available"})
@@ -93,7 +93,7 @@ def check(spec: ProjectSpec, piloted: int = 0) -> pd.DataFrame:
             "class_balance", smallest / largest if largest else 0.0, 0.2, "share", smallest >= 0.2 * largest,
             f"The smallest class, {named}, is {smallest:,} of at most {largest:,} images.",
         ),
-        _consensus(spec), audit_row, _qualification(spec),
+        _consensus(spec), audit_row, _batch_audit(spec), _qualification(spec),
         *(
             (f"{VOLUME}{name}.{value}", count, None, "images", None, f"{count:,} images of {name} {value}.")
             for name, counts in agreed.volume.items() for value, count in counts.items()
@@ -306,7 +306,7 @@ def _consensus(spec: ProjectSpec) -> Row:
 
 
 def _audit(spec: ProjectSpec, labels: int) -> tuple[int, Row]:
-    """Delivered labels to look at again so that the target is certified, and the row that says so."""
+    """Delivered labels to look at again so that the target is certified and each batch is judged, and the row that says so."""
     agreed, expected = spec.brief, expected_accuracy(spec)
     sample = sampling.smallest(agreed.accuracy_target, expected, agreed.confidence)
     claim = f"with {agreed.confidence:.0%} confidence that {agreed.accuracy_target:.0%} of the labels are right"
@@ -316,11 +316,57 @@ def _audit(spec: ProjectSpec, labels: int) -> tuple[int, Row]:
     if sample.n >= labels:
         told = f"To show {claim}, a sample of {sample.n:,} would be needed; there are {labels:,}, so all of them are looked at again."
         return labels, ("audit_labels", labels, None, "labels", None, told)
+    batches = hidden(spec).batches if spec.quality.audit != "off" else 0
+    drawn = min(labels, _drawn(spec, batches)) if batches else 0
+    if drawn > sample.n:
+        told = f"The samples of {batches:,} batches come to {drawn:,} labels if all pass, more than the {sample.n:,} that show {claim}."
+        return drawn, ("audit_labels", drawn, None, "labels", None, told)
     told = (
         f"To show {claim}, {sample.n:,} delivered labels are looked at again and {sample.at_least:,} must be right; "
         f"work that is {expected:.1%} right passes {sample.power:.0%} of the time."
     )
     return sample.n, ("audit_labels", sample.n, None, "labels", None, told)
+
+
+def _full(spec: ProjectSpec) -> int:
+    """Labels of the largest batch there will be, if all of them are accepted."""
+    return min(spec.labeling.batch_size, max(1, spec.brief.images_needed)) * len(spec.ontology.attributes)
+
+
+def _sample(spec: ProjectSpec, severity: acceptance.Severity = "normal") -> acceptance.Plan:
+    """What is drawn of a full batch that just reaches the target."""
+    from dataops_assets.stages.label_quality import sampling_plan
+
+    return sampling_plan(_full(spec), 1 - spec.brief.accuracy_target, spec, severity)
+
+
+def _drawn(spec: ProjectSpec, batches: int) -> int:
+    """Labels in the samples of so many full batches, if all of them pass: after some inspection is reduced."""
+    first = min(batches, acceptance.REDUCE)
+    return first * _sample(spec).n + (batches - first) * (_sample(spec, "reduced").n if batches > first else 0)
+
+
+def _batch_audit(spec: ProjectSpec) -> Row:
+    """How large a batch's sample is, and how large it must be so that good batches pass."""
+    target, size = spec.brief.accuracy_target, _full(spec)
+    if spec.quality.audit == "off":
+        told = "No batch is audited (`quality.audit: off`): how many of the labels accepted by themselves are wrong stays unmeasured."
+        return "batch_audit", 0, None, "labels", None, told
+    drawn, fair = _sample(spec), acceptance.fair(size, target, spec.brief.confidence)
+    price, money = spec.price_of_settling, spec.brief.currency
+    costs = f"{drawn.n * price:,.2f} {money} a batch"
+    if drawn.n >= fair.n:
+        told = (
+            f"Of a full batch of {size:,} labels our own people answer {drawn.n:,} for its audit, which costs {costs}: one that just "
+            f"reaches {target:.1%} passes nineteen times in twenty (`quality.audit_floor`)."
+        )
+        return "batch_audit", drawn.n, fair.n, "labels", True, told
+    told = (
+        f"A full batch of {size:,} labels that just reaches {target:.1%} is refused {drawn.producers_risk:.0%} of the time by a sample of "
+        f"{drawn.n:,}, which costs {costs}: with `quality.audit_floor: {fair.n}` it passes nineteen times in twenty, for "
+        f"{(fair.n - drawn.n) * price:,.2f} {money} more."
+    )
+    return "batch_audit", drawn.n, fair.n, "labels", False, told
 
 
 def _qualification(spec: ProjectSpec) -> Row:

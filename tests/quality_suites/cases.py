@@ -358,6 +358,7 @@ def approved_labels(spec: ProjectSpec) -> Case:
     instead = {
         "sample_passed": {"audits": answers.assign(label=["other", *answers["label"][1:]])},
         "sample_answered": {"audits": answers.iloc[1:]},
+        "measured": {"audits": answers.head(0)},
     }
     in_ontology = {
         f"{attribute.name}_in_ontology": put("label", "martian", lambda frame, name=attribute.name: frame["attribute"] == name)
@@ -368,6 +369,7 @@ def approved_labels(spec: ProjectSpec) -> Case:
         "every_input_accounted_for": one_less,
         "sample_passed": lambda frame: frame,
         "sample_answered": lambda frame: frame,
+        "measured": lambda frame: frame,
         "only_accepted": first("image_id", sha(9)),
         "approved_by_someone": put("approved_by", " "),
         "decided": first("decided_by", "a coin"),

@@ -75,12 +75,22 @@ def test_the_audit_of_what_was_asked_again_decides_too() -> None:
     assert bad.sentence == f"Don't pay: {most + 1} of {drawn} audited labels are wrong and {most} may be."
 
 
-@pytest.mark.parametrize(("answers", "wrong", "pay"), [(4, 0, "not yet"), (4, 1, "don't pay"), (10, 0, "pay")])
-def test_where_the_audit_is_required_its_answers_are_waited_for(answers: int, wrong: int, pay: str) -> None:
+@pytest.mark.parametrize("audit", ["required", "optional"])
+@pytest.mark.parametrize(("answers", "wrong", "pay"), [(0, 0, "not yet"), (4, 0, "not yet"), (4, 1, "don't pay"), (10, 0, "pay")])
+def test_what_was_drawn_is_waited_for_before_money_goes_out(audit: str, answers: int, wrong: int, pay: str) -> None:
     quality = judged()
-    strict = changed(SPEC, quality={"audit": "required"})
-    assert verdict(with_gold(quality), answered(quality, answers, wrong), strict).pay == pay
-    assert verdict(with_gold(quality), answered(quality, 4)).pay == "pay"
+    said = verdict(with_gold(quality), answered(quality, answers, wrong), changed(SPEC, quality={"audit": audit}))
+    assert said.pay == pay
+    assert bool(said.unmeasured) is (pay == "not yet")
+
+
+def test_a_batch_that_is_not_audited_is_paid_by_its_gold_and_the_page_says_what_nobody_knows() -> None:
+    off = changed(SPEC, quality={"audit": "off"})
+    quality = judged(drawn=0, most_wrong=None, inspection=None)
+    said = verdict(with_gold(quality), quality.head(0), off)
+    assert said.pay == "pay" and "(not measured: nothing of it is audited)" in said.sentence and "10 of 10 answers on gold" in said.sentence
+    unknown = verdict(quality, quality.head(0), off)
+    assert unknown.sentence == "Don't pay yet: no gold has measured it, and nothing of it is audited (`quality.audit: off`)."
 
 
 @pytest.mark.parametrize("gold", ["none", "all known"])
@@ -91,7 +101,63 @@ def test_a_batch_that_nothing_has_checked_is_not_paid_yet(gold: str) -> None:
         "Don't pay yet: no gold has measured it, and 6 of 10 audited labels are still to be answered by our own people."
     )
     assert verdict(quality, answered(quality, 10)).pay == "pay"
-    assert verdict(judged(drawn=0, most_wrong=None, inspection=None), quality.head(0), changed(SPEC, quality={"audit": "off"})).pay == "pay"
+
+
+def test_a_sample_of_which_nobody_has_looked_at_anything_has_not_passed() -> None:
+    """However many of so few may be wrong."""
+    row = {"size": 3, "drawn": 2, "n": 0, "wrong": 0, "most_wrong": 2}
+    assert batch_verdict.was_accepted(row) is None and batch_verdict.was_accepted(row | {"drawn": 0}) is None
+    assert batch_verdict.was_accepted(row | {"n": 1}) is True
+    quality = judged(3, 2, most_wrong=2, batch="rework-001")
+    assert verdict(quality, quality.head(0)).pay == "not yet"
+    assert verdict(quality, answered(quality, 1)).pay == "pay"
+
+
+def test_a_rework_batch_of_which_none_was_drawn_is_paid_by_the_gold_of_the_batch_it_comes_from() -> None:
+    quality, parent = judged(3, 0, most_wrong=0, batch="rework-001"), with_gold(judged())
+    assert verdict(quality, quality.head(0)).pay == "not yet"
+    said = verdict(quality, quality.head(0), before=parent)
+    assert said.pay == "pay" and "not measured: nothing of it is audited" in said.sentence
+    assert "10 of 10 answers on gold of the batches that it comes from are right" in said.sentence
+
+
+class TestWithNothingAccepted:
+    """Every question of a batch goes to our own people: there is nothing to audit."""
+
+    SPEC = changed(SPEC, gates={"min_accept_share": 0.0})
+
+    def said(self, kind: str, n_settled: int, same: int, gold: bool = False, spec=SPEC) -> batch_verdict.Verdict:
+        quality = judged(4, 0, None, f"{kind}-001", decision="adjudicate", inspection=None)
+        labels = ["red" if place < same else "blue" for place in range(n_settled)]
+        ours = quality.head(n_settled).assign(batch_id="adjudication-001", kind="adjudication", decision="accept", label=labels)
+        settled = batch_verdict.left_open(quality, ours)
+        return verdict(with_gold(quality) if gold else quality, ours, spec, settled=settled)
+
+    def test_what_it_left_open_is_waited_for(self) -> None:
+        said = self.said("rework", 3, 3, gold=True)
+        assert said.sentence == "Don't pay yet: none was accepted by itself: 1 of 4 questions are still to be settled."
+
+    def test_its_gold_decides(self) -> None:
+        said = self.said("production", 4, 1, gold=True)
+        assert said.pay == "pay" and "so there is nothing to audit" in said.sentence and "10 of 10 answers on gold" in said.sentence
+        assert "1 of 4 questions were settled as its answers had it" in said.sentence and said.plan is None
+
+    def test_without_gold_what_our_own_people_found_decides(self) -> None:
+        assert self.said("production", 4, 3).pay == "pay"
+        bad = self.said("production", 4, 2)
+        assert bad.pay == "don't pay" and "only 2 of 4 questions were settled as its answers had it: 50%, where 70%" in bad.sentence
+
+    def test_too_little_accepted_at_once_speaks_against_it_as_ever(self) -> None:
+        assert "only 0% of its labels are accepted" in self.said("production", 4, 4, gold=True, spec=SPEC).sentence
+
+    def test_what_is_gone_is_waited_for_no_longer_and_rework_settles_too(self) -> None:
+        quality = judged(3, 0, None, decision="rework")
+        later = quality.head(1).assign(batch_id="rework-001", kind="rework", decision="accept")
+        assert batch_verdict.left_open(quality, later)["found"].isna().tolist() == [False, True, True]
+        gone = set(quality["image_id"][:2])
+        assert batch_verdict.left_open(quality, later, gone)["found"].isna().tolist() == [False, True]
+        ours = later.assign(batch_id="adjudication-001", kind="adjudication", label="blue")
+        assert batch_verdict.left_open(quality, pd.concat([ours, later]))["found"].tolist()[0] == "blue"  # our own people's word is last
 
 
 def test_gold_and_few_accepted_labels_speak_against_a_batch() -> None:
@@ -125,16 +191,49 @@ def test_the_last_answer_of_our_own_people_counts() -> None:
     assert batch_verdict.audited(quality, both)["is_wrong"].sum() == 0
 
 
-def test_what_was_withdrawn_is_waited_for_no_longer() -> None:
-    quality = judged()
-    strict = changed(SPEC, quality={"audit": "required"})
-    waiting = set(quality["image_id"][8:10])
-    assert verdict(quality, answered(quality, 8), strict).pay == "not yet"
-    for wrong, pay in ((0, "pay"), (1, "don't pay")):
-        rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answered(quality, 8, wrong), waiting | {"production-001-000"}))
-        said = batch_verdict.verdict("production-001", quality, rows, strict)
-        assert said.pay == pay and said.audit.n == 8  # what was answered before it was withdrawn counts
-        assert said.plan is not None and said.plan.n == 8  # and the page states the risk of the sample that is left
+class TestDrawnAnew:
+    """The sample is whole again after pictures were withdrawn."""
+
+    QUALITY = judged()
+
+    def sample(self, answers: pd.DataFrame, *gone: int, quality: pd.DataFrame = QUALITY) -> list[str]:
+        made = batch_verdict.drawn_anew(quality, answers, {f"production-001-{number:03d}" for number in gone}, KEY)
+        return list(made.loc[made["is_audit"].astype(bool), "image_id"])
+
+    def test_others_take_the_place_of_what_nobody_can_answer(self) -> None:
+        answers = answered(self.QUALITY, 6)
+        now = self.sample(answers, 0, 7, 8)
+        assert len(now) == 10 and now[:7] == [f"production-001-{number:03d}" for number in (0, 1, 2, 3, 4, 5, 6)]  # 0 was answered before
+        assert now[7] == "production-001-009" and all(image > "production-001-009" for image in now[8:])
+        assert now == self.sample(answers, 8, 7, 0) and now == self.sample(answers.sample(frac=1, random_state=1), 0, 7, 8)
+        new = [int(image[-3:]) for image in now[8:]]
+        later = self.sample(answers, 0, 7, 8, new[0])  # a replacement is withdrawn, too
+        assert len(later) == 10 and now[9] in later and now[8] not in later
+        both = pd.concat([answers, answered(self.QUALITY.assign(is_audit=self.QUALITY["image_id"] == now[8]), 1)])
+        assert self.sample(both, 0, 7, 8, new[0]) == now  # answered, it stays
+
+    def test_all_of_it_may_be_gone(self) -> None:
+        now = self.sample(self.QUALITY.head(0), *range(10))
+        assert len(now) == 10 and not set(now) & set(self.QUALITY["image_id"][:10])
+        assert self.sample(self.QUALITY.head(0), *range(34)) == [f"production-001-{number:03d}" for number in range(34, 40)]
+        assert self.sample(self.QUALITY.head(0), *range(40)) == []
+        untouched = batch_verdict.drawn_anew(self.QUALITY, self.QUALITY.head(0), {"elsewhere"}, KEY)
+        assert untouched is self.QUALITY
+
+    def test_it_comes_in_the_order_of_the_draw(self) -> None:
+        """Another key, other replacements: nobody without it can tell which they are."""
+        gone = set(self.QUALITY["image_id"][:5])
+        one, other = (batch_verdict.drawn_anew(self.QUALITY, self.QUALITY.head(0), gone, key) for key in (KEY, b"2"))
+        assert not one["is_audit"].equals(other["is_audit"])
+
+    def test_only_what_was_accepted_by_itself_is_drawn_and_the_plan_is_judged_on_it(self) -> None:
+        quality = judged(decision=["accept"] * 12 + ["rework"] * 28)
+        made = batch_verdict.drawn_anew(quality, quality.head(0), set(quality["image_id"][:3]), KEY)
+        assert made.loc[made["is_audit"].astype(bool), "image_id"].str[-3:].astype(int).tolist() == list(range(3, 12))  # two were left
+        strict = changed(SPEC, quality={"audit": "required"}, gates={"min_accept_share": 0.0})
+        for wrong, pay in ((0, "pay"), (1, "don't pay")):
+            said = verdict(made, answered(made, 9, wrong), strict)
+            assert said.plan is not None and (said.pay, said.plan.n) == (pay, 9)
 
 
 def test_boxes_are_right_where_the_same_objects_are_there() -> None:

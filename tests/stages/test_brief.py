@@ -228,3 +228,26 @@ def test_other_numbers_of_answers_stand_beside_the_one_agreed(dresses: ProjectSp
     for less, more in pairwise(rows):
         assert less["right"] < more["right"] and less["cost"] < more["cost"]  # type: ignore[operator]
     assert [row["answers"] for row in brief.choices(changed(dresses, labeling={"overlap": 2}))] == [1, 2, 3, 5, 7]
+
+
+def test_the_sample_of_a_batch_is_told_with_what_it_costs(dresses: ProjectSpec) -> None:
+    usual = figures(dresses)["batch_audit"]
+    assert (usual["value"], usual["is_met"]) == (81, True) and "answer 81 for its audit, which costs 16.20 EUR a batch" in usual["sentence"]
+    high = changed(dresses, brief={"accuracy_target": 0.98})
+    grown = figures(high)["batch_audit"]
+    assert (grown["value"], grown["is_met"]) == (150, True) and "just reaches 98.0% passes nineteen times in twenty" in grown["sentence"]
+    few = figures(changed(high, quality={"audit_floor": 100}))["batch_audit"]
+    assert (few["limit"], few["is_met"]) == (150, False) and few["value"] < 100
+    assert "is refused 25% of the time" in few["sentence"] and "`quality.audit_floor: 150`" in few["sentence"]
+    assert figures(changed(high, quality={"audit_floor": 150}))["batch_audit"]["is_met"]  # what it says helps
+    off = figures(changed(dresses, quality={"audit": "off"}))["batch_audit"]
+    assert off["value"] == 0 and "stays unmeasured" in off["sentence"]
+
+
+def test_samples_of_many_batches_are_paid_where_they_are_more_than_certifies_the_target(dresses: ProjectSpec) -> None:
+    many = changed(dresses, brief={"volume": {"style": {"casual": 60 * 40}}}, labeling={"ramp_start": None})
+    one, row = figures(many)["batch_audit"]["value"], figures(many)["audit_labels"]
+    assert 10 * one < row["value"] < 40 * one  # forty batches, inspection is reduced after ten
+    assert "The samples of 40 batches come to" in row["sentence"]
+    assert figures(many)["audit_cost"]["value"] == pytest.approx(row["value"] * 0.2)
+    assert figures(changed(many, quality={"audit": "off"}))["audit_labels"]["value"] == 482

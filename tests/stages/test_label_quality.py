@@ -143,6 +143,21 @@ def test_good_work_passes_nineteen_times_in_twenty_at_every_usual_size(size, exp
     assert made.consumers_risk <= 0.05 and made.producers_risk <= 0.05 and made.n <= 100
 
 
+@pytest.mark.parametrize("target", [0.97, 0.98, 0.99, 0.995])
+@pytest.mark.parametrize("size", [130, 360, 1200, 5000])
+def test_a_sample_grows_to_what_a_high_target_needs_unless_the_project_says_how_large_it_is(size, target):
+    spec = changed(make_spec(COLOUR), brief={"accuracy_target": target})
+    made = sampling_plan(size, 1 - target, spec, "normal")
+    assert made.consumers_risk <= 0.05 and made.producers_risk <= 0.05
+    set_ = sampling_plan(size, 1 - target, changed(spec, quality={"audit_floor": 0, "audit_most": 0}), "normal")
+    assert set_.n <= made.n and set_.most_wrong == 0  # as few as find out a bad batch
+
+
+def test_a_floor_of_a_hundred_refuses_good_work_at_a_high_target():
+    spec = changed(make_spec(COLOUR), brief={"accuracy_target": 0.98}, quality={"audit_floor": 100})
+    assert sampling_plan(360, 0.02, spec, "normal").producers_risk > 0.2
+
+
 def test_the_audit_is_as_small_as_it_may_be_where_that_is_wanted():
     spec = make_spec(COLOUR)
     small, shared = (sampling_plan(360, 0.05, changed(spec, quality={"audit_floor": 0, "audit_most": most}), "normal") for most in (0, 0.1))

@@ -123,10 +123,11 @@ def test_the_forecast_follows_from_measured_times() -> None:
     hours, people, money, price = pilot.forecast(rows, spec)
     items = (600 + 120) * 3  # with gold, three answers each
     assert hours.startswith(f"At 10 s a picture, {items:,} pictures to answer are 6.0 hours of work")
-    assert "and rework 0.9 more; adjudicating 34 questions (3%) and auditing 482 labels take our own people 0.7." in hours
-    assert hours.endswith("One person who does all of it and begins on 2026-01-01 is done on 2026-01-02.")  # 7.6 hours
+    # 120 batches of 10 labels: all are looked at in the first ten, nine in each of the others
+    assert "and rework 0.9 more; adjudicating 34 questions (3%) and auditing 1,090 labels take our own people 1.6." in hours
+    assert hours.endswith("One person who does all of it and begins on 2026-01-01 is done on 2026-01-02.")  # 8.5 hours
     labels = items * 2 * 0.1  # two questions a picture
-    assert money == f"Labels, rework, adjudication and audit cost {labels * 1.15 + (34 + 482) * 0.5:,.2f} of 9,000.00 EUR."
+    assert money == f"Labels, rework, adjudication and audit cost {labels * 1.15 + (34 + 1090) * 0.5:,.2f} of 9,000.00 EUR."
     both = pd.concat([rows, answers(*((n, name, "b", "blue" if n == 0 else "red", 5) for n in range(4) for name in ("colour", "size")))])
     assert "adjudicating 300 questions (25%)" in pilot.forecast(both, spec)[0]  # as many as the two differed on
     assert people.startswith("5,000 answers a day, as acme says, take 1.0 people") and "it takes 1." in people
