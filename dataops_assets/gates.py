@@ -276,7 +276,7 @@ def _publish(store: Store, spec: ProjectSpec, candidate: Manifest, verdict: Verd
     # a delivery that was taken is screened next, and told of then
     if candidate.asset == "cleaned_set" or (candidate.asset == "raw_images" and not verdict.is_released):
         written.append(_tell("delivery", lambda: delivery.write(store, spec, candidate.partition)))
-    if candidate.asset in ("brief", "label_tasks", "approved_labels") and verdict.is_released:
+    if candidate.asset in ("brief", "label_tasks", "labeled_batches", "approved_labels") and verdict.is_released:
         written.append(_tell("brief", lambda: brief.write(store, spec)))
     if candidate.asset == "label_quality" and candidate.partition.startswith(("qualification-", "production-")):
         written.append(_tell("vendor", lambda: vendors.write(store, spec)))

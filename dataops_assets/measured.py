@@ -19,14 +19,12 @@ def facts(store: Store, release: Manifest) -> dict[str, Any]:
     quality, batches = _quality(store, release)
     gold = quality[is_true(quality["is_gold"]) & quality["gold_correct"].notna()]
     answers = int(gold["n_labels"].sum())
-    wrong, unmeasured = _audits(store, release, quality)
     return {
         "batches of labels": ", ".join(batches),
         "agreement of two answers to a question": round(float(quality["agreement"].mean()), 4) if len(quality) else None,
         "answers on hidden gold": answers,
         "single answers right on hidden gold": round(float(gold["gold_correct"].sum()) / answers, 4) if answers else None,
-        "wrong among labels accepted by themselves": wrong,
-        "batches whose labels accepted by themselves nobody has measured": unmeasured,
+        **(_audits(store, release, quality) if "audits" in release.inputs else {}),  # releases of before don't name them
         "licenses": _licenses(store, release),
         "gates": _gates(store, release),
     }
@@ -42,7 +40,7 @@ def _quality(store: Store, release: Manifest) -> tuple[pd.DataFrame, list[str]]:
     return frame if len(frame) else pd.DataFrame(columns=list(CONTRACTS["label_quality"].columns)), sorted(approved)
 
 
-def _audits(store: Store, release: Manifest, quality: pd.DataFrame) -> tuple[str, str]:
+def _audits(store: Store, release: Manifest, quality: pd.DataFrame) -> dict[str, str]:
     """What the audits that a release names say of the batches in it; and of which of these they say nothing, or not yet enough."""
     answers = store.read_all("label_quality", release.project, release.inputs.get("audits", {}))
     gone = release.inputs.get("withdrawals", {}).keys()
@@ -53,7 +51,10 @@ def _audits(store: Store, release: Manifest, quality: pd.DataFrame) -> tuple[str
     rows = made.to_dict("records")
     open_ = [row for row in rows if not batch_verdict.is_measured(row)]
     told = [f"{row['batch_id']}, {row['size']:,} labels ({batch_verdict.error_told(row)})" for row in open_]
-    return acceptance.estimate(made).sentence, "; ".join(told) or "none"
+    return {
+        "wrong among labels accepted by themselves": f"{acceptance.estimate(made).sentence}, 95 % interval",
+        "batches whose labels accepted by themselves nobody has measured": "; ".join(told) or "none",
+    }
 
 
 def _licenses(store: Store, release: Manifest) -> dict[str, str]:

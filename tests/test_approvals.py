@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -167,6 +169,9 @@ def test_a_releases_card_says_of_which_labels_nobody_measured_the_error(store: S
     for image in answers["image_id"][:2]:
         withdraw(store, image_id=image)
     assert card("r003")[1] == "none"  # what was answered counts
+    held = store.load("training_export", SPEC.name, "r003")
+    before = replace(held, inputs={asset: used for asset, used in held.inputs.items() if asset != "audits"})
+    assert not any("accepted by themselves" in fact for fact in measured.facts(store, before))  # a card of before stays as it was
 
 
 @pytest.mark.parametrize("kind", ["production", "rework"])

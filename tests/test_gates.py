@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from dataops_assets import gates
+from dataops_assets.flow import gating
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import NotReleased, Store
@@ -185,3 +186,21 @@ class TestLedger:
         through(store, dresses, made)
         with pytest.raises(ValueError, match="released already"):
             gates.waive(store, dresses, "brief", "-", reason="r", by="b", until=date.today())
+
+
+def test_frames_are_read_once_when_they_are_asked_for_and_a_reader_that_fails_is_heard() -> None:
+    asked: list[str] = []
+
+    def broken() -> pd.DataFrame:
+        raise KeyError("a column")
+
+    def read() -> pd.DataFrame:
+        asked.append("answers")
+        return pd.DataFrame({"row": [1]})
+
+    frames = gating.Frames({"answers": read, "audits": broken})
+    assert set(frames) == {"answers", "audits"} and "audits" in frames and asked == []
+    assert frames["answers"] is frames.get("answers") and asked == ["answers"]
+    assert frames.get("others") is None
+    with pytest.raises(KeyError, match="a column"):  # never taken for a frame that isn't there
+        frames.get("audits", pd.DataFrame())

@@ -42,6 +42,9 @@ class Frames(Mapping[str, pd.DataFrame]):
     def __contains__(self, name: object) -> bool:  # `Mapping` would read the frame to see
         return name in self._readers
 
+    def get(self, name: str, default: Any = None) -> Any:  # `Mapping` would take a reader's own KeyError for a name that isn't there
+        return self[name] if name in self._readers else default
+
 
 def input_frames(store: Store, spec: ProjectSpec, candidate: Manifest) -> Frames:
     """Frames of the versions a candidate was made from, by asset.

@@ -13,7 +13,7 @@ from dataops_assets.reports.panels import Picture, Points, Table
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import brief as stage
 from dataops_assets.stages import pace
-from dataops_assets.store import RELEASING, Store
+from dataops_assets.store import RELEASING, Store, now
 
 FIRST = (  # in the order a person asks
     "cost_total", "days_needed", "images_wanted", "labels_wanted", "consensus_accuracy", "audit_labels", "batch_audit",
@@ -26,7 +26,7 @@ WORDS = {
 
 
 def path(spec: ProjectSpec) -> str:
-    """Address of the page below `reports/`; it is written anew when a batch is sent out or approved."""
+    """Address of the page below `reports/`; it is written anew when a batch is sent out, comes back or is approved."""
     return f"{spec.name}/brief.html"
 
 
@@ -38,7 +38,7 @@ def parts(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]:
     costs = [name for name in stage.COSTS if name in rows]
     needs = _needs(store, spec)
     paces = [row["sentence"] for name, row in rows.items() if name.startswith(stage.PACE)]
-    seen = pace.forecast(history.times(store, spec), spec, history.piloted(store, spec))
+    seen = pace.forecast(history.times(store, spec), spec, now().date())
     return {
         "what was agreed": Points([spec.brief.goal, *(rows[name]["sentence"] for name in FIRST if name in rows)]),
         "at other vendors' pace": Points(paces) if paces else None,

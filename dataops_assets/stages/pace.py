@@ -1,20 +1,23 @@
-"""How fast vendors are in fact: the working days that batches took, beside those that the stated pace leads to."""
+"""How fast vendors are in fact: the working days that their batches took, beside those that the stated pace leads to."""
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dataops_assets.spec import LabelVendor, ProjectSpec
 from dataops_assets.stages import brief
 
 TIMES = ["batch_id", "vendor", "answers", "sent_at", "returned_at"]
+BOUGHT = ("production-", "rework-")
 
 
 def batches(times: pd.DataFrame, vendor: LabelVendor, spec: ProjectSpec) -> pd.DataFrame:
-    """A vendor's batches that came back.
+    """A vendor's batches that came back, as they were sent.
 
     Args:
         times: Columns of TIMES: when a batch was sent and when its labels were released, with the accepted answers.
@@ -22,47 +25,56 @@ def batches(times: pd.DataFrame, vendor: LabelVendor, spec: ProjectSpec) -> pd.D
         spec: The project.
 
     Returns:
-        `batch_id`, `hours`, `due` (the day that the stated pace leads to, begun the day after sending), `back` (the day), and in working
-        days, at least one, `agreed` and `taken`.
+        `batch_id`, `hours`, `first` (the day after sending), `back` (the day), `days` (of work at the stated pace, at least one), and
+        `due`: the day that the stated pace leads to, one batch after the other.
     """
     rows = times[(times["vendor"] == vendor.name) & times["sent_at"].notna() & times["returned_at"].notna()]
-    agreed, off = spec.brief, {*spec.brief.days_off, *vendor.days_off}
-    week = "1" * agreed.days_a_week + "0" * (7 - agreed.days_a_week)
-
-    def worked(start: date, end: date) -> int:
-        return max(1, int(np.busday_count(start, end + timedelta(days=1), weekmask=week, holidays=np.array(sorted(off), "datetime64[D]"))))
-
-    found = []
-    for batch, answers, sent_at, returned_at in rows[["batch_id", "answers", "sent_at", "returned_at"]].itertuples(index=False):
-        start, back = sent_at.date() + timedelta(days=1), returned_at.date()
-        days = int(np.ceil(answers / vendor.labels_per_day))
-        due = brief.finish(start, days, agreed.days_a_week, off)
-        found.append((batch, (returned_at - sent_at).total_seconds() / 3600, due, back, max(1, days), worked(start, max(start, back))))
-    return pd.DataFrame(found, columns=["batch_id", "hours", "due", "back", "agreed", "taken"])
+    found, free = [], date.min
+    for batch, answers, sent_at, returned_at in (
+        rows.sort_values(["sent_at", "returned_at", "batch_id"])[["batch_id", "answers", "sent_at", "returned_at"]].itertuples(index=False)
+    ):  # fmt: skip
+        first, days = sent_at.date() + timedelta(days=1), max(1, math.ceil(answers / vendor.labels_per_day))
+        due = _finish(max(first, free), days, spec, vendor)
+        free = min(due, date.max - timedelta(days=1)) + timedelta(days=1)
+        hours = (returned_at - sent_at).total_seconds() / 3600
+        found.append((batch, hours, first, returned_at.date(), days, due))
+    return pd.DataFrame(found, columns=["batch_id", "hours", "first", "back", "days", "due"])
 
 
-def forecast(times: pd.DataFrame, spec: ProjectSpec, piloted: int = 0) -> list[str]:
-    """A sentence a labelling vendor that has brought batches back: its pace in fact, and when all would be done at that."""
+def forecast(times: pd.DataFrame, spec: ProjectSpec, today: date) -> list[str]:
+    """A sentence a labelling vendor that has brought batches back: its pace in fact, and when the rest would be back at that."""
+    figures = brief.check(spec).set_index("check")["value"].to_dict()
+    wanted = math.ceil(float(figures["labels_wanted"]) * (1 + brief.REWORK_ALLOWANCE))
+    left = max(0, wanted - int(times.loc[times["batch_id"].str.startswith(BOUGHT), "answers"].sum()))
     said = []
     for vendor in spec.labeling.vendors:
         rows = batches(times, vendor, spec)
         if vendor.internal or rows.empty:
             continue
-        agreed, taken = int(rows["agreed"].sum()), int(rows["taken"].sum())
+        agreed, taken = int(rows["days"].sum()), _days_out(rows, spec, vendor)
         told = (
             f"{vendor.name} brought {len(rows)} batch{'es' * (len(rows) > 1)} back in {taken:,} working day{'s' * (taken > 1)}, "
-            f"where {vendor.labels_per_day:,} answers a day lead to {agreed:,}"
+            f"where {vendor.labels_per_day:,} answers a day lead to {agreed:,}."
         )
-        if agreed == taken:
-            said.append(f"{told}: it keeps its pace.")
-            continue
-        fact = max(1, round(vendor.labels_per_day * agreed / taken))
-        held = [other.model_copy(update={"labels_per_day": fact}) if other is vendor else other for other in spec.labeling.vendors]
-        at_that = spec.model_copy(update={"labeling": spec.labeling.model_copy(update={"vendors": held})})
-        figures = brief.check(at_that, piloted).set_index("check")[["value", "limit"]].to_dict("index")
-        name = "days_needed" if vendor is spec.labeling.production else f"{brief.PACE}{vendor.name}"
-        needed, available = int(figures[name]["value"]), int(figures["days_needed"]["limit"])
-        end = spec.brief.start + timedelta(days=needed - 1)
-        late = f"; there are {available:,}, {needed - available:,} too few" if needed > available else f"; there are {available:,}"
-        said.append(f"{told}. If it goes on like that, all is {brief.when(end, spec.brief.start)}{late}.")
+        if left:
+            days = math.ceil(left / vendor.labels_per_day * taken / agreed)
+            end, until = _finish(max(today, spec.brief.start), days, spec, vendor), spec.brief.deadline
+            late = f", {(end - until).days:,} days after the deadline" if end > until else f"; the deadline is {until}"
+            told += f" If it goes on like that, the {left:,} answers that are still to come, rework included, are back on {end}{late}."
+        said.append(told)
     return said
+
+
+def _finish(start: date, days: int, spec: ProjectSpec, vendor: LabelVendor) -> date:
+    return brief.finish(start, days, spec.brief.days_a_week, {*spec.brief.days_off, *vendor.days_off})
+
+
+def _days_out(rows: pd.DataFrame, spec: ProjectSpec, vendor: LabelVendor) -> int:
+    """Working days on which the vendor had any batch, at least one: several at once don't make it slower."""
+    out: set[np.datetime64] = set()
+    for first, back in zip(rows["first"], rows["back"], strict=True):
+        days: npt.NDArray[np.datetime64] = np.arange(first, back + timedelta(days=1), dtype="datetime64[D]")
+        out.update(days)
+    week = "1" * spec.brief.days_a_week + "0" * (7 - spec.brief.days_a_week)
+    off = np.array(sorted({*spec.brief.days_off, *vendor.days_off}), dtype="datetime64[D]")
+    return max(1, int(np.is_busday(np.array(sorted(out), dtype="datetime64[D]"), weekmask=week, holidays=off).sum()))

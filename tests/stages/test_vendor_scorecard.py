@@ -173,13 +173,13 @@ def test_a_batch_is_on_time_by_the_pace_that_was_agreed(dresses: ProjectSpec) ->
     monday = pd.Timestamp("2026-11-02 09:00", tz="UTC")
     times = pd.DataFrame({
         "batch_id": ["a", "b", "c"], "vendor": "labelworks", "answers": [4000, 4000, 9000], "sent_at": monday,
-        "returned_at": [monday + pd.Timedelta(days=1), monday + pd.Timedelta(days=2), monday + pd.Timedelta(days=3)],
+        "returned_at": [monday + pd.Timedelta(days=1), monday + pd.Timedelta(days=3), monday + pd.Timedelta(days=4)],
     })  # fmt: skip
     frames = [empty(name) for name in ASSETS[:4]]
     row = score(*frames, empty("costs"), dresses, Facts(times=times)).set_index(["role", "vendor"]).loc[("labels", "labelworks")]
-    assert (row["batches"], row["turnaround_p50_h"]) == (3, 48.0)
-    assert row["turnaround_p95_h"] == pytest.approx(69.6)
-    assert row["on_time_share"] == pytest.approx(2 / 3)  # 4,000 a day: one day, late by one, three days
+    assert (row["batches"], row["turnaround_p50_h"]) == (3, 72.0)
+    assert row["turnaround_p95_h"] == pytest.approx(93.6)
+    assert row["on_time_share"] == pytest.approx(2 / 3)  # 4,000 a day, one after the other: Tuesday, late by one, Monday
     rested = changed(dresses, brief={"days_off": ["2026-11-03"]})
     row = score(*frames, empty("costs"), rested, Facts(times=times)).set_index(["role", "vendor"]).loc[("labels", "labelworks")]
     assert row["on_time_share"] == 1.0  # the second came on the first day of work after
