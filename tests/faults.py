@@ -67,7 +67,7 @@ STEPS = {
     "keep what was seen": ("dataops_assets.checkpoint", "Checkpoint", "flush"),
     "forget what was seen": ("dataops_assets.checkpoint", "Checkpoint", "discard"),
     "set apart": ("dataops_assets.apart", "Apart", "set_apart"),
-    "mark duplicates": ("dataops_assets.stages.cleaned_set", "", "_mark_near_duplicates"),
+    "mark duplicates": ("dataops_assets.stages.cleaned_set", "", "mark_near_duplicates"),
 }
 ELSEWHERE = {"delete": ("dataops_assets.apart", "Apart", "purge")}  # steps of other work, armed by other tests
 OPERATIONS = ("write", "fsync", "replace", "link", "syncfs", "commit")

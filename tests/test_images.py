@@ -24,7 +24,7 @@ from dataops_assets.manifest import Manifest, conform, records
 from dataops_assets.projects import ENV_DEFS
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages import cleaned_set
+from dataops_assets.stages import looking
 from dataops_assets.store import Store, now
 from tests.conftest import REPO, changed
 from tests.imaging.personal_data.made import scene
@@ -363,16 +363,16 @@ from pathlib import Path
 from dataops_assets.flow import images
 from dataops_assets.home import Home
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages import cleaned_set
+from dataops_assets.stages import looking
 from dataops_assets.store import Store
 home, drop = Path(sys.argv[1]), sys.argv[2]
-look = cleaned_set.map_blobs
+look = looking.map_blobs
 def together(*args, **kwargs):  # nobody looks before both have seen what there is to compare with
     (home / f"{drop}.looks").touch()
     while len(list(home.glob("*.looks"))) < 2:
         time.sleep(0.01)
     return look(*args, **kwargs)
-cleaned_set.map_blobs = together
+looking.map_blobs = together
 store, spec = Store(Home.at(home)), ProjectSpec.model_validate_json((home / "spec.json").read_text())
 images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop))
 """
@@ -383,7 +383,7 @@ images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop))
     def test_a_drop_whose_screening_hangs_holds_up_no_other(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         slow = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}), is_screened=False)
         quick = desk.take(desk.put({"a.png": photo(1), "c.png": photo(3)}, "secretive", "x"), is_screened=False)
-        look, hangs, goes_on = cleaned_set.map_blobs, threading.Event(), threading.Event()
+        look, hangs, goes_on = looking.map_blobs, threading.Event(), threading.Event()
 
         def hanging(*args: Any, **kwargs: Any) -> Any:
             if threading.current_thread() is stuck:
@@ -391,7 +391,7 @@ images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop))
                 assert goes_on.wait(120)
             return look(*args, **kwargs)
 
-        monkeypatch.setattr(cleaned_set, "map_blobs", hanging)
+        monkeypatch.setattr(looking, "map_blobs", hanging)
         made: list[Manifest] = []
         store = Store(desk.store.home)
         raw = store.load("raw_images", "garments", slow)
@@ -431,13 +431,13 @@ images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop))
     def test_screenings_share_the_cores_and_their_memory(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         desk.spec = changed(desk.spec, cleaning={"workers": 4})
         drop = desk.take(desk.put({"a.png": photo(1)}), is_screened=False)
-        look, may = cleaned_set.map_blobs, []
+        look, may = looking.map_blobs, []
 
-        def looking(*args: Any, workers: Any, **kwargs: Any) -> Any:
+        def watched(*args: Any, workers: Any, **kwargs: Any) -> Any:
             may.append(workers())
             return look(*args, workers=workers, **kwargs)
 
-        monkeypatch.setattr(cleaned_set, "map_blobs", looking)
+        monkeypatch.setattr(looking, "map_blobs", watched)
         with locks.share(desk.store.home, images.WORKERS):
             self.screened(desk, drop)
         assert set(may) == {2}
@@ -445,15 +445,15 @@ images.cleaned_set(store, spec, store.load("raw_images", spec.name, drop))
     def test_what_has_to_be_looked_at_after_all_is_looked_at_without_the_lock(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         first = desk.take(desk.put({"a.png": photo(1), "b.png": photo(2)}))
         second = desk.take(desk.put({"a.png": photo(1), "c.png": photo(3)}, "secretive", "x"), is_screened=False)
-        look, looks = cleaned_set.map_blobs, []
+        look, looks = looking.map_blobs, []
 
-        def looking(task: Any, items: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched(task: Any, items: Any, *args: Any, **kwargs: Any) -> Any:
             with claims.alone(desk.store.home, "garments.cleaned_set") as is_free:
                 looks.append((len(items), is_free))
             if len(looks) == 1:
                 desk.withdraw(first)
             return look(task, items, *args, **kwargs)
 
-        monkeypatch.setattr(cleaned_set, "map_blobs", looking)
+        monkeypatch.setattr(looking, "map_blobs", watched)
         assert set(self.screened(desk, second).frame["status"]) == {"kept"}
         assert looks == [(2, True), (1, True), (1, True)]
