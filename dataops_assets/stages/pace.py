@@ -42,7 +42,10 @@ def batches(times: pd.DataFrame, vendor: LabelVendor, spec: ProjectSpec) -> pd.D
 
 
 def forecast(times: pd.DataFrame, spec: ProjectSpec, today: date) -> list[str]:
-    """A sentence a labelling vendor that has brought batches back: its pace in fact, and when the rest would be back at that."""
+    """A sentence a labelling vendor that has brought batches back: its pace in fact, and when the rest would be back at that.
+
+    A faster pace than it states is not counted on.
+    """
     figures = brief.check(spec).set_index("check")["value"].to_dict()
     wanted = math.ceil(float(figures["labels_wanted"]) * (1 + brief.REWORK_ALLOWANCE))
     left = max(0, wanted - int(times.loc[times["batch_id"].str.startswith(BOUGHT), "answers"].sum()))
@@ -57,7 +60,7 @@ def forecast(times: pd.DataFrame, spec: ProjectSpec, today: date) -> list[str]:
             f"where {vendor.labels_per_day:,} answers a day lead to {agreed:,}."
         )
         if left:
-            days = math.ceil(left / vendor.labels_per_day * taken / agreed)
+            days = math.ceil(left / vendor.labels_per_day * max(1.0, taken / agreed))  # small batches show nothing of a faster pace
             end, until = _finish(max(today, spec.brief.start), days, spec, vendor), spec.brief.deadline
             late = f", {(end - until).days:,} days after the deadline" if end > until else f"; the deadline is {until}"
             told += f" If it goes on like that, the {left:,} answers that are still to come, rework included, are back on {end}{late}."

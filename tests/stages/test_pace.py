@@ -66,6 +66,9 @@ def test_what_is_left_is_counted_from_today(dresses: ProjectSpec) -> None:
     assert f"{(end - today).days - 1} days after the deadline." in early
     done = pace.forecast(came_back((left_after(slow), 0, 8)), slow, today)[0]
     assert "still to come" not in done  # nothing is left
+    (said,) = pace.forecast(came_back(*[(10, 0, 1)] * 6), slow, today)  # six days' work by the batch, done in one
+    end = brief.finish(today, -(-left_after(slow, 60) // 400), 5, slow.brief.days_off)
+    assert "in 1 working day, where 400 answers a day lead to 6." in said and f"are back on {end}" in said
 
 
 def test_a_test_is_no_part_of_the_work_and_other_vendors_count(dresses: ProjectSpec) -> None:
