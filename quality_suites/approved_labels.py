@@ -13,6 +13,7 @@ from dataops_assets.manifest import is_true
 from dataops_assets.ontology import NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import batch_verdict
+from dataops_assets.stages.label_quality import auto_accepted
 from quality_suites.expectations import (
     CRITICAL,
     WARNING,
@@ -37,7 +38,8 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
     - `sample_passed`: no more audited labels are wrong than may be;
     - `sample_answered`: our own people have answered enough of them to say so; both are true where nothing was drawn;
-    - `is_measured`: hidden gold or an audited label tells how good the batch is; asked of production alone, whose gold measures.
+    - `is_measured`: hidden gold or an audited label tells how good the batch is; asked of production alone, whose gold measures, and where
+      there is a label that could be audited.
     """
     quality = inputs["label_quality"]
     is_gold = is_true(quality["is_gold"])
@@ -48,11 +50,12 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
     rows = batch_verdict.audits(quality, found).to_dict("records") if found is not None else []
     planned = [batch_verdict.was_accepted(row) for row in rows if pd.notna(row["most_wrong"]) and row["drawn"]]
     has_gold = "gold_correct" in quality and bool((is_gold & quality["gold_correct"].notna() & quality["n_labels"].gt(0)).any())
+    needs_measure = auto_accepted(quality) & quality["kind"].eq("production")
     return frame.assign(
         was_accepted=[answer in accepted for answer in frame[ANSWER].itertuples(index=False, name=None)],
         sample_passed=False not in planned,
         sample_answered=None not in planned,
-        is_measured=has_gold or any(row["n"] for row in rows) or not quality["kind"].eq("production").any(),
+        is_measured=has_gold or any(row["n"] for row in rows) or not needs_measure.any(),
     )
 
 

@@ -13,6 +13,7 @@ from dataops_assets.flow import delivery, gating, history
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import approved_labels
 from dataops_assets.store import Store, now
 from tests.conftest import changed
 from tests.labels.programme import SOURCES, SPEC, after_pilot, put
@@ -35,7 +36,7 @@ def settled_by(quality: pd.DataFrame, name: str = "adjudication-001", label: str
 
 def approval(store: Store, spec: ProjectSpec, name: str) -> Manifest:
     """What approving a batch now would make."""
-    from dataops_assets.stages import approved_labels, batch_verdict
+    from dataops_assets.stages import batch_verdict
 
     version = store.released("label_quality", spec.name)[name]
     quality = store.read("label_quality", spec.name, name, version)
@@ -138,6 +139,16 @@ def test_without_its_audit_a_batch_is_approved_on_its_gold_alone_and_its_labels_
     assert set(approval(store, SPEC, "production-001").frame["audit"]) == {
         "not measured as planned: 2 of 4 audited labels are answered, 0 of them wrong"
     }
+
+
+def test_a_batch_of_which_no_answer_is_a_label_is_measured_by_nothing_and_waits_for_nothing(store: Store) -> None:
+    quality = bought("production-001", 4, 0).assign(label="not_applicable", inspection=None, most_wrong=None)
+    put(store, "label_quality", "production-001", quality)
+    tasks = pd.DataFrame({"task_id": quality["task_id"], "ontology_version": SPEC.ontology.version})
+    made = Manifest("approved_labels", SPEC.name, "production-001", approved_labels.approve(quality, tasks, SPEC, "eve"), {
+        "label_quality": {"production-001": store.released("label_quality", SPEC.name)["production-001"]}, "audits": {},
+    })  # fmt: skip
+    assert said_of(store, SPEC, made) == ([], [])
 
 
 def test_a_releases_card_says_of_which_labels_nobody_measured_the_error(store: Store) -> None:

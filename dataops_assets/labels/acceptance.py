@@ -23,7 +23,7 @@ Severity = Literal["normal", "tightened", "reduced"]
 # a sample of a size that anybody pays for refuses batches that reach it
 LIMITS: dict[Severity, float] = {"normal": 3.0, "tightened": 2.0, "reduced": 5.0}
 _MOST_WRONG, _PRODUCERS_RISK = 20, 0.05
-FLOOR = 100  # labels of a sample: enough up to a target of 95 %
+FLOOR = 100  # labels of a sample: enough up to a target of 95 %, under normal inspection
 _TIGHTEN, _WITHIN = 2, 5  # refused batches among so many in a row
 _RELAX, REDUCE = 5, 10  # accepted ones in a row
 STOP = 5  # refused under tightened inspection
@@ -90,20 +90,21 @@ def plan(size: int, limit: float, risk: float, expected: float, severity: Severi
     return best
 
 
-def fair(size: int, target: float, confidence: float) -> Plan:
-    """The plan that a batch needs which just reaches its target, to pass nineteen times out of twenty under normal inspection.
+def fair(size: int, target: float, confidence: float, severity: Severity = "normal") -> Plan:
+    """The plan that a batch needs which just reaches its target, to pass nineteen times out of twenty.
 
     Args:
         size: Labels in the batch.
         target: Share of them that must be right.
         confidence: One minus the consumer's risk.
+        severity: How hard to look: the nearer to the target a bad batch is to be found out, the more it takes.
     """
-    return plan(size, LIMITS["normal"] * (1 - target), 1 - confidence, 1 - target)
+    return plan(size, LIMITS[severity] * (1 - target), 1 - confidence, 1 - target, severity)
 
 
-def floor(size: int, target: float, confidence: float, wanted: int | None) -> int:
+def floor(size: int, target: float, confidence: float, wanted: int | None, severity: Severity = "normal") -> int:
     """Labels that the sample of a batch of a size may always have: as many as are `wanted`, else what `fair` needs and at least 100."""
-    return wanted if wanted is not None else max(FLOOR, fair(size, target, confidence).n)
+    return wanted if wanted is not None else max(FLOOR, fair(size, target, confidence, severity).n)
 
 
 def allowance(size: int, n: int, expected: float) -> int:

@@ -1,4 +1,4 @@
-"""Whether to pay for a batch: what its gold and its audit say, and what it costs until every question is settled."""
+"""Whether to pay for a batch: what its gold and its audit say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pandas as pd
 
 from dataops_assets.labels import acceptance, agreement, boxes
 from dataops_assets.manifest import is_true
+from dataops_assets.ontology import CANT_TELL, NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages.batch_money import money
 from dataops_assets.stages.label_quality import ACCEPT, ADJUDICATE, REWORK, auto_accepted
 
 UNIT = ["image_id", "attribute"]
@@ -75,17 +77,22 @@ def audited(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def left_open(quality: pd.DataFrame, later: pd.DataFrame, gone: Collection[str] = ()) -> pd.DataFrame:
-    """The questions that batches didn't accept by themselves, and what later ones settled: rows as of `audited`, `found` null until then.
+    """The questions that batches didn't accept by themselves, and what later ones settled.
 
     Args:
         quality: `label_quality` rows of the batches.
         later: `label_quality` rows of rework and adjudication that come from them; accepted ones count, adjudication before rework.
         gone: Pictures that nobody can look at any more: what is open of them stays so, and is left out.
+
+    Returns:
+        Rows as of `audited`, `found` null until it is settled; and `is_ours`: our own people found it. Rework closes a question, but it is
+        the vendor's own work, so it tells nothing of what was right.
     """
     rows = _compared(
         quality[(quality["decision"] != ACCEPT) & ~is_true(quality["is_gold"])],
         later[(later["decision"] == ACCEPT) & later["kind"].isin(["rework", "adjudication"]) & ~is_true(later["is_gold"])],
     )
+    rows["is_ours"] = _units(rows, UNIT).isin(_units(_settling(later[~is_true(later["is_gold"])]), UNIT))
     return rows[rows["found"].notna() | ~rows["image_id"].isin(set(gone))].reset_index(drop=True)
 
 
@@ -209,9 +216,11 @@ def verdict(
     """Pay for a batch or not.
 
     - `don't pay`: its gate refused it, gold accuracy or the share that is accepted is too low, or more audited labels are wrong than
-      the sampling plan allows; where neither gold nor audit can say, too few labels are those that our own people settled on.
+      the sampling plan allows; where neither gold nor audit can say, too few labels are those that our own people settled on, or no
+      answer is a label at all.
     - `not yet`: the audit isn't answered, whether approval waits for it or not, because what is paid doesn't come back; neither gold
-      nor audit has measured the batch; nothing of it was accepted, and what it left open isn't settled; or answers are missing.
+      nor audit has measured the batch; nothing of it was accepted, and what it left open isn't settled, or by rework alone; or
+      answers are missing.
     - `pay`: otherwise. Where its error wasn't measured the sentence says so.
 
     Args:
@@ -223,7 +232,7 @@ def verdict(
         refused: Sentences of gates that said no to it.
         planned: `batch_plans` rows of those that came from it: what they ask is in `spent`.
         before: `label_quality` rows of the batches that its questions come from: their gold speaks for a rework batch, whose own
-            measures nobody.
+            measures nobody, and so does their audit where none of its own labels was drawn.
         settled: `left_open` rows of the batch; None: nothing is settled yet.
     """
     is_gold = is_true(quality["is_gold"])
@@ -248,51 +257,112 @@ def verdict(
         on_gold, whose = _on_gold(before[is_true(before["is_gold"])], spec), " of the batches that it comes from"
     first = _FirstPass.of(work, settled)
     is_unmeasured = not on_gold[0] and not answered
-    if not len(accepted) and is_unmeasured and not first.open and work["kind"].eq("production").all():
+    beside = _Beside.of(audit_rows, () if before is None else before["batch_id"]) if is_unmeasured and not drawn else _Beside()
+    is_unmeasured &= not beside.n
+    if beside.has_failed:
+        against.append(f"{beside.told}, and nothing of its own is audited")
+    again = _Beside.of(audit_rows, () if planned is None else planned.loc[planned["kind"] == "rework", "batch_id"])
+    is_alone = not len(accepted) and is_unmeasured and not first.open
+    if is_alone and not again.open and work["kind"].eq("production").all():
         against += first.against(spec.gates.min_gold_accuracy)
     waits = []
     unmeasured = "" if on_gold[0] else "no gold has measured it, and "
     if has_plan and passed is None and drawn > answered:
         waits.append(f"{unmeasured}{drawn - answered} of {drawn} audited labels are still to be answered by our own people")
+    elif beside.open:
+        waits.append(f"{unmeasured}{beside.open} audited labels of the batches that it comes from are still to be answered")
     elif len(accepted) and is_unmeasured:
-        waits.append(f"{unmeasured}nothing of it is audited{' (`quality.audit: off`)' if spec.quality.audit == 'off' else ''}")
+        waits.append(f"{unmeasured}nothing of it is audited{_instead(spec, batch)}")
     elif not len(accepted) and first.open:
         waits.append(f"{unmeasured}none was accepted by itself: {first.open} of {len(work)} questions are still to be settled")
-    elif not len(accepted) and is_unmeasured and not first.n:
+    elif is_alone and again.open:
+        waits.append(f"{unmeasured}{again.open} audited labels of its rework are still to be answered: plan adjudication")
+    elif is_alone and first.again and not first.n:
+        waits.append(
+            f"{unmeasured}only rework has answered {first.again} of {len(work)} questions, of which nothing is audited"
+            f"{_instead(spec, *again.batches)}"
+        )
+    elif is_alone and counts[ACCEPT] + first.untold and not first.n:
+        no_label = _no_label(counts[ACCEPT] + first.untold)
+        against.append(f"{unmeasured}{no_label}: pay it where somebody of ours looks at its pictures and finds the same")
+    elif is_alone and not first.n:
         waits.append(f"{unmeasured}there is nothing to audit")
     unanswered = int((work["n_labels"].fillna(0) == 0).sum())
     if unanswered:
         waits.append(f"{unanswered} questions have no answer")
     pay: Pay = "don't pay" if against else "not yet" if waits else "pay"
     plan = _plan_of(row, error or 0.0, spec) if has_plan and row is not None else None
-    told = against or waits or _for(on_gold, whose, counts, audit, error, spec, row, first)
+    told = against or waits or _for(on_gold, whose, counts, audit, error, spec, row, first) + ([beside.told] if beside.n else [])
     verb = {"pay": "Pay", "don't pay": "Don't pay", "not yet": "Don't pay yet"}[pay]
     return Verdict(
-        pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, _money(work, spec, spent, planned),
+        pay, f"{verb}: {', and '.join(told)}.", counts, error, audit, overall, plan, drawn, money(work, spec, spent, planned),
         tuple(against or waits), "" if row is None or is_measured(row) else error_told(row),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
+class _Beside:
+    """The audits of other batches that speak for one: of `n` labels answered `wrong` are, and `open` are waited for."""
+
+    batches: tuple[str, ...] = ()
+    n: int = 0
+    wrong: int = 0
+    open: int = 0
+    has_failed: bool = False
+
+    @classmethod
+    def of(cls, audit_rows: pd.DataFrame, batches: Iterable[str]) -> _Beside:
+        names = set(batches)
+        rows = audit_rows[audit_rows["batch_id"].isin(names) & (audit_rows["drawn"] > 0)].to_dict("records")
+        passed = [was_accepted(row) for row in rows]
+        n, wrong = (sum(int(row[name]) for row in rows) for name in ("n", "wrong"))
+        waits = sum(int(row["drawn"]) - int(row["n"]) for row, is_good in zip(rows, passed, strict=True) if is_good is None)
+        return cls(tuple(sorted(names)), n, wrong, waits, False in passed)
+
+    @property
+    def told(self) -> str:
+        return f"{self.wrong} of {self.n} audited labels of the batches that it comes from are wrong"
+
+
+def _instead(spec: ProjectSpec, *batches: str) -> str:
+    """What to do where nothing was drawn of batches, so that something is."""
+    again = f"materialize `label_quality` of {', '.join(batches) or 'its rework'} again"
+    if spec.quality.audit == "off":
+        return f" (`quality.audit: off`: with `optional`, {again})"
+    is_few = not batches or any(name.startswith("rework-") for name in batches)
+    return f" (none was drawn: {again}{' with `labeling.batch_size: 1`, which draws nearly all' if is_few else ''})"
+
+
+def _no_label(n: int) -> str:
+    return f"none of {n:,} accepted answers is a label (nothing can be told, or the question doesn't apply)"
+
+
+@dataclass(frozen=True)
 class _FirstPass:
-    """What became of the questions that a batch left open: `open` are so still; of `n` that our own people answered and that had a label,
-    they gave `same` that very one.
+    """What became of the questions that a batch left open: `open` are so still, only rework has answered `again` with a label and
+    `untold` without; of `n` that our own people answered and that had a label, they gave `same` that very one.
     """
 
     open: int
     n: int = 0
     same: int = 0
+    again: int = 0
+    untold: int = 0
 
     @classmethod
     def of(cls, work: pd.DataFrame, settled: pd.DataFrame | None) -> _FirstPass:
         if settled is None:
             return cls(int((work["decision"] != ACCEPT).sum()))
-        rows = settled[settled["found"].notna() & settled["label"].notna()]
-        return cls(int(settled["found"].isna().sum()), len(rows), int((~is_true(rows["is_wrong"])).sum()))
+        is_open, is_ours = settled["found"].isna(), settled["is_ours"]
+        rows = settled[is_ours & settled["label"].notna()]
+        again, same = settled.loc[~is_open & ~is_ours, "found"], int((~is_true(rows["is_wrong"])).sum())
+        untold = int(again.isin([CANT_TELL, NOT_APPLICABLE]).sum())
+        return cls(int(is_open.sum()), len(rows), same, len(again) - untold, untold)
 
     @property
     def sentence(self) -> str:
-        return f"{self.same} of {self.n} questions were settled as its answers had it"
+        told = f"{self.same} of {self.n} questions were settled as its answers had it"
+        return told + (f" ({self.again + self.untold} more by rework alone)" if self.again + self.untold else "")
 
     def against(self, least: float) -> list[str]:
         if not self.n or self.same / self.n >= least - _EPSILON:
@@ -335,7 +405,8 @@ def _for(
         allowed = 1 - spec.brief.accuracy_target
         told.append(f"{error:.1%} of them are expected to be wrong where {allowed:.1%} may be ({error_told(row)})")
     else:
-        told.append("none was accepted by itself, so there is nothing to audit")
+        told = [_no_label(counts[ACCEPT])] if counts[ACCEPT] else [*told, "none was accepted by itself"]
+        told[-1] += ", so there is nothing to audit"
         told += [first.sentence] if first.n else []
     n, right, low = on_gold
     if n:
@@ -350,27 +421,3 @@ def _plan_of(row: Mapping[Any, Any], expected: float, spec: ProjectSpec) -> acce
     size, n, most = (int(str(row[name])) for name in ("size", "drawn", "most_wrong"))
     risks = acceptance.passes(size, n, most, [int(np.ceil(limit * size - _EPSILON)), round(expected * size)])
     return acceptance.Plan(size, n, most, limit, float(risks[0]), 1 - float(risks[1]), severity)  # type: ignore[arg-type]
-
-
-def _money(work: pd.DataFrame, spec: ProjectSpec, spent: float, planned: pd.DataFrame | None) -> dict[str, float]:
-    """What the batch has cost, and what settling the rest of it will: of the questions that no batch has been planned for yet."""
-    vendor = spec.labeling.vendor(str(work["vendor"].iloc[0])) if len(work) else None
-    if vendor is None:
-        return {"cost so far": round(spent, 2)}
-    again = (work["decision"] == REWORK) & ~_asked(work, planned, "rework")
-    settle = ((work["decision"] == ADJUDICATE) | is_true(work["is_audit"])) & ~_asked(work, planned, "adjudication")
-    more = float(work.loc[again, "n_more"].fillna(0).sum()) * vendor.price_per_label
-    ours = float(settle.sum()) * spec.price_of_settling
-    return {
-        "cost so far": round(spent, 2), "more labels": round(more, 2), "our own people": round(ours, 2),
-        "cost expected in all": round(spent + more + ours, 2),
-    }  # fmt: skip
-
-
-def _asked(work: pd.DataFrame, planned: pd.DataFrame | None, kind: str) -> pd.Series:
-    """Which questions a batch of a kind asks again."""
-    if planned is None:
-        return pd.Series(False, index=work.index)
-    rows = planned[planned["kind"] == kind]
-    asked = {(image, name) for image, names in rows[["image_id", "attributes"]].itertuples(index=False) for name in names.split("|")}
-    return pd.Series([unit in asked for unit in work[UNIT].itertuples(index=False, name=None)], index=work.index, dtype=bool)

@@ -358,15 +358,25 @@ def _batch_audit(spec: ProjectSpec) -> Row:
     if drawn.n >= fair.n:
         told = (
             f"Of a full batch of {size:,} labels our own people answer {drawn.n:,} for its audit, which costs {costs}: one that just "
-            f"reaches {target:.1%} passes nineteen times in twenty (`quality.audit_floor`)."
+            f"reaches {target:.1%} passes nineteen times in twenty under normal inspection (`quality.audit_floor`). {_tightened(spec)}"
         )
         return "batch_audit", drawn.n, fair.n, "labels", True, told
     told = (
         f"A full batch of {size:,} labels that just reaches {target:.1%} is refused {drawn.producers_risk:.0%} of the time by a sample of "
-        f"{drawn.n:,}, which costs {costs}: with `quality.audit_floor: {fair.n}` it passes nineteen times in twenty, for "
-        f"{(fair.n - drawn.n) * price:,.2f} {money} more."
+        f"{drawn.n:,}, which costs {costs}: with `quality.audit_floor: {fair.n}` it passes nineteen times in twenty under normal "
+        f"inspection, for {(fair.n - drawn.n) * price:,.2f} {money} more. {_tightened(spec)}"
     )
     return "batch_audit", drawn.n, fair.n, "labels", False, told
+
+
+def _tightened(spec: ProjectSpec) -> str:
+    """What is drawn of a full batch once a vendor's inspection is tightened, and how often good work is refused then."""
+    hard = _sample(spec, "tightened")
+    fair = acceptance.fair(_full(spec), spec.brief.accuracy_target, spec.brief.confidence, "tightened")
+    told = f"Tightened, after batches that were refused, it takes {hard.n:,}"
+    if hard.n >= fair.n:
+        return f"{told}."
+    return f"{told} and refuses such a batch {hard.producers_risk:.0%} of the time: without `quality.audit_floor` it takes {fair.n:,}."
 
 
 def _qualification(spec: ProjectSpec) -> Row:

@@ -360,7 +360,7 @@ def auto_accepted(quality: pd.DataFrame) -> pd.Series:
 def sampling_plan(size: int, expected: float, spec: ProjectSpec, severity: acceptance.Severity) -> acceptance.Plan:
     """The plan for a batch with so many accepted labels."""
     limit = acceptance.LIMITS[severity] * (1 - spec.brief.accuracy_target)
-    floor = acceptance.floor(size, spec.brief.accuracy_target, spec.brief.confidence, spec.quality.audit_floor)
+    floor = acceptance.floor(size, spec.brief.accuracy_target, spec.brief.confidence, spec.quality.audit_floor, severity)
     most = max(int(spec.quality.audit_most * size), floor)
     return acceptance.plan(size, limit, 1 - spec.brief.confidence, expected, severity, most)
 

@@ -90,7 +90,10 @@ def test_a_batch_that_is_not_audited_is_paid_by_its_gold_and_the_page_says_what_
     said = verdict(with_gold(quality), quality.head(0), off)
     assert said.pay == "pay" and "(not measured: nothing of it is audited)" in said.sentence and "10 of 10 answers on gold" in said.sentence
     unknown = verdict(quality, quality.head(0), off)
-    assert unknown.sentence == "Don't pay yet: no gold has measured it, and nothing of it is audited (`quality.audit: off`)."
+    assert unknown.sentence == (
+        "Don't pay yet: no gold has measured it, and nothing of it is audited (`quality.audit: off`: with `optional`, "
+        "materialize `label_quality` of production-001 again)."
+    )
 
 
 @pytest.mark.parametrize("gold", ["none", "all known"])
@@ -121,6 +124,32 @@ def test_a_rework_batch_of_which_none_was_drawn_is_paid_by_the_gold_of_the_batch
     assert "10 of 10 answers on gold of the batches that it comes from are right" in said.sentence
 
 
+def test_a_rework_batch_of_which_none_was_drawn_is_judged_by_the_audit_of_the_batch_it_comes_from() -> None:
+    quality, parent = judged(3, 0, most_wrong=0, batch="rework-001"), judged()
+
+    def said(answers: pd.DataFrame) -> batch_verdict.Verdict:
+        rows = batch_verdict.audits(pd.concat([quality, parent]), batch_verdict.audited(parent, answers))
+        return batch_verdict.verdict("rework-001", quality, rows, SPEC, before=parent)
+
+    good = said(answered(parent, 10))
+    assert good.pay == "pay" and "not measured: nothing of it is audited" in good.sentence
+    assert "0 of 10 audited labels of the batches that it comes from are wrong" in good.sentence
+    assert said(answered(parent, 4)).sentence == (
+        "Don't pay yet: no gold has measured it, and 6 audited labels of the batches that it comes from are still to be answered."
+    )
+    assert said(answered(parent, 10, wrong=1)).sentence == (
+        "Don't pay: 1 of 10 audited labels of the batches that it comes from are wrong, and nothing of its own is audited."
+    )
+
+
+def test_answers_of_which_none_is_a_label_are_said_to_be_so_and_the_page_ends() -> None:
+    told = "none of 4 accepted answers is a label (nothing can be told, or the question doesn't apply)"
+    quality = judged(4, 0, None, label="cant_tell", inspection=None)
+    assert verdict(with_gold(quality), quality.head(0)).sentence.startswith(f"Pay: {told}, so there is nothing to audit, and 10 of 10")
+    unknown = verdict(quality, quality.head(0))
+    assert unknown.pay == "don't pay" and f"no gold has measured it, and {told}: pay it where somebody of ours" in unknown.sentence
+
+
 class TestWithNothingAccepted:
     """Every question of a batch goes to our own people: there is nothing to audit."""
 
@@ -146,6 +175,55 @@ class TestWithNothingAccepted:
         assert self.said("production", 4, 3).pay == "pay"
         bad = self.said("production", 4, 2)
         assert bad.pay == "don't pay" and "only 2 of 4 questions were settled as its answers had it: 50%, where 70%" in bad.sentence
+
+    @pytest.mark.parametrize(("answers", "pay"), [(0, "not yet"), (1, "not yet"), (2, "pay")])
+    def test_the_vendors_own_rework_measures_nothing_until_our_own_people_have_looked_at_it(self, answers: int, pay: str) -> None:
+        """Its audit does: what is answered of it is the same questions."""
+        quality = judged(4, 0, None, decision="rework", inspection=None)
+        again = quality.assign(batch_id="rework-001", kind="rework", decision="accept", most_wrong=0, is_audit=[True, True, False, False])
+        plans = again.assign(attributes="colour")
+        ours = answered(again, answers)
+        rows = batch_verdict.audits(pd.concat([quality, again]), batch_verdict.audited(again, ours))
+        settled = batch_verdict.left_open(quality, pd.concat([again, ours]))
+        said = batch_verdict.verdict("production-001", quality, rows, self.SPEC, planned=plans, settled=settled)
+        assert said.pay == pay
+        if pay == "pay":
+            assert "2 of 2 questions were settled as its answers had it (2 more by rework alone)" in said.sentence
+        else:
+            assert f"no gold has measured it, and {2 - answers} audited labels of its rework are still to be answered" in said.sentence
+
+    @pytest.mark.parametrize("audit", ["optional", "off"])
+    def test_where_none_of_the_rework_was_drawn_the_page_says_how_it_is(self, audit: str) -> None:
+        quality = judged(1, 0, None, decision="rework", inspection=None)
+        spec = changed(self.SPEC, quality={"audit": audit}, labeling={"batch_size": 40})
+        tasks = make_tasks(spec, 1).assign(batch_id="rework-001", kind="rework")
+        labeled = accept(
+            [("acme", "a.csv", make_csv(*(f"{tasks['task_id'][0]},colour,red,,,,,{who},," for who in "abc")))], tasks, spec, KEY
+        )
+        judged_by = (assess(labeled, tasks, None, spec, key=bytes([number])) for number in range(100))
+        again = next(frame for frame in judged_by if not frame["is_audit"].any())
+        assert again["decision"].eq("accept").all()
+        quality = quality.assign(image_id=tasks["image_id"])
+        settled, plans = batch_verdict.left_open(quality, again), again.assign(attributes="colour")
+        rows = batch_verdict.audits(again, batch_verdict.audited(again, again.head(0)))
+        said = batch_verdict.verdict("production-001", quality, rows, spec, planned=plans, settled=settled)
+        assert said.pay == "not yet" and "only rework has answered 1 of 1 questions, of which nothing is audited" in said.sentence
+        way = {"off": ("`optional`", {"audit": "optional"}), "optional": ("`labeling.batch_size: 1`", {})}[audit]
+        assert way[0] in said.sentence and "materialize `label_quality` of rework-001 again" in said.sentence
+        then = assess(labeled, tasks, None, changed(spec, quality=way[1], labeling={"batch_size": 1}), key=KEY)
+        assert then["is_audit"].all()  # what it says helps
+
+    def test_rework_that_gives_no_label_leaves_nothing_to_audit_so_the_page_ends(self) -> None:
+        quality = judged(4, 0, None, decision="rework", inspection=None)
+        again = quality.assign(batch_id="rework-001", kind="rework", decision="accept", label="cant_tell")
+        said = verdict(quality, again.head(0), self.SPEC, settled=batch_verdict.left_open(quality, again))
+        assert said.pay == "don't pay" and "none of 4 accepted answers is a label" in said.sentence
+
+    def test_its_gold_decides_where_all_went_to_rework(self) -> None:
+        quality = judged(4, 0, None, decision="rework", inspection=None)
+        again = quality.assign(batch_id="rework-001", kind="rework", decision="accept")
+        said = verdict(with_gold(quality), again.head(0), self.SPEC, settled=batch_verdict.left_open(quality, again))
+        assert said.pay == "pay" and "questions were settled as" not in said.sentence
 
     def test_too_little_accepted_at_once_speaks_against_it_as_ever(self) -> None:
         assert "only 0% of its labels are accepted" in self.said("production", 4, 4, gold=True, spec=SPEC).sentence

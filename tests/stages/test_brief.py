@@ -239,7 +239,13 @@ def test_the_sample_of_a_batch_is_told_with_what_it_costs(dresses: ProjectSpec) 
     few = figures(changed(high, quality={"audit_floor": 100}))["batch_audit"]
     assert (few["limit"], few["is_met"]) == (150, False) and few["value"] < 100
     assert "is refused 25% of the time" in few["sentence"] and "`quality.audit_floor: 150`" in few["sentence"]
-    assert figures(changed(high, quality={"audit_floor": 150}))["batch_audit"]["is_met"]  # what it says helps
+    set_ = figures(changed(high, quality={"audit_floor": 150}))["batch_audit"]
+    assert set_["is_met"]  # what it says helps
+    assert grown["sentence"].endswith(
+        "under normal inspection (`quality.audit_floor`). Tightened, after batches that were refused, it takes 230."
+    )
+    for one in (few, set_):
+        assert "of the time: without `quality.audit_floor` it takes 230." in one["sentence"]
     off = figures(changed(dresses, quality={"audit": "off"}))["batch_audit"]
     assert off["value"] == 0 and "stays unmeasured" in off["sentence"]
 

@@ -143,13 +143,15 @@ def test_good_work_passes_nineteen_times_in_twenty_at_every_usual_size(size, exp
     assert made.consumers_risk <= 0.05 and made.producers_risk <= 0.05 and made.n <= 100
 
 
-@pytest.mark.parametrize("target", [0.97, 0.98, 0.99, 0.995])
+@pytest.mark.parametrize("severity", ["normal", "tightened", "reduced"])
+@pytest.mark.parametrize("target", [0.9, 0.95, 0.97, 0.98, 0.99, 0.995])
 @pytest.mark.parametrize("size", [130, 360, 1200, 5000])
-def test_a_sample_grows_to_what_a_high_target_needs_unless_the_project_says_how_large_it_is(size, target):
+def test_a_sample_grows_to_what_its_target_and_inspection_need_unless_the_project_says_how_large_it_is(size, target, severity):
+    """Else a good vendor that is looked at harder is refused until nothing is bought from it any more."""
     spec = changed(make_spec(COLOUR), brief={"accuracy_target": target})
-    made = sampling_plan(size, 1 - target, spec, "normal")
-    assert made.consumers_risk <= 0.05 and made.producers_risk <= 0.05
-    set_ = sampling_plan(size, 1 - target, changed(spec, quality={"audit_floor": 0, "audit_most": 0}), "normal")
+    made = sampling_plan(size, 1 - target, spec, severity)
+    assert made.severity == severity and made.consumers_risk <= 0.05 and made.producers_risk <= 0.05
+    set_ = sampling_plan(size, 1 - target, changed(spec, quality={"audit_floor": 0, "audit_most": 0}), severity)
     assert set_.n <= made.n and set_.most_wrong == 0  # as few as find out a bad batch
 
 
