@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -83,10 +84,21 @@ def plan_batches(
             store.write(Manifest("batch_plans", spec.name, batch_id, rows))
             _commit(store, spec, batch_id, rows)
             batch_ids.append(batch_id)
-    anew = int((is_true(quality["is_audit"]) & ~is_true(judged["is_audit"])).sum()) if batch_ids else 0
+    anew = _drawn_anew(judged, quality, cut.batches)
     told = f"{anew} audited labels are drawn in place of those whose pictures are gone" if anew else ""
     reason = "; ".join(filter(None, (may.reason, cut.reason, _worn(found, kind), told)))
     return Planned(batch_ids, round(sum(float(rows["amount"].sum()) for rows in cut.batches), 2), reason)
+
+
+def _drawn_anew(judged: pd.DataFrame, quality: pd.DataFrame, batches: Sequence[pd.DataFrame]) -> int:
+    """Questions of new batches that are audited, and weren't when their batch was judged."""
+    if not batches or quality is judged:
+        return 0
+    unit = ["batch_id", "image_id", "attribute"]
+    rows = pd.concat(batches)[["parent_batch_id", "image_id", "attributes"]]
+    rows = rows.assign(batch_id=rows["parent_batch_id"], attribute=rows["attributes"].str.split("|")).explode("attribute")
+    drawn = quality.loc[is_true(quality["is_audit"]) & ~is_true(judged["is_audit"]), unit].drop_duplicates()
+    return len(drawn.merge(rows[unit].drop_duplicates(), on=unit))
 
 
 @dataclass(frozen=True)

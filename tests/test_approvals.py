@@ -9,7 +9,7 @@ import pytest
 
 from dataops_assets import gates, measured, planning
 from dataops_assets.contracts import CONTRACTS
-from dataops_assets.flow import delivery, gating, history
+from dataops_assets.flow import delivery, gating, history, images
 from dataops_assets.manifest import Manifest, conform
 from dataops_assets.reports import status
 from dataops_assets.spec import ProjectSpec
@@ -17,6 +17,7 @@ from dataops_assets.stages import approved_labels
 from dataops_assets.store import Store, now
 from tests.conftest import changed
 from tests.labels.programme import SOURCES, SPEC, after_pilot, put
+from tests.labels.world import COLOUR, make_spec
 
 
 def bought(name: str, n: int, drawn: int, most_wrong: int = 0) -> pd.DataFrame:
@@ -53,6 +54,28 @@ def said_of(store: Store, spec: ProjectSpec, made: Manifest) -> tuple[list[str],
     return [finding.name for finding in said.failed], [finding.name for finding in said.warned]
 
 
+def screened(images: list[str] | None = None, **columns: object) -> pd.DataFrame:
+    """The screening of `SOURCES`: all is kept and searched, but for these pictures, of which something else is said."""
+    rows = SOURCES[["image_id", "drop_id", "vendor", "width_px", "height_px"]].assign(
+        clean_sha256=SOURCES["sha256"], status="kept", faces=0
+    )
+    for name, value in columns.items():
+        rows[name] = rows[name].astype("object") if name in rows else None
+        rows.loc[rows["image_id"].isin(images or []), name] = value
+    return conform(rows, CONTRACTS["cleaned_set"])
+
+
+def planned(store: Store, quality: pd.DataFrame, name: str) -> None:
+    units = quality.drop_duplicates(["image_id", "attribute"])
+    plan = units.groupby(["batch_id", "image_id", "vendor", "kind"], as_index=False).agg(attributes=("attribute", "|".join))
+    plan = plan.assign(overlap=3, round=0, is_gold=False, amount=0.1, sha256=plan["image_id"])
+    store.write(Manifest("batch_plans", SPEC.name, name, conform(plan, CONTRACTS["batch_plans"])))
+
+
+def asked_by(store: Store, name: str) -> list[str]:
+    return sorted(store.only("batch_plans", SPEC.name, name).frame["image_id"])
+
+
 def withdraw(store: Store, **what: str) -> None:
     store.withdrawals.append(lambda rows: [{"project": SPEC.name, "reason": "asked for", "by": "ann", "at": now()} | what])
 
@@ -75,7 +98,7 @@ def test_a_batch_waits_for_no_audit_of_a_withdrawn_picture_but_for_that_of_anoth
 def test_what_a_later_screening_or_delivery_leaves_out_is_gone_as_well_unless_another_drop_holds_it(store: Store) -> None:
     rows = [("d1", "kept"), ("d2", "kept"), ("d3", "rejected"), ("d4", "review"), ("d4", "rejected"), ("d3", "kept")]
     images = ["i1", "i2", "i3", "i4", "i5", "i5"]
-    frame = pd.DataFrame(rows, columns=["drop_id", "status"]).assign(image_id=images)
+    frame = pd.DataFrame(rows, columns=["drop_id", "status"]).assign(image_id=images, clean_sha256=images, faces=0)
     for drop, mine in frame.groupby("drop_id"):
         put(store, "cleaned_set", str(drop), conform(mine, CONTRACTS["cleaned_set"]))
     assert history.gone(store, SPEC) == {"i3"}
@@ -91,10 +114,7 @@ def test_a_sample_that_was_withdrawn_is_asked_anew_in_another_batch(store: Store
     after_pilot(store)
     quality = bought("production-001", 20, 6)
     put(store, "label_quality", "production-001", quality)
-    plan = quality[["batch_id", "image_id", "vendor", "kind"]].assign(
-        attributes="colour", overlap=3, round=0, is_gold=False, amount=0.1, sha256=quality["image_id"]
-    )
-    store.write(Manifest("batch_plans", SPEC.name, "production-001", conform(plan, CONTRACTS["batch_plans"])))
+    planned(store, quality, "production-001")
     assert planning.plan_batches(store, SPEC, "adjudication").batch_ids == ["adjudication-001"]
     asked = store.only("batch_plans", SPEC.name, "adjudication-001").frame
     drawn = sorted(quality["image_id"])[:6]
@@ -102,8 +122,8 @@ def test_a_sample_that_was_withdrawn_is_asked_anew_in_another_batch(store: Store
     put(store, "label_quality", "adjudication-001", settled_by(quality[quality["image_id"].isin(drawn[:2])]))
     for image in drawn[1:]:  # one was answered before
         withdraw(store, image_id=image)
-    planned = planning.plan_batches(store, SPEC, "adjudication")
-    assert planned.batch_ids == ["adjudication-002"] and planned.reason.startswith("4 audited labels are drawn in place")
+    made = planning.plan_batches(store, SPEC, "adjudication")
+    assert made.batch_ids == ["adjudication-002"] and made.reason.startswith("4 audited labels are drawn in place")
     again = store.only("batch_plans", SPEC.name, "adjudication-002").frame
     assert len(again) == 4 and not set(again["image_id"]) & set(drawn)
     assert planning.plan_batches(store, SPEC, "adjudication").batch_ids == []  # once
@@ -152,8 +172,7 @@ def test_a_batch_of_which_no_answer_is_a_label_is_measured_by_nothing_and_waits_
 
 
 def test_a_releases_card_says_of_which_labels_nobody_measured_the_error(store: Store) -> None:
-    cleaned = pd.DataFrame({"image_id": SOURCES["image_id"].unique(), "drop_id": "d1", "status": "kept"})
-    put(store, "cleaned_set", "d1", conform(cleaned, CONTRACTS["cleaned_set"]))
+    put(store, "cleaned_set", "d1", screened())
     for name, n in (("production-001", 20), ("production-002", 30)):
         put(store, "label_quality", name, bought(name, n, 4))
         made = approval(store, SPEC, name)
@@ -202,3 +221,89 @@ def test_what_the_audit_finds_after_the_approval_keeps_a_batch_out_of_releases(s
     taken = delivery.training_export(store, SPEC, "r001").inputs["approved_labels"]
     assert (name in taken) is not is_out
     assert any(status.AUDIT_FAILED in line for line in status.of(store, SPEC).lines()) is is_out
+
+
+@pytest.mark.parametrize("why", ["shows a face", "was not searched", "was purged", "was left out"])
+def test_what_planning_cannot_ask_of_is_replaced_and_needs_no_answer_when_it_comes_back(store: Store, why: str) -> None:
+    spec, quality = changed(SPEC, quality={"audit": "required"}), bought("production-001", 20, 6)
+    after_pilot(store)
+    put(store, "label_quality", "production-001", quality)
+    planned(store, quality, "production-001")
+    drawn = sorted(quality["image_id"])[:6]
+    file = store.apart(SPEC.name).put_apart(b"somebody")
+    columns: dict[str, dict[str, object]] = {
+        "shows a face": {"personal_data": "face", "open_personal_data": "face"},
+        "was not searched": {"faces": None},
+        "was purged": {"status": "review", "clean_sha256": file},
+        "was left out": {"status": "rejected"},
+    }
+    put(store, "cleaned_set", "d1", screened(drawn[:1], **columns[why]))
+    assert (drawn[0] in history.gone(store, spec)) is (why != "was purged")  # somebody may still decide on it, until it is
+    store.apart(SPEC.name).purge(4e9)
+    assert history.gone(store, spec) == {drawn[0]} and drawn[0] not in set(images.showable(store, spec, "adjudication")["image_id"])
+    assert planning.plan_batches(store, spec, "adjudication").batch_ids == ["adjudication-001"]
+    asked = asked_by(store, "adjudication-001")
+    assert len(asked) == 6 and set(asked) & set(drawn) == set(drawn[1:])
+    put(store, "label_quality", "adjudication-001", settled_by(quality[quality["image_id"].isin(asked)]))
+    assert said_of(store, spec, approval(store, spec, "production-001")) == ([], [])
+    put(store, "cleaned_set", "d1", screened())
+    assert history.gone(store, spec) == set() and said_of(store, spec, approval(store, spec, "production-001")) == ([], [])
+    assert planning.plan_batches(store, spec, "adjudication").batch_ids == []
+
+
+def test_a_batch_that_failed_stays_failed_when_pictures_of_its_sample_come_back(store: Store) -> None:
+    after_pilot(store)
+    quality = bought("production-001", 20, 6, most_wrong=1)
+    put(store, "label_quality", "production-001", quality)
+    planned(store, quality, "production-001")
+    drawn = sorted(quality["image_id"])[:6]
+    put(store, "cleaned_set", "d1", screened(drawn[4:], status="rejected"))
+    planning.plan_batches(store, SPEC, "adjudication")
+    asked = asked_by(store, "adjudication-001")
+    answers = settled_by(quality[quality["image_id"].isin(asked)])
+    answers["label"] = ["red" if image in drawn else "blue" for image in answers["image_id"]]
+    made = approval(store, SPEC, "production-001")
+    put(store, "approved_labels", "production-001", made.frame, "pass", frame_inputs=made.inputs)
+    put(store, "label_quality", "adjudication-001", answers)
+    for frame in (None, screened(), screened(drawn[:2], status="rejected"), screened(drawn, status="rejected"), screened()):
+        if frame is not None:
+            put(store, "cleaned_set", "d1", frame)
+        row = history.audit_rows(store, SPEC)[0].set_index("batch_id").loc["production-001"]
+        assert (row["drawn"], row["n"], row["wrong"]) == (6, 6, 2)
+        assert history.failed_since(store, SPEC) == ["production-001"]
+        assert planning.plan_batches(store, SPEC, "adjudication").batch_ids == []
+
+
+def test_a_plan_tells_what_is_drawn_anew_in_it_and_not_in_others_or_box_by_box(store: Store) -> None:
+    after_pilot(store)
+    quality = bought("production-001", 20, 6)
+    quality = conform(pd.concat([quality, quality.assign(object_id="2")]), CONTRACTS["label_quality"])  # two objects a picture
+    put(store, "label_quality", "production-001", quality)
+    planned(store, quality, "production-001")
+    assert planning.plan_batches(store, SPEC, "adjudication").reason == ""
+    for image in sorted(quality["image_id"].unique())[:2]:
+        withdraw(store, image_id=image)
+    made = planning.plan_batches(store, SPEC, "adjudication")
+    assert made.batch_ids == ["adjudication-002"] and made.reason.startswith("2 audited labels are drawn in place")
+    other = bought("production-002", 30, 0).tail(1).assign(decision="adjudicate")
+    put(store, "label_quality", "production-002", other)
+    planned(store, other, "production-002")
+    made = planning.plan_batches(store, SPEC, "adjudication")
+    assert made.batch_ids == ["adjudication-003"] and made.reason == ""
+
+
+def test_what_was_asked_of_a_batch_is_what_its_own_adjudication_asked_for_its_own_sake(store: Store) -> None:
+    pockets = {"name": "pockets", "when": {"colour": ["red"]}, "values": {"yes": "Some.", "no": "None."}}
+    spec = make_spec(COLOUR, pockets)
+    rows = [("production-001", "i1", "colour|pockets"), ("production-001", "i2", "pockets"), ("rework-001", "i3", "colour")]
+    plan = pd.DataFrame(rows, columns=["parent_batch_id", "image_id", "attributes"]).assign(
+        batch_id="adjudication-001", kind="adjudication"
+    )
+    plan.loc[2, "batch_id"] = "adjudication-002"
+    back = plan.head(1).assign(batch_id="rework-001", kind="rework", image_id="i4")
+    for name, mine in pd.concat([plan, back]).groupby("batch_id"):
+        store.write(Manifest("batch_plans", spec.name, str(name), conform(mine, CONTRACTS["batch_plans"])))
+    found = history.asked(store, spec)[["batch_id", "image_id", "attribute"]]
+    assert sorted(found.itertuples(index=False, name=None)) == [
+        ("production-001", "i1", "colour"), ("production-001", "i2", "pockets"), ("rework-001", "i3", "colour"),
+    ]  # fmt: skip

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
+from dataops_assets.flow import policies
 from dataops_assets.flow.shared import rows_of
+from dataops_assets.imaging.personal_data.policy import COLUMNS
 from dataops_assets.labels import acceptance
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
@@ -16,6 +19,7 @@ from dataops_assets.store import RELEASING, Store
 
 AUDITED = ("production-", "rework-")  # batches whose labels are accepted by themselves
 MOST_EARLIER = 200_000  # answers of earlier batches that tell what workers are worth, the newest first
+SEEN = (*COLUMNS, "clean_sha256")  # columns of `cleaned_set` that tell whether a picture may be seen
 
 
 def plans(store: Store, spec: ProjectSpec) -> pd.DataFrame:
@@ -206,21 +210,41 @@ def standing(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["vendor", "is_passed", "sentence", "stop"])
 
 
+def may_be_seen(store: Store, spec: ProjectSpec, rows: pd.DataFrame, versions: Mapping[str, str]) -> pd.Series:
+    """Which screened pictures our own people may be shown as things are: what planning asks of and what `gone` is follow from it.
+
+    Kept ones that today's policy for personal data lets pass, and doubtful ones whose file is still there: people who screen see these now,
+    those who label once they are kept. None that was withdrawn, and none of a drop that was, or that was delivered anew.
+
+    Args:
+        store: The store.
+        spec: The project.
+        rows: Of `cleaned_set`, with the columns `SEEN`, of several drops.
+        versions: The versions they are from, by drop.
+    """
+    drops, images = store.withdrawn(spec.name)
+    is_out = rows["drop_id"].isin(drops | store.superseded(spec.name)) | rows["image_id"].isin(images)
+    waits = (rows["status"] == "review") & rows["clean_sha256"].notna()
+    if waits.any():
+        waits &= ~rows["clean_sha256"].isin(store.apart(spec.name).purged())
+    return ~is_out & (waits | ((rows["status"] == "kept") & ~policies.refused(store, spec, rows, versions)))
+
+
 def gone(store: Store, spec: ProjectSpec) -> set[str]:
-    """Pictures that nobody can look at any more: withdrawn by themselves or with their drop, in no delivery that is in use, or left out
-    by a later screening.
+    """Pictures that nobody can look at now, or once they are decided on: delivered, and in no drop as one that `may_be_seen`.
+
+    They can come back: with another screening, another policy, or another drop.
     """
     drops, images = store.withdrawn(spec.name)
     delivered = set(store.load_all("raw_images", spec.name, drops)[0]["image_id"].dropna()) if drops else set()
     held = store.released("cleaned_set", spec.name)
-    rows = store.read_all("cleaned_set", spec.name, held, ("image_id", "drop_id", "status"))
-    is_out = rows["drop_id"].isin(drops | store.superseded(spec.name)) | ~rows["status"].isin(["kept", "review"])
-    in_use = set(rows.loc[~is_out, "image_id"].dropna())
-    return images | ((delivered | set(rows["image_id"].dropna())) - in_use)
+    rows = store.read_all("cleaned_set", spec.name, held, SEEN)
+    seen = set(rows.loc[may_be_seen(store, spec, rows, held), "image_id"].dropna())
+    return images | ((delivered | set(rows["image_id"].dropna())) - seen)
 
 
 def sampled(store: Store, spec: ProjectSpec, quality: pd.DataFrame, answers: pd.DataFrame | None = None) -> pd.DataFrame:
-    """`label_quality` rows with the audit's sample as it is now: other labels are drawn for pictures that are gone and unanswered.
+    """`label_quality` rows with the audit's sample as it is now: `batch_verdict.drawn_anew`.
 
     Args:
         store: The store.
@@ -232,9 +256,28 @@ def sampled(store: Store, spec: ProjectSpec, quality: pd.DataFrame, answers: pd.
 
     answers = quality if answers is None else answers
     found = batch_verdict.audited(quality, answers)
-    if found["found"].notna().all():  # what is answered stays, so nobody has to ask for pictures
-        return quality
-    return batch_verdict.drawn_anew(quality, answers, gone(store, spec), store.home.worker_key())
+    lost = gone(store, spec) if found["found"].isna().any() else set()  # what is answered stays, so nobody has to ask for pictures
+    is_more = batch_verdict.answered_beside(quality, answers).any()
+    return batch_verdict.drawn_anew(quality, answers, lost, store.home.worker_key(), asked(store, spec) if is_more else None)
+
+
+def asked(store: Store, spec: ProjectSpec) -> pd.DataFrame:
+    """What adjudication was planned to ask of each batch: batch_id (whose question it is), image_id, attribute.
+
+    Without what was asked only because it depends on another question of the same picture: nobody can tell whether it was drawn.
+    """
+    rows = plans(store, spec)
+    rows = rows.loc[rows["kind"] == "adjudication", ["parent_batch_id", "image_id", "attributes"]]
+    rows = rows.rename(columns={"parent_batch_id": "batch_id"}).assign(attribute=rows["attributes"].map(partial(_leading, spec)))
+    return rows.drop(columns="attributes").explode("attribute").dropna().drop_duplicates(ignore_index=True)
+
+
+def _leading(spec: ProjectSpec, attributes: str) -> list[str]:
+    """Those of attributes joined by | that depend on none of the others."""
+    names = attributes.split("|")
+    known = {attribute.name for attribute in spec.ontology.attributes}
+    led = {child for name in names if name in known for child in spec.ontology.depends_on(name)}
+    return [name for name in names if name not in led]
 
 
 def adjudicated(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str, str]]:

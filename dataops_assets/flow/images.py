@@ -13,7 +13,6 @@ from dataops_assets import atomic, drops, locks
 from dataops_assets.flow import history, policies, sight
 from dataops_assets.flow.beside import Beside, beside, first_used, followed
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
-from dataops_assets.imaging.personal_data.policy import COLUMNS
 from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import Inputs, Manifest
 from dataops_assets.projects import defs_root
@@ -277,8 +276,8 @@ def _as_screened(store: Store, spec: ProjectSpec, frame: pd.DataFrame) -> pd.Dat
     """Rows of `augmented_set` by the released screening of their drops."""
     held = store.released("cleaned_set", spec.name)
     versions = {drop: held[drop] for drop in frame["drop_id"].unique() if drop in held}
-    now = store.read_all("cleaned_set", spec.name, versions, (*COLUMNS, "clean_sha256", "width_px", "height_px"))
-    now = now[(now["status"] == "kept") & ~policies.refused(store, spec, now, versions)]
+    now = store.read_all("cleaned_set", spec.name, versions, (*history.SEEN, "width_px", "height_px"))
+    now = now[(now["status"] == "kept") & history.may_be_seen(store, spec, now, versions)]
     now = now[["image_id", "drop_id", "clean_sha256", "width_px", "height_px"]]
     sources = frame[(frame["kind"] == "source") & frame["drop_id"].isin(versions)]
     both = sources.merge(now, how="left", on=["drop_id", "image_id"], suffixes=("_before", ""))
@@ -294,16 +293,14 @@ def showable(store: Store, spec: ProjectSpec, kind: str) -> pd.DataFrame:
     """Pictures that a batch of this kind may show: usable ones, and for people who screen the doubtful ones too."""
     if kind not in ("screening", "rework", "adjudication"):
         return usable_images(store, spec)[0]
-    drops, images = store.withdrawn(spec.name)
     held = store.released("cleaned_set", spec.name)
     versions = {drop: held[drop] for drop in held.keys() - store.superseded(spec.name)}
     stand = store.read_all("cleaned_set", spec.name, versions, ("image_id", "drop_id", "status"))  # in most drops nothing waits
     cleaned = store.read_all(
         "cleaned_set", spec.name, {drop: versions[drop] for drop in set(stand.loc[stand["status"] == "review", "drop_id"])}
     )
-    open_ = cleaned[(cleaned["status"] == "review") & ~cleaned["drop_id"].isin(drops) & ~cleaned["image_id"].isin(images)]
-    if len(open_):
-        open_ = open_[~open_["clean_sha256"].isin(store.apart(spec.name).purged())]  # nobody can look at these any more
+    open_ = cleaned[cleaned["status"] == "review"]
+    open_ = open_[history.may_be_seen(store, spec, open_, versions)]
     return open_ if kind == "screening" else pd.concat([usable_images(store, spec)[0], open_], ignore_index=True)
 
 

@@ -17,7 +17,7 @@ from dataops_assets.stages.batch_money import money
 from dataops_assets.stages.label_quality import ACCEPT, ADJUDICATE, REWORK, auto_accepted
 
 UNIT = ["image_id", "attribute"]
-_WHOLE = ["batch_id", "task_id", *UNIT]
+_WHOLE, _ASKED = ["batch_id", "task_id", *UNIT], ["batch_id", *UNIT]
 _EPSILON, _BEHIND = 1e-9, 1e6
 READ = [  # columns of `label_quality` that audits are told from
     *_WHOLE, "kind", "object_id", *boxes.SIDES, "label", "is_gold", "decision", "is_audit", "inspection", "most_wrong",
@@ -27,34 +27,64 @@ NOT_MEASURED = "not measured"  # how many of the labels accepted by themselves a
 Pay = Literal["pay", "don't pay", "not yet"]
 
 
-def drawn_anew(quality: pd.DataFrame, answers: pd.DataFrame, gone: Collection[str], key: bytes) -> pd.DataFrame:
+def drawn_anew(
+    quality: pd.DataFrame, answers: pd.DataFrame, gone: Collection[str], key: bytes, asked: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The audit's sample with other labels in place of those that nobody can answer any more: `is_audit` is put right.
 
-    What was answered stays in it, whatever became of the picture. In place of the rest come the next labels of the same batch in the
-    order of its draw, as long as there are pictures: the same withdrawals give the same sample, in whatever order they came.
+    What was answered stays in it, of those drawn first and of those in their place, whatever became of their pictures. Then come those
+    drawn first and the next labels of the same batch in the order of its draw, unless nobody can look at them, until the sample has its
+    planned size. So a picture that comes back needs no answer where an answered one stands for it. The same answers and the same
+    pictures give the same sample, in whatever order they came and went. It is larger than planned only where more was answered, as when
+    both a label and the one in its place were: to leave one out would be to lose what was found.
+
+    A label in another's place is one that wasn't drawn first, that was accepted by itself, and that adjudication was asked of this very
+    batch. Adjudication is asked nothing else of a batch but what is doubtful, which isn't accepted by itself and never takes a place, and
+    what depends on another question, which `asked` leaves out. So all that takes a place was drawn by chance, and none because it looked
+    wrong. Of a batch that is judged again, what was doubtful or drawn before counts too where it is accepted now: our people looked at it.
 
     Args:
         quality: `label_quality` rows of production and rework batches.
         answers: `label_quality` rows of adjudication batches; accepted ones count.
         gone: Pictures that nobody can look at any more.
         key: Drew the sample.
+        asked: `history.asked` rows. None: nobody knows which labels were in another's place, so none stays but for pictures gone now.
     """
-    is_audit, is_lost = is_true(quality["is_audit"]), quality["image_id"].isin(set(gone))
-    if not (is_audit & is_lost).any():
+    is_audit, settled = is_true(quality["is_audit"]), _settling(answers)
+    asked = quality.head(0) if asked is None else asked
+    is_beside = _among(quality, answered_beside(quality, answers), asked, _ASKED)
+    is_lost = quality["image_id"].isin(set(gone))
+    is_lost &= ~_among(quality, is_lost, settled, UNIT)
+    batches = set(quality.loc[is_audit, "batch_id"]) & set(quality.loc[(is_audit & is_lost) | is_beside, "batch_id"])
+    if not batches:
         return quality
-    is_lost[is_lost] = ~_units(quality[is_lost], UNIT).isin(_units(_settling(answers), UNIT))
-    lost = quality[is_audit & is_lost].drop_duplicates(_WHOLE).groupby("batch_id").size()
-    is_free = quality["batch_id"].isin(lost.index) & auto_accepted(quality) & ~is_audit & ~is_lost
-    free = quality.loc[is_free, _WHOLE].drop_duplicates().sort_values(_WHOLE)
-    chance = acceptance.drawn((f"{task}|{name}" for task, name in free[["task_id", "attribute"]].itertuples(index=False)), key)
-    free = free.assign(chance=chance).sort_values(["batch_id", "chance"], kind="stable")
-    chosen = free[free.groupby("batch_id").cumcount() < free["batch_id"].map(lost)]
-    is_free[is_free] = _units(quality[is_free], _WHOLE).isin(_units(chosen, _WHOLE))
-    return quality.assign(is_audit=(is_audit & ~is_lost) | is_free)
+    is_here = quality["batch_id"].isin(batches)
+    is_open = is_here & (is_audit | auto_accepted(quality)) & ~is_lost
+    stays = is_beside | _among(quality, is_audit, settled, UNIT)
+    units = quality.loc[is_open, _WHOLE].assign(is_later=~is_audit, is_left=~stays).drop_duplicates(_WHOLE).sort_values(_WHOLE)
+    chance = acceptance.drawn((f"{task}|{name}" for task, name in units[["task_id", "attribute"]].itertuples(index=False)), key)
+    units = units.assign(chance=chance).sort_values(["batch_id", "is_left", "is_later", "chance"], kind="stable")
+    size = quality[is_audit].drop_duplicates(_WHOLE).groupby("batch_id").size()
+    chosen = units[~units["is_left"] | (units.groupby("batch_id").cumcount() < units["batch_id"].map(size))]
+    return quality.assign(is_audit=is_audit.where(~is_here, _among(quality, is_open, chosen, _WHOLE)))
 
 
-def _units(rows: pd.DataFrame, columns: list[str]) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(rows[columns])
+def answered_beside(quality: pd.DataFrame, answers: pd.DataFrame) -> pd.Series:
+    """Rows that were accepted by themselves and weren't drawn, and that adjudication has answered all the same: for a sample drawn anew, or
+    for another batch.
+    """
+    settled = _settling(answers)
+    is_free = auto_accepted(quality) & ~is_true(quality["is_audit"]) & quality["image_id"].isin(set(settled["image_id"]))
+    return _among(quality, is_free, settled, UNIT)
+
+
+def _among(rows: pd.DataFrame, is_one: pd.Series, others: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """Which of the rows marked have the same values in these columns as one of the others."""
+    found = np.zeros(len(rows), dtype=bool)
+    marked = is_one.to_numpy(dtype=bool)
+    if marked.any() and len(others):
+        found[marked] = pd.MultiIndex.from_frame(rows.loc[marked, columns]).isin(pd.MultiIndex.from_frame(others[columns]))
+    return pd.Series(found, index=rows.index)
 
 
 def _settling(answers: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -326,3 +327,57 @@ def test_the_history_counts_refused_batches_and_leaves_open_ones_out() -> None:
     rows = batch_verdict.audits(pd.concat([good, bad, open_]), batch_verdict.audited(pd.concat([good, bad, open_]), answers))
     names = [f"production-00{number}" for number in (1, 2, 3, 4)]
     assert batch_verdict.history(rows, ["production-004"], names) == [True, False, False]
+
+
+class TestPicturesThatComeBack:
+    """What was found of a sample stays, also in what was drawn in place of pictures that were gone for a while."""
+
+    QUALITY = judged(most_wrong=1)
+    IMAGES = tuple(QUALITY["image_id"])
+    ASKED = QUALITY[["batch_id", "image_id", "attribute"]]
+
+    def sample(self, gone: set[str], answers: pd.DataFrame, asked: pd.DataFrame | None = ASKED) -> list[str]:
+        made = batch_verdict.drawn_anew(self.QUALITY, answers, gone, KEY, asked)
+        return list(made.loc[made["is_audit"].astype(bool), "image_id"])
+
+    def said(self, *images: str, label: str = "red") -> pd.DataFrame:
+        return answered(self.QUALITY.assign(is_audit=self.QUALITY["image_id"].isin(images)), len(images)).assign(label=label)
+
+    def test_an_answered_label_stays_in_place_of_the_one_drawn_first(self) -> None:
+        first, lost = self.IMAGES[:8], set(self.IMAGES[8:10])
+        new = sorted(set(self.sample(lost, self.said(*first))) - set(first))
+        answers = pd.concat([self.said(*first), self.said(*new, label="blue")])
+        for gone in (lost, set(), {self.IMAGES[8]}, set(first), set(new), set(self.IMAGES)):
+            made = batch_verdict.drawn_anew(self.QUALITY, answers, gone, KEY, self.ASKED)
+            row = batch_verdict.audits(made, batch_verdict.audited(made, answers)).to_dict("records")[0]
+            assert (row["drawn"], row["n"], row["wrong"], batch_verdict.was_accepted(row)) == (10, 10, 2, False)
+        half = set(self.sample(set(), self.said(*first, new[0])))
+        assert {*first, new[0]} < half and len(half & lost) == 1  # one of the two has to be answered
+
+    def test_an_answer_that_was_not_asked_of_the_batch_takes_no_place(self) -> None:
+        answers = self.said(self.IMAGES[20], label="blue")
+        other = self.ASKED.assign(batch_id="rework-001")
+        assert self.sample(set(), answers, other) == list(self.IMAGES[:10]) == self.sample(set(), answers, None)
+        assert self.IMAGES[20] in self.sample(set(), answers)
+
+    def test_what_was_doubtful_takes_no_place(self) -> None:
+        quality = self.QUALITY.assign(decision=["accept"] * 20 + ["adjudicate"] * 20)
+        made = batch_verdict.drawn_anew(quality, self.said(*self.IMAGES[20:]), set(), KEY, self.ASKED)
+        assert list(made.loc[made["is_audit"].astype(bool), "image_id"]) == list(self.IMAGES[:10])
+
+    def test_where_more_was_answered_than_planned_all_of_it_counts(self) -> None:
+        answers = pd.concat([self.said(*self.IMAGES[:10]), self.said(self.IMAGES[20], label="blue")])
+        assert self.sample(set(), answers) == [*self.IMAGES[:10], self.IMAGES[20]]
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_whatever_comes_and_goes_nothing_found_is_lost_and_the_sample_is_whole(self, seed: int) -> None:
+        chance, told, out, answers = np.random.default_rng(seed), set[str](), set[str](), self.QUALITY.head(0)
+        for _ in range(8):
+            gone = set(chance.choice(self.IMAGES, 12, replace=False))
+            now = set(self.sample(gone, answers, self.ASKED[self.ASKED["image_id"].isin(out)]))
+            assert told <= now and len(now) == max(10, len(told)) and not (now - told) & gone
+            out |= now
+            more = [image for image in sorted(out - told) if chance.random() < 0.2]  # what was asked before may be answered late
+            told |= set(more)
+            answers = pd.concat([answers, self.said(*more)]).sample(frac=1, random_state=seed)
+        assert len(told) > 5
