@@ -122,7 +122,7 @@ def left_open(quality: pd.DataFrame, later: pd.DataFrame, gone: Collection[str] 
         quality[(quality["decision"] != ACCEPT) & ~is_true(quality["is_gold"])],
         later[(later["decision"] == ACCEPT) & later["kind"].isin(["rework", "adjudication"]) & ~is_true(later["is_gold"])],
     )
-    rows["is_ours"] = _units(rows, UNIT).isin(_units(_settling(later[~is_true(later["is_gold"])]), UNIT))
+    rows["is_ours"] = _among(rows, rows["found"].notna(), _settling(later[~is_true(later["is_gold"])]), UNIT)
     return rows[rows["found"].notna() | ~rows["image_id"].isin(set(gone))].reset_index(drop=True)
 
 
@@ -359,8 +359,7 @@ def _instead(spec: ProjectSpec, *batches: str) -> str:
     again = f"materialize `label_quality` of {', '.join(batches) or 'its rework'} again"
     if spec.quality.audit == "off":
         return f" (`quality.audit: off`: with `optional`, {again})"
-    is_few = not batches or any(name.startswith("rework-") for name in batches)
-    return f" (none was drawn: {again}{' with `labeling.batch_size: 1`, which draws nearly all' if is_few else ''})"
+    return f" (none was drawn: {again})"
 
 
 def _no_label(n: int) -> str:

@@ -323,8 +323,9 @@ def _reason(row: Mapping[Any, Any], price: float, currency: str, is_ours: bool) 
 def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severity, key: bytes | None) -> pd.DataFrame:
     """Draw the questions that our own people answer without knowing it, from those that were accepted by themselves.
 
-    A production batch has a sampling plan of its own. Batches that ask once more are small: the same share of them is drawn, and as many
-    may be wrong as labels that are as good as their posteriors say (or as the target allows) show nineteen times out of twenty.
+    A production batch has a sampling plan of its own. Batches that ask once more are small: the same share of them is drawn, one label at
+    least, and as many may be wrong as labels that are as good as their posteriors say (or as the target allows) show nineteen times out of
+    twenty.
     """
     quality = quality.assign(is_audit=False, inspection=None, most_wrong=None)
     is_bought = bool(len(quality)) and quality["kind"].isin(BOUGHT).all()
@@ -343,7 +344,7 @@ def _audit(quality: pd.DataFrame, spec: ProjectSpec, severity: acceptance.Severi
     else:
         full = spec.labeling.batch_size * len(spec.ontology.attributes)
         made = sampling_plan(full, expected, spec, severity)
-        chosen = units[chance < made.n / full]
+        chosen = units[(chance < made.n / full) | (chance == chance.min())]  # one at least: no batch is paid that nobody has looked at
         most_wrong = acceptance.allowance(len(units), len(chosen), min(made.limit, max(expected, 1 - spec.brief.accuracy_target)))
     drawn = pd.MultiIndex.from_frame(pd.DataFrame(chosen)[whole])
     is_audit = pd.MultiIndex.from_frame(quality[whole]).isin(drawn)
