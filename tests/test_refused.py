@@ -19,7 +19,7 @@ from dataops_assets.reports import pictures, shown
 from dataops_assets.spec import ProjectSpec
 from tests.conftest import SHARED, changed
 from tests.imaging.personal_data.made import scene
-from tests.test_personal_data import World, project
+from tests.test_personal_data import DAY, World, project
 
 
 class Seen(World):
@@ -120,6 +120,25 @@ def test_a_copy_that_comes_later_goes_with_it_and_the_same_bytes_too(seen: Seen)
     same = made.frame.set_index("path").loc["same.jpg", "image_id"]
     assert not seen.store.blobs.has(same) and same not in pictures.of_drop(seen.store, seen.spec, made)
     assert seen.sheets(f"raw_images/{raw.partition}") == [seen.drawn(raw)]
+
+
+@pytest.mark.parametrize("is_screened", [True, False], ids=["its gate said no", "not screened since"])
+def test_it_stays_refused_once_its_original_is_gone(seen: Seen, is_screened: bool) -> None:
+    grey, spec = seen.ids()["grey.jpg"], seen.desk.spec
+    seen.decide("redact", is_screened=False)
+    if is_screened:
+        seen.desk.spec = changed(spec, gates={"min_keep_share": 1.0})
+        assert seen.desk.gate(images.cleaned_set(seen.store, spec, seen.raw)).outcome == "fail"
+        seen.desk.spec = spec
+    apart = seen.store.apart("garments")
+    apart.set_apart([grey])
+    assert grey in images.purge(seen.store, spec, apart.since([grey])[grey] + 31 * DAY)
+    made = images.cleaned_set(seen.store, spec, seen.raw)
+    assert seen.desk.gate(made).is_released
+    assert seen.by_path(made).loc["grey.jpg", "reason"] == "NOTHING_TO_REDACT" and grey in refused.not_drawn(seen.store, "garments")
+    again = images.cleaned_set(seen.store, changed(spec, cleaning={"review": []}), seen.later)
+    assert again.frame.set_index("path").loc["small.jpg", "duplicate_of"] == grey
+    assert images.cleaned_set(seen.store, spec, seen.raw).version == made.version
 
 
 def test_what_a_person_rejects_for_its_looks_takes_no_copy_with_it(seen: Seen) -> None:

@@ -229,7 +229,7 @@ def decided_in_review(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     What they decided counts where it `is_covered`: at the next screening of the drop. The others wait for reasons that nobody was asked
     about, and have to be asked again.
     """
-    from dataops_assets.stages.cleaned_set import covers
+    from dataops_assets.stages.decided import covers
 
     columns = ["image_id", "drop_id", "batch_id", "is_covered"]
     approved, _ = store.load_all("approved_labels", spec.name)

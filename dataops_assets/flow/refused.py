@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
 from dataops_assets.contracts import DECIDED
 from dataops_assets.flow.shared import verdicts
+from dataops_assets.manifest import empty
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.copies import NEAR_REFUSED, NOT_DRAWN, REFUSED, follow_refused, is_refused
 from dataops_assets.store import Store
@@ -50,6 +51,34 @@ def not_drawn(store: Store, project: str) -> set[str]:
     """Pictures, by image_id, that are shown nowhere: in them or in what shows the same a person saw what can't be covered."""
     rows = _last(store, project, ("image_id", "drop_id", "reason"))
     return set(rows.loc[rows["reason"].isin(NOT_DRAWN), "image_id"])
+
+
+def unseen(store: Store, spec: ProjectSpec, drop_id: str, gone: Collection[str], decided: pd.DataFrame | None) -> pd.DataFrame:
+    """`cleaned_set` rows of a drop's pictures that people refused and that nobody can look at again.
+
+    They are taken from the last version that did look at them, whatever the gate said of it.
+
+    Args:
+        store: The store.
+        spec: The project.
+        drop_id: Which drop.
+        gone: Its pictures that nobody can look at again, by image_id.
+        decided: What people have decided about its pictures.
+    """
+    from dataops_assets.stages.decided import refused_unseen
+
+    gates = verdicts(store, spec.name, "cleaned_set")
+    versions = gates.loc[gates["partition"] == drop_id, "version"].drop_duplicates(keep="last")
+    found, open_ = list[pd.DataFrame](), set(gone)
+    for version in versions[::-1]:
+        if not open_:
+            break
+        rows = store.read_all("cleaned_set", spec.name, {drop_id: version})
+        rows = rows[rows["image_id"].isin(open_) & (rows["reason"] != "PURGED")]
+        found += [rows] if len(rows) else []
+        open_ -= set(rows["image_id"])
+    seen = pd.concat(found, ignore_index=True) if found else empty("cleaned_set")
+    return refused_unseen(seen, decided, spec.cleaning.personal_data.actions)
 
 
 def _last(store: Store, project: str, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
