@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from dataops_assets import gates, waiting
-from dataops_assets.flow import images, refused
+from dataops_assets.flow import delivery, images, refused
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports import pictures, shown
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
 from tests.conftest import SHARED, changed
 from tests.imaging.personal_data.made import scene
 from tests.test_personal_data import DAY, World, project
@@ -158,3 +159,44 @@ def test_what_another_project_has_in_use_of_it_stays_there(seen: Seen, garments:
     seen.decide("redact")
     assert seen.store.blobs.has(clean) and not seen.store.apart("garments").in_sight(clean)
     assert decode(seen.store.blobs.read(clean)).pixels is not None
+
+
+def test_a_copy_is_out_of_use_too_where_the_gate_says_no(seen: Seen) -> None:
+    """Its file lies apart from then on, and the version that keeps it is still the released one."""
+    spec = seen.desk.spec
+    seen.desk.release(images.augmented_set(seen.store, spec, seen.careless))
+    tasks = seen.batch("production")
+    answers = dict.fromkeys(tasks.frame["image_id"], "dress")
+    seen.answer(tasks, answers, answers)
+    small, other = (seen.careless.frame.set_index("path").loc[name, "image_id"] for name in ("small.jpg", "other.jpg"))
+    opened = delivery.training_export(seen.store, spec, "r001")
+    assert {small, other} < set(opened.frame["image_id"])
+    seen.decide("redact")
+    seen.desk.spec = changed(spec, gates={"min_keep_share": 1.0}, cleaning={"review": []})
+    again = images.cleaned_set(seen.store, seen.desk.spec, seen.later)
+    assert seen.desk.gate(again).outcome == "fail"
+
+    usable, _ = images.usable_images(seen.store, spec)
+    assert other in set(usable["image_id"]) and small not in set(usable["image_id"])
+    assert usable["sha256"].map(seen.store.blobs.has).all()
+    anew = delivery.training_export(seen.store, spec, "r001")
+    assert set(anew.frame["image_id"]) == set(opened.frame["image_id"]) - {small}
+    out = delivery.assemble(seen.store, spec, "r001", anew.inputs).left_out.set_index("image_id")["reason"]
+    assert out[small] == "personal_data"
+    assert anew.frame["sha256"].map(seen.store.blobs.has).all()
+    assert delivery.assemble(seen.store, spec, "r001", opened.inputs).frame.equals(opened.frame)  # what it was opened with stands
+
+
+def test_little_is_read_where_nobody_refused_anything(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen.decide("keep")
+    asked: list[set[str]] = []
+    read_all = Store.read_all
+
+    def read(store: Store, asset: str, project: str, versions: dict[str, str], columns: Any = None) -> Any:
+        asked.append(set(columns or ["all"]) if versions else set())
+        return read_all(store, asset, project, versions, columns)
+
+    monkeypatch.setattr(Store, "read_all", read)
+    monkeypatch.setattr(refused, "is_refused", lambda rows: rows["status"].isna())  # the faces are, here
+    assert refused.still_kept(seen.store, seen.spec) == {}
+    assert set().union(*asked) == {"image_id", "drop_id", "status", "reason", "decided_by"}
