@@ -88,9 +88,8 @@ def assemble(
         str(image): _why_not(str(image), drop, file, cleaned, drops, images, labels, spec)
         for image, drop, file in zip(sources["image_id"], sources["drop_id"], sources["sha256"], strict=True)
     }
-    came_with = dict(_pairs(sources, "image_id", "drop_id"))
-    kept = [image for image, (reason, _) in reasons.items() if not reason]
-    unsafe = [image for image in kept if (came_with[image], image) in forbidden]
+    kept = {image: drop for image, drop in _pairs(sources, "image_id", "drop_id") if not reasons[image][0]}
+    unsafe = [image for image, drop in kept.items() if (drop, image) in forbidden]
     reasons |= dict.fromkeys(unsafe, ("personal_data", "the project's policy has changed since it was screened: screen its drop again"))
     seen = [image for image in kept if image in hidden]
     reasons |= dict.fromkeys(seen, ("personal_data", "in it, or in what shows the same, a person saw what can't be covered"))
@@ -299,9 +298,10 @@ def _why_not(
     """(reason, detail) a source image, whose cleaned picture is `file`, is left out for; ("", "") when it isn't."""
     if drop in drops or image in images:
         return "withdrawn", f"drop {drop}" if drop in drops else "the image itself"
-    if (drop, image) not in cleaned.index:
+    key: Any = (drop, image)
+    if key not in cleaned.index:
         return "not_in_cleaned_set", ""
-    status, why, now = cleaned.loc[(drop, image), ["status", "reason", "clean_sha256"]]
+    status, why, now = cleaned.loc[key, ["status", "reason", "clean_sha256"]]
     if status != "kept":
         return "not_kept", f"{status}: {why or ''}"
     if isinstance(now, str) and now != file:
