@@ -21,12 +21,13 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
     - `has_train`: the release has rows to train on;
     - `rarest`: source images of the row's rarest value;
     - `trained`: every `attribute=value` of the training rows, each between two `|`; the same in all rows;
-    - `is_searched`: screening kept the row's source, and has searched it for all that today's policy looks for;
+    - `is_searched`: the screening of the row's drop kept its source, and has searched it for all that today's policy looks for;
     - `is_allowed`: it is kept, and nothing was found in it that today's policy doesn't let pass;
     - `is_cleaned`: the row's file is the one that was made of the source: cleaned, or a variant of the cleaned one;
     - `in_sight`: the file lies in common sight.
     """
-    policy = inputs["policy"].drop_duplicates("image_id").set_index("image_id")
+    policy, sources = inputs["policy"], _keys(frame, "drop_id", "source_image_id")
+    searched, allowed = (_keys(policy[policy[name].astype(bool)], "drop_id", "image_id") for name in ("is_searched", "is_allowed"))
     splits = frame.groupby("split_group", dropna=False)["split"].transform("nunique")
     values = [sorted(_values(text)) for text in frame["labels"]]
     tally = Counter(value for row, kind in zip(values, frame["kind"], strict=True) if kind == "source" for value in row)
@@ -36,8 +37,8 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
         has_train=bool((frame["split"] == "train").any()),
         rarest=[min((tally[value] for value in row), default=0) for row in values],
         trained=f"|{'|'.join(trained)}|",
-        is_searched=frame["source_image_id"].isin(policy.index[policy["is_searched"].astype(bool)]),
-        is_allowed=frame["source_image_id"].isin(policy.index[policy["is_allowed"].astype(bool)]),
+        is_searched=sources.isin(searched),
+        is_allowed=sources.isin(allowed),
         is_cleaned=_is_cleaned(frame, inputs["augmented_set"], inputs["cleaned_set"]),
         in_sight=frame["sha256"].isin(inputs["sight"]["sha256"]),
     )
@@ -45,16 +46,16 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
 def _is_cleaned(frame: pd.DataFrame, augmented: pd.DataFrame, cleaned: pd.DataFrame) -> Any:
     """Which rows' files were made of the cleaned file that screening kept of their source, or are that file."""
-
-    def keys(rows: pd.DataFrame, *columns: str) -> pd.MultiIndex:
-        return pd.MultiIndex.from_frame(rows[list(columns)].astype("object"))
-
     kept = cleaned[(cleaned["status"] == "kept") & cleaned["clean_sha256"].notna()]
     sources = augmented[augmented["kind"] == "source"]
-    sources = sources[keys(sources, "image_id", "sha256").isin(keys(kept, "image_id", "clean_sha256"))]
-    made = augmented[keys(augmented, "drop_id", "source_image_id").isin(keys(sources, "drop_id", "image_id"))]
-    names = ("image_id", "source_image_id", "sha256")
-    return keys(frame, *names).isin(keys(made, *names))
+    sources = sources[_keys(sources, "drop_id", "image_id", "sha256").isin(_keys(kept, "drop_id", "image_id", "clean_sha256"))]
+    made = augmented[_keys(augmented, "drop_id", "source_image_id").isin(_keys(sources, "drop_id", "image_id"))]
+    names = ("drop_id", "image_id", "source_image_id", "sha256")
+    return _keys(frame, *names).isin(_keys(made, *names))
+
+
+def _keys(rows: pd.DataFrame, *columns: str) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[list(columns)].astype("object"))
 
 
 def _values(labels: str | None) -> set[str]:

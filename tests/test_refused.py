@@ -12,14 +12,15 @@ import pytest
 from PIL import Image
 
 from dataops_assets import gates, waiting
-from dataops_assets.flow import images, refused
+from dataops_assets.flow import delivery, images, refused
 from dataops_assets.imaging.decode import decode, encode
 from dataops_assets.manifest import Manifest
 from dataops_assets.reports import pictures, shown
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.store import Store
 from tests.conftest import SHARED, changed
 from tests.imaging.personal_data.made import scene
-from tests.test_personal_data import World, project
+from tests.test_personal_data import DAY, World, project
 
 
 class Seen(World):
@@ -122,6 +123,25 @@ def test_a_copy_that_comes_later_goes_with_it_and_the_same_bytes_too(seen: Seen)
     assert seen.sheets(f"raw_images/{raw.partition}") == [seen.drawn(raw)]
 
 
+@pytest.mark.parametrize("is_screened", [True, False], ids=["its gate said no", "not screened since"])
+def test_it_stays_refused_once_its_original_is_gone(seen: Seen, is_screened: bool) -> None:
+    grey, spec = seen.ids()["grey.jpg"], seen.desk.spec
+    seen.decide("redact", is_screened=False)
+    if is_screened:
+        seen.desk.spec = changed(spec, gates={"min_keep_share": 1.0})
+        assert seen.desk.gate(images.cleaned_set(seen.store, spec, seen.raw)).outcome == "fail"
+        seen.desk.spec = spec
+    apart = seen.store.apart("garments")
+    apart.set_apart([grey])
+    assert grey in images.purge(seen.store, spec, apart.since([grey])[grey] + 31 * DAY)
+    made = images.cleaned_set(seen.store, spec, seen.raw)
+    assert seen.desk.gate(made).is_released
+    assert seen.by_path(made).loc["grey.jpg", "reason"] == "NOTHING_TO_REDACT" and grey in refused.not_drawn(seen.store, "garments")
+    again = images.cleaned_set(seen.store, changed(spec, cleaning={"review": []}), seen.later)
+    assert again.frame.set_index("path").loc["small.jpg", "duplicate_of"] == grey
+    assert images.cleaned_set(seen.store, spec, seen.raw).version == made.version
+
+
 def test_what_a_person_rejects_for_its_looks_takes_no_copy_with_it(seen: Seen) -> None:
     made = seen.decide("reject")
     assert seen.by_path(made).loc["grey.jpg", "reason"] == "grayscale"
@@ -139,3 +159,44 @@ def test_what_another_project_has_in_use_of_it_stays_there(seen: Seen, garments:
     seen.decide("redact")
     assert seen.store.blobs.has(clean) and not seen.store.apart("garments").in_sight(clean)
     assert decode(seen.store.blobs.read(clean)).pixels is not None
+
+
+def test_a_copy_is_out_of_use_too_where_the_gate_says_no(seen: Seen) -> None:
+    """Its file lies apart from then on, and the version that keeps it is still the released one."""
+    spec = seen.desk.spec
+    seen.desk.release(images.augmented_set(seen.store, spec, seen.careless))
+    tasks = seen.batch("production")
+    answers = dict.fromkeys(tasks.frame["image_id"], "dress")
+    seen.answer(tasks, answers, answers)
+    small, other = (seen.careless.frame.set_index("path").loc[name, "image_id"] for name in ("small.jpg", "other.jpg"))
+    opened = delivery.training_export(seen.store, spec, "r001")
+    assert {small, other} < set(opened.frame["image_id"])
+    seen.decide("redact")
+    seen.desk.spec = changed(spec, gates={"min_keep_share": 1.0}, cleaning={"review": []})
+    again = images.cleaned_set(seen.store, seen.desk.spec, seen.later)
+    assert seen.desk.gate(again).outcome == "fail"
+
+    usable, _ = images.usable_images(seen.store, spec)
+    assert other in set(usable["image_id"]) and small not in set(usable["image_id"])
+    assert usable["sha256"].map(seen.store.blobs.has).all()
+    anew = delivery.training_export(seen.store, spec, "r001")
+    assert set(anew.frame["image_id"]) == set(opened.frame["image_id"]) - {small}
+    out = delivery.assemble(seen.store, spec, "r001", anew.inputs).left_out.set_index("image_id")["reason"]
+    assert out[small] == "personal_data"
+    assert anew.frame["sha256"].map(seen.store.blobs.has).all()
+    assert delivery.assemble(seen.store, spec, "r001", opened.inputs).frame.equals(opened.frame)  # what it was opened with stands
+
+
+def test_little_is_read_where_nobody_refused_anything(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen.decide("keep")
+    asked: list[set[str]] = []
+    read_all = Store.read_all
+
+    def read(store: Store, asset: str, project: str, versions: dict[str, str], columns: Any = None) -> Any:
+        asked.append(set(columns or ["all"]) if versions else set())
+        return read_all(store, asset, project, versions, columns)
+
+    monkeypatch.setattr(Store, "read_all", read)
+    monkeypatch.setattr(refused, "is_refused", lambda rows: rows["status"].isna())  # the faces are, here
+    assert refused.still_kept(seen.store, seen.spec) == {}
+    assert set().union(*asked) == {"image_id", "drop_id", "status", "reason", "decided_by"}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.flow import policies
-from dataops_assets.flow.refused import of_others
+from dataops_assets.flow.refused import of_others, unseen
 from dataops_assets.flow.shared import digest_of, rows_of, verdicts
 from dataops_assets.manifest import Inputs, Manifest, digest, empty
 from dataops_assets.spec import ProjectSpec
@@ -79,10 +79,11 @@ def beside(store: Store, spec: ProjectSpec, raw: Manifest, decided: pd.DataFrame
     later, versions = _later(store, spec, raw.partition, pinned)
     later = later[~later["image_id"].isin(earlier["image_id"])]
     purged = store.apart(spec.name).purged()
-    before = _before(store, spec, raw) if len(later) or purged & set(raw.frame["image_id"]) else None
+    gone = purged & set(raw.frame.loc[raw.frame["status"] == "accepted", "image_id"])
+    before = _before(store, spec, raw) if len(later) or gone else None
     rows = before.frame if before is not None else empty("cleaned_set")
     then = policies.of_inputs(store, spec, before.inputs if before is not None else {})
-    lasting = stage.rows_of(rows, raw.frame, purged, spec.cleaning, then)
+    lasting = stage.rows_of(rows, raw.frame, gone, spec.cleaning, then, unseen(store, spec, raw.partition, gone, decided))
     missing = stage.missing(lasting, spec.cleaning, then)
     if len(lasting):  # named by its content: the version it is read from differs each time
         searches = {"missing": missing} if missing else {}

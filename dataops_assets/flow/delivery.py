@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dataops_assets.flow import history, images, policies
+from dataops_assets.flow import history, images, policies, refused
 from dataops_assets.flow.shared import listing, plain_files, rows_of
 from dataops_assets.intake import inside
 from dataops_assets.manifest import UNPARTITIONED, Inputs, Manifest, records
@@ -43,6 +43,11 @@ def _release_inputs(store: Store, spec: ProjectSpec) -> Inputs:
     superseded = store.superseded(spec.name)
     for asset in ("augmented_set", "cleaned_set"):
         inputs[asset] = {drop: version for drop, version in inputs[asset].items() if drop not in superseded}
+    # what screening said of a withdrawn drop's pictures says nothing of the same ones in another drop
+    inputs["cleaned_set"] = {drop: version for drop, version in inputs["cleaned_set"].items() if drop not in drops}
+    if hidden := refused.not_drawn(store, spec.name):
+        sources = store.read_all("augmented_set", spec.name, inputs["augmented_set"], ("image_id", "source_image_id"))
+        inputs["not_drawn"] = dict.fromkeys(sorted(hidden & set(sources["source_image_id"])), "image")
     inputs |= policies.named(store, spec)
     return {**inputs, "withdrawals": dict.fromkeys(sorted(drops), "drop") | dict.fromkeys(sorted(images), "image")}
 
@@ -59,8 +64,10 @@ def assemble(store: Store, spec: ProjectSpec, release: str, inputs: Inputs) -> t
     earlier = store.read_all("training_export", spec.name, inputs["training_export"])
     cleaned, policy = frames["cleaned_set"], policies.of_inputs(store, spec, inputs)  # a release keeps to the policy it was opened under
     is_refused = policies.refused(store, spec, cleaned, inputs["cleaned_set"], policy) if policy is not None else cleaned["status"].isna()
-    refused = set(cleaned.loc[is_refused, "image_id"])
-    return training_export.assemble(labels, frames["augmented_set"], cleaned, spec, release, withdrawn, earlier, refused)
+    forbidden = set(zip(cleaned.loc[is_refused, "drop_id"], cleaned.loc[is_refused, "image_id"], strict=True))
+    return training_export.assemble(
+        labels, frames["augmented_set"], cleaned, spec, release, withdrawn, earlier, forbidden, inputs.get("not_drawn", {}).keys()
+    )
 
 
 def model_feedback(store: Store, spec: ProjectSpec, export: Manifest) -> Manifest:

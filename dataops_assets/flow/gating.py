@@ -101,7 +101,7 @@ def _of_ledger(store: Store, drop: Manifest) -> pd.DataFrame:
 def _policy(store: Store, spec: ProjectSpec, cleaned: pd.DataFrame, candidate: Manifest) -> pd.DataFrame:
     """What the policy for personal data says today of pictures that a release's screenings kept."""
     kept = cleaned[cleaned["status"] == "kept"]
-    return policies.judged(store, spec, kept, candidate.inputs["cleaned_set"]).assign(image_id=kept["image_id"])
+    return policies.judged(store, spec, kept, candidate.inputs["cleaned_set"]).assign(drop_id=kept["drop_id"], image_id=kept["image_id"])
 
 
 def _in_sight(store: Store, files: pd.Series) -> pd.DataFrame:

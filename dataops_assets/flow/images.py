@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dataops_assets import atomic, drops, locks
-from dataops_assets.flow import history, policies, sight
+from dataops_assets.flow import history, policies, refused, sight
 from dataops_assets.flow.beside import Beside, beside, first_used, followed
 from dataops_assets.flow.shared import Progress, Steps, digest_of, exclusive, quiet, quiet_steps, rows_of
 from dataops_assets.labels.questions import SCREENING
@@ -229,7 +229,7 @@ def decided_in_review(store: Store, spec: ProjectSpec) -> pd.DataFrame:
     What they decided counts where it `is_covered`: at the next screening of the drop. The others wait for reasons that nobody was asked
     about, and have to be asked again.
     """
-    from dataops_assets.stages.cleaned_set import covers
+    from dataops_assets.stages.decided import covers
 
     columns = ["image_id", "drop_id", "batch_id", "is_covered"]
     approved, _ = store.load_all("approved_labels", spec.name)
@@ -261,12 +261,14 @@ def usable_images(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, Inputs
 
     Where a drop was screened again and its variants aren't made anew yet, what the new screening says of pictures stands: those it left
     out are out, the others are in with their new cleaned files, and variants of the old ones are out. So are pictures, with their variants,
-    that were screened under another policy for personal data, and that today's doesn't let pass.
+    that were screened under another policy for personal data, and that today's doesn't let pass, and those that are `refused.not_drawn`:
+    their files lie apart, also where the gate said no to the screening that set them apart.
     """
     frame, inputs = store.load_all(
         "augmented_set", spec.name, store.released("augmented_set", spec.name).keys() - store.superseded(spec.name)
     )
     drops, images = store.withdrawn(spec.name)
+    images = images | refused.not_drawn(store, spec.name)
     gone = frame["drop_id"].isin(drops) | frame["image_id"].isin(images) | frame["source_image_id"].isin(images)
     frame = _as_screened(store, spec, frame[~gone])
     return frame.drop_duplicates("image_id").reset_index(drop=True), inputs

@@ -33,12 +33,12 @@ from dataops_assets.stages.copies import (
     mark_exact_duplicates,
     mark_near_duplicates,
 )  # fmt: skip
+from dataops_assets.stages.decided import decide, settled_by
 from dataops_assets.stages.lasting import searched
 from dataops_assets.stages.looking import Eyes, Steps
 from dataops_assets.stages.marked import Scores, to_measure, watermark_scores
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
-CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 
 
 def screen(
@@ -106,15 +106,12 @@ def screen(
         refused = pd.concat([refused, lasting.loc[is_refused(lasting), REFUSED]])
         follow_refused(lasting, refused, spec)
         rows = rows[~rows["image_id"].isin(lasting["image_id"])]
-        stay = lasting[lasting["status"] == "kept"]
-        earlier = pd.concat([earlier, stay], ignore_index=True) if len(stay) else earlier
     rows = rows.sort_values("image_id", kind="stable", ignore_index=True)
     shas = list(rows["sha256"])
     measured = eyes.look(Measured, partial(measure, max_pixels=pixels), to_measure(shas), "images measured")
     marked = watermark_scores(shas, measured, eyes.look, pixels)
-    kept = earlier[earlier["status"] == "kept"].sort_values("image_id", kind="stable").drop_duplicates("image_id")
     base = rows[CARRIED].join(_measures(measured, marked, spec))
-    settled = _settled(decisions)
+    settled = settled_by(decisions)
     asked = settled["asked"].where(settled["asked"].notna(), "")
     decided = dict(zip(settled.index, zip(settled["decision"], asked, strict=True), strict=True))
     ahead = 0  # followers to prepare beside a leader: where many copies fall one after the other, twice as many each time
@@ -130,13 +127,17 @@ def screen(
 
     while True:
         frame = _judge(base, prepared, spec, compared)
-        _decide(frame, settled)
+        decide(frame, settled)
         unseen = [position for position in frame.index[frame["image_id"].isin(careful) & (frame["status"] != "rejected")]
                   if position not in prepared]  # fmt: skip
         if unseen:  # a refusal counts, also of what would be a copy: what shows the same goes with it
             clean(unseen)
             continue
-        follow_refused(frame, pd.concat([refused, frame.loc[is_refused(frame), REFUSED]]), spec)
+        own = frame.loc[is_refused(frame), REFUSED]
+        follow_refused(frame, pd.concat([refused, own]), spec)
+        if lasting is not None:
+            follow_refused(lasting, own, spec)  # before others would give way to one that goes too
+        kept = _kept(earlier, lasting)
         give_way(frame, late)
         mark_exact_duplicates(frame, kept)
         mark_near_duplicates(frame, kept, spec)
@@ -147,18 +148,21 @@ def screen(
         open_ = [position for position in frame.index[frame["status"] != "rejected"] if position not in prepared]
         if not open_:
             frame = frame.drop(columns=["area_px", "decode_reason"])
-            if lasting is not None:
-                follow_refused(lasting, frame[is_refused(frame)], spec)
-            whole = pd.concat([frame, lasting], ignore_index=True) if lasting is not None and len(lasting) else frame
-            return conform(whole, CONTRACTS["cleaned_set"])
+            frame = conform(frame, CONTRACTS["cleaned_set"])
+            if lasting is None or lasting.empty:
+                return frame
+            return conform(pd.concat([frame, lasting], ignore_index=True), CONTRACTS["cleaned_set"])
         open_ += _next_in_line(frame, open_, prepared, ahead)
         ahead = 2 * ahead + 1
         clean(open_)
 
 
-def covers(asked: str | None, reason: str | None) -> bool:
-    """Whether people who were asked for some reasons, joined by |, knew of all those that a picture is in review for."""
-    return asked is None or set((reason or "").split("|")) <= set(asked.split("|"))
+def _kept(earlier: pd.DataFrame, lasting: pd.DataFrame | None) -> pd.DataFrame:
+    """What pictures of a drop give way to: what earlier drops keep, and the drop itself of those that nobody can look at again."""
+    rows = [earlier] if lasting is None else [earlier, lasting]
+    found = [kept for kept in (one[one["status"] == "kept"] for one in rows) if len(kept)]
+    kept = pd.concat(found, ignore_index=True) if found else earlier.head(0)
+    return kept.sort_values("image_id", kind="stable").drop_duplicates("image_id")
 
 
 def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> list[str]:
@@ -278,32 +282,6 @@ def limits(spec: Cleaning) -> dict[str, float]:
 
 def _texts(values: Iterable[str]) -> pd.Series:
     return pd.Series([value or None for value in values], dtype="object")
-
-
-def _settled(decisions: pd.DataFrame | None) -> pd.DataFrame:
-    """One decision a picture, by image_id: columns decision, by, at, asked. Where people disagree, the more careful answer stands."""
-    columns = ["decision", "by", "at", "answered_by", "answered_at", "asked"]
-    if decisions is None:
-        return pd.DataFrame(columns=columns, dtype="object")
-    known = decisions[decisions["decision"].isin(CARE)]
-    ordered = known.assign(care=known["decision"].map(CARE.index)).sort_values(["image_id", "care", "by"], kind="stable")
-    return ordered.drop_duplicates("image_id", keep="last").set_index("image_id").reindex(columns=columns)
-
-
-def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
-    """What a person decided on a picture in review stands, for the reasons that person knew of."""
-    waits = frame[(frame["status"] == "review") & frame["image_id"].isin(settled.index)]
-    asked = [text if isinstance(text, str) else None for text in waits["image_id"].map(settled["asked"])]
-    known = [covers(knew, reason) for knew, reason in zip(asked, waits["reason"].tolist(), strict=True)]
-    decided = waits.index[np.array(known, dtype=bool)]
-    if decided.empty:
-        return
-    ids = frame.loc[decided, "image_id"]
-    rejected = ids.map(settled["decision"]) == "reject"
-    frame.loc[decided, "status"] = np.where(rejected, "rejected", "kept")
-    for name, given in zip(DECIDED, ("by", "at", "answered_by", "answered_at"), strict=True):
-        frame.loc[decided, name] = ids.map(settled[given]).astype("object")
-    frame.loc[rejected[~rejected].index, "reason"] = None
 
 
 def _next_in_line(frame: pd.DataFrame, leaders: Sequence[int], prepared: Mapping[int, Prepared], ahead: int) -> list[int]:

@@ -16,10 +16,18 @@ from dataops_assets.imaging.screening import Preparation, Prepared, prepare
 from dataops_assets.spec import Cleaning
 
 
-def rows_of(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], spec: Cleaning, then: Policy | None = None) -> pd.DataFrame:
+def rows_of(
+    before: pd.DataFrame,
+    raw: pd.DataFrame,
+    purged: Collection[str],
+    spec: Cleaning,
+    then: Policy | None = None,
+    refused: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Rows of pictures that can't be looked at again, as their retention period has passed: they stand as they were.
 
-    What waited for a person isn't among them, nobody can decide any more; what the policy of today wouldn't let pass is left out.
+    What waited for a person isn't among them, nobody can decide any more; what the policy of today wouldn't let pass is left out. A
+    person's refusal stands, whatever became of the version that carried it.
 
     Args:
         before: The drop's own released rows.
@@ -27,13 +35,20 @@ def rows_of(before: pd.DataFrame, raw: pd.DataFrame, purged: Collection[str], sp
         purged: image_ids of pictures that were deleted.
         spec: The policy of today.
         then: The policy that they were screened under; None: nobody knows.
+        refused: Rows of those that people refused, by `decided.refused_unseen`.
+
+    Returns:
+        Rows of `cleaned_set`, in the order of their image_ids.
     """
     accepted = raw.loc[raw["status"] == "accepted", "image_id"]
     rows = before[before["image_id"].isin(purged) & before["image_id"].isin(accepted) & (before["status"] != "review")].copy()
     lost = (rows["status"] == "kept") & forbidden(rows, policy_of(spec.personal_data), then)
     rows.loc[lost, ["status", "reason"]] = ["rejected", "PURGED"]
     rows.loc[lost, ["clean_sha256", *DECIDED]] = None
-    return rows
+    if refused is not None and len(refused):
+        others = rows[~rows["image_id"].isin(refused["image_id"])]
+        rows = pd.concat([others, refused]) if len(others) else refused
+    return rows.sort_values("image_id", kind="stable", ignore_index=True)
 
 
 def missing(lasting: pd.DataFrame, spec: Cleaning, then: Policy | None) -> dict[str, str]:

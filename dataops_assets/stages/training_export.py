@@ -56,7 +56,8 @@ def assemble(
     release: str,
     withdrawn: tuple[Collection[str], Collection[str]] = ((), ()),
     earlier: pd.DataFrame | None = None,
-    refused: Collection[str] = (),
+    forbidden: Collection[tuple[str, str]] = (),
+    hidden: Collection[str] = (),
 ) -> Assembly:
     """Put a release together.
 
@@ -75,21 +76,23 @@ def assemble(
         withdrawn: (drop ids, image ids) that must not be delivered any more.
         earlier: Rows of `training_export` of earlier releases: an image stays in the split it was in, as long as the
             salt is the same.
-        refused: Kept pictures, by image_id, that the policy for personal data doesn't let pass as they were screened.
+        forbidden: Kept pictures, by drop and image_id, that the policy for personal data doesn't let pass as they were screened there.
+        hidden: Pictures, by image_id, in which a person saw what can't be covered, or in what shows the same.
     """
     drops, images = {str(drop) for drop in withdrawn[0]}, {str(image) for image in withdrawn[1]}
-    augmented = augmented.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
-    # the same file may have come with another drop again, and been left out there
-    cleaned = cleaned.sort_values("status", key=lambda status: status != "kept", kind="stable")
-    cleaned = cleaned.drop_duplicates("image_id").set_index("image_id")
+    cleaned = cleaned.drop_duplicates(["drop_id", "image_id"]).set_index(["drop_id", "image_id"])
+    augmented = _one_of_each(augmented, cleaned, drops)
     labels = _labels(approved, spec)
     sources = augmented[augmented["kind"] == "source"]
     reasons = {
         str(image): _why_not(str(image), drop, file, cleaned, drops, images, labels, spec)
         for image, drop, file in zip(sources["image_id"], sources["drop_id"], sources["sha256"], strict=True)
     }
-    unsafe = [image for image in reasons.keys() & set(refused) if not reasons[image][0]]
+    kept = {image: drop for image, drop in _pairs(sources, "image_id", "drop_id") if not reasons[image][0]}
+    unsafe = [image for image, drop in kept.items() if (drop, image) in forbidden]
     reasons |= dict.fromkeys(unsafe, ("personal_data", "the project's policy has changed since it was screened: screen its drop again"))
+    seen = [image for image in kept if image in hidden]
+    reasons |= dict.fromkeys(seen, ("personal_data", "in it, or in what shows the same, a person saw what can't be covered"))
     usable = sources[sources["image_id"].map(lambda image: not reasons[image][0]).astype(bool)]
     placed, groups, bridges = split(usable, spec.export, earlier)
     reasons |= {str(image): ("bridges_splits", detail) for image, detail in bridges.items()}
@@ -132,6 +135,15 @@ def assemble(
     left_out = pd.DataFrame(out, columns=["image_id", "source_image_id", "kind", "reason", "detail"], dtype="object")
     frame = manifest.conform(pd.DataFrame(rows), CONTRACTS["training_export"])
     return Assembly(frame, left_out.sort_values("image_id", ignore_index=True))
+
+
+def _one_of_each(augmented: pd.DataFrame, cleaned: pd.DataFrame, withdrawn: Collection[str]) -> pd.DataFrame:
+    """Each picture once, by image_id: of several drops that hold it, as it came with one that keeps it and isn't withdrawn, if any does."""
+    kept = cleaned.index[cleaned["status"] == "kept"]
+    is_kept = pd.MultiIndex.from_frame(augmented[["drop_id", "source_image_id"]]).isin(kept)
+    ranked = augmented.assign(_is_withdrawn=augmented["drop_id"].isin(withdrawn), _is_out=~is_kept)
+    ranked = ranked.sort_values(["image_id", "_is_withdrawn", "_is_out"], kind="stable").drop_duplicates("image_id")
+    return ranked.drop(columns=["_is_withdrawn", "_is_out"]).reset_index(drop=True)
 
 
 def split(
@@ -286,12 +298,12 @@ def _why_not(
     """(reason, detail) a source image, whose cleaned picture is `file`, is left out for; ("", "") when it isn't."""
     if drop in drops or image in images:
         return "withdrawn", f"drop {drop}" if drop in drops else "the image itself"
-    if image not in cleaned.index:
+    key: Any = (drop, image)
+    if key not in cleaned.index:
         return "not_in_cleaned_set", ""
-    status = str(cleaned.at[image, "status"])
+    status, why, now = cleaned.loc[key, ["status", "reason", "clean_sha256"]]
     if status != "kept":
-        return "not_kept", f"{status}: {cleaned.at[image, 'reason'] or ''!s}"
-    now = cleaned.at[image, "clean_sha256"]
+        return "not_kept", f"{status}: {why or ''}"
     if isinstance(now, str) and now != file:
         return "screened_again", f"its cleaned picture is another one by now: make augmented_set of drop {drop} anew"
     if image not in labels:

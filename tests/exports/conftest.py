@@ -51,7 +51,7 @@ def release_of(blobs: Blobs, n: int = 30) -> training_export.Assembly:
         variant = blobs.put(picture(1000 + number))
         place = {"drop_id": "d1", "vendor": "acme"}
         augmented += [row | place, row | place | {"image_id": variant, "sha256": variant, "kind": "variant", "breaks": "colours"}]
-        cleaned.append({"image_id": source, "status": "kept"})
+        cleaned.append({"image_id": source, "drop_id": "d1", "status": "kept"})
         label = {"image_id": source, "batch_id": "b1", "kind": "production", "object_id": "-", "ontology_version": "1"}
         approved += [
             label | {"attribute": "style", "label": "a/b" if number % 3 == 0 else "=cmd" if number % 4 == 0 else "casual"},

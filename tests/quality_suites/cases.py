@@ -388,11 +388,12 @@ def training_export(spec: ProjectSpec) -> Case:
         "sha256": [sha(10 + i) for i in range(4)], "split_group": [sha(0), sha(0), sha(2), sha(3)], "drop_id": "d", "batch_ids": "b",
     })  # fmt: skip
     sources = good.loc[good["kind"] == "source", "image_id"]
-    policy = pd.DataFrame({"image_id": sources, "is_searched": True, "is_allowed": True})
+    policy = pd.DataFrame({"drop_id": "d", "image_id": sources, "is_searched": True, "is_allowed": True})
+    elsewhere = policy.assign(drop_id="other")  # says nothing of this drop's pictures
     inputs = {
         "augmented_set": good[["image_id", "source_image_id", "kind", "sha256", "drop_id"]],
-        "cleaned_set": pd.DataFrame({"image_id": sources, "status": "kept", "clean_sha256": good["sha256"][sources.index]}),
-        "policy": policy, "sight": good[["sha256"]],
+        "cleaned_set": pd.DataFrame({"drop_id": "d", "image_id": sources, "status": "kept", "clean_sha256": good["sha256"][sources.index]}),
+        "policy": pd.concat([elsewhere.assign(is_searched=False, is_allowed=False), policy]), "sight": good[["sha256"]],
     }  # fmt: skip
     rare = json.dumps({"colour": "blue", "style": "casual"})
     bare = json.dumps({"colour": "red"})
@@ -414,8 +415,8 @@ def training_export(spec: ProjectSpec) -> Case:
         "cleaned": first("sha256", sha(0)),  # the original
         "in_common_sight": lambda frame: frame,
     }, {
-        "searched": {"policy": first("is_searched", False)(policy)},
-        "personal_data_allowed": {"policy": first("is_allowed", False)(policy)},
+        "searched": {"policy": pd.concat([elsewhere, first("is_searched", False)(policy)])},
+        "personal_data_allowed": {"policy": pd.concat([elsewhere, first("is_allowed", False)(policy)])},
         "in_common_sight": {"sight": good[["sha256"]].iloc[1:]},
     })  # fmt: skip
 

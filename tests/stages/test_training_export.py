@@ -52,7 +52,7 @@ class World:
             }  # fmt: skip
             augmented.append(row)
             augmented.append(row | {"image_id": f"{image}-v", "kind": "variant", "breaks": facts.get("breaks")})
-            cleaned.append({"image_id": image, "status": facts.get("status", "kept")})
+            cleaned.append({"image_id": image, "drop_id": row["drop_id"], "status": facts.get("status", "kept")})
             for attribute, label in facts.get("labels", {"colour": "red", "tags": "y|x"}).items():
                 approved.append({
                     "image_id": image, "attribute": attribute, "label": label, "object_id": "-", "batch_id": "b1", "kind": "production",
@@ -92,9 +92,31 @@ def test_the_same_file_left_out_of_another_drop_takes_no_picture_out() -> None:
     assert list(assemble(approved, augmented, cleaned, SPEC, "r1").frame["image_id"]) == ["a"]
 
 
+@pytest.mark.parametrize("order", [("d1", "d2"), ("d2", "d1")])
+def test_a_picture_is_judged_by_the_drop_it_is_delivered_with(order: tuple[str, ...]) -> None:
+    """Both drops keep it, cleaned under different policies; the first one is withdrawn."""
+    files = {"d1": "1" * 64, "d2": "2" * 64}
+    row = {"image_id": "a", "source_image_id": "a", "kind": "source"}
+    augmented = pd.concat([frame("augmented_set", [row | {"drop_id": drop, "sha256": files[drop]}]) for drop in order])
+    kept = {"image_id": "a", "status": "kept"}
+    cleaned = pd.concat([frame("cleaned_set", [kept | {"drop_id": drop, "clean_sha256": files[drop]}]) for drop in order])
+    said = {"image_id": "a", "object_id": "-", "ontology_version": "1", "batch_id": "b1", "kind": "production"}
+    approved = frame("approved_labels", [said | {"attribute": name, "label": label} for name, label in (("colour", "red"), ("tags", "x"))])
+    for parts in (augmented, augmented[augmented["drop_id"] == "d2"]):
+        assembly = assemble(approved, parts, cleaned, SPEC, "r1", ({"d1"}, ()), forbidden={("d1", "a")})
+        assert list(assembly.frame["sha256"]) == [files["d2"]] and assembly.left_out.empty
+    assert reasons(assemble(approved, augmented, cleaned, SPEC, "r1", ({"d1"}, ()), forbidden={("d2", "a")})) == {"a": "personal_data"}
+    assert reasons(assemble(approved, augmented, cleaned, SPEC, "r1", ({"d1", "d2"}, ()))) == {"a": "withdrawn"}
+
+
+def test_what_a_person_saw_leaves_with_its_variants() -> None:
+    assembly = World({"a": {}, "b": {}}).build(spec_of(splits={"train": 1.0}), hidden={"a"})
+    assert reasons(assembly) == {"a": "personal_data", "a-v": "source_left_out"} and set(assembly.frame["image_id"]) == {"b", "b-v"}
+
+
 def test_what_was_screened_again_waits_for_its_variants() -> None:
     augmented = [{"image_id": "a", "source_image_id": "a", "kind": "source", "sha256": "0" * 64, "drop_id": "d1"}]
-    cleaned = frame("cleaned_set", [{"image_id": "a", "status": "kept", "clean_sha256": "1" * 64}])
+    cleaned = frame("cleaned_set", [{"image_id": "a", "drop_id": "d1", "status": "kept", "clean_sha256": "1" * 64}])
     assembly = assemble(frame("approved_labels", []), frame("augmented_set", augmented), cleaned, SPEC, "r1")
     assert reasons(assembly) == {"a": "screened_again"} and "drop d1" in assembly.left_out["detail"].iloc[0]
 
