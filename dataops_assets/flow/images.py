@@ -109,6 +109,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                 return stage.screen(
                     raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
                     taken, lambda: _most(spec) // sharing(), may_look, by.missing, by.refused,
+                    by.before.frame if by.before is not None else None,
                 )  # fmt: skip
             except Unseen:
                 return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -38,6 +38,7 @@ from dataops_assets.stages.looking import Eyes, Steps
 from dataops_assets.stages.marked import Scores, to_measure, watermark_scores
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
+OF_DROP = ("odd_size", "watermark")  # measured beside the rest of the drop
 CARE = ("keep", "redact", "reject")  # what a person may decide, ever more careful
 
 
@@ -57,13 +58,14 @@ def screen(
     may_look: bool = True,
     missing: Mapping[str, str] | None = None,
     refused: pd.DataFrame | None = None,
+    before: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
     Every picture is measured on one small decode. Those that no measure rejects and that are no duplicates are then prepared:
     decoded in full and written anew as the cleaned picture. The reason is, in this order: the code for which a picture can't be
     decoded; the issues below their threshold and the kinds of personal data, joined by `|`; `exact_duplicate`; `near_duplicate`.
-    What a person decided on a picture in review stands. Near duplicates show the same shapes in the same colours; the one of the
+    What a person decided on a picture in review stands; a refusal also when no measure finds fault with it any more. Near duplicates show the same shapes in the same colours; the one of the
     earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the lower id. Where a winner
     can't be used after all, the next one takes its place. A picture that is kept only now, because a person said so, gives way to its
     copy in a later drop, which is in use already. What shows the same as a picture that a person refused for what it shows of people
@@ -88,6 +90,7 @@ def screen(
         may_look: Whether to look at pictures; if not, the checkpoint has to hold what is to be known of them.
         missing: image_id -> what a lasting picture wasn't searched for, joined by |: its cleaned file is.
         refused: Pictures of other drops that people refused for what they show of people, with the columns `copies.REFUSED`.
+        before: The drop's rows in use. What they say of a picture beside the rest of the drop stands once pictures of it are deleted.
 
     Returns:
         A frame of the contract `cleaned_set`, one row for each accepted row of `raw`.
@@ -113,7 +116,9 @@ def screen(
     measured = eyes.look(Measured, partial(measure, max_pixels=pixels), to_measure(shas), "images measured")
     marked = watermark_scores(shas, measured, eyes.look, pixels)
     kept = earlier[earlier["status"] == "kept"].sort_values("image_id", kind="stable").drop_duplicates("image_id")
-    base = rows[CARRIED].join(_measures(measured, marked, spec))
+    is_whole = (lasting is None or lasting.empty) and all(one.reason != "PURGED" for one in measured)
+    known = before.set_index("image_id").reindex(rows["image_id"]) if before is not None and not is_whole else None
+    base = rows[CARRIED].join(_measures(measured, marked, spec, known))
     settled = _settled(decisions)
     asked = settled["asked"].where(settled["asked"].notna(), "")
     decided = dict(zip(settled.index, zip(settled["decision"], asked, strict=True), strict=True))
@@ -130,7 +135,7 @@ def screen(
 
     while True:
         frame = _judge(base, prepared, spec, compared)
-        _decide(frame, settled)
+        _decide(frame, settled, prepared)
         unseen = [position for position in frame.index[frame["image_id"].isin(careful) & (frame["status"] != "rejected")]
                   if position not in prepared]  # fmt: skip
         if unseen:  # a refusal counts, also of what would be a copy: what shows the same goes with it
@@ -187,8 +192,11 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     return list(frame.loc[seen, "image_id"])
 
 
-def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning) -> pd.DataFrame:
-    """One row a picture: its measures, the size against the drop's median, the mark it shares with others, and the issues."""
+def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning, known: pd.DataFrame | None) -> pd.DataFrame:
+    """One row a picture: its measures, the size against the drop's median, the mark it shares with others, and the issues.
+
+    The last two are taken from `known`, row by row, where it has them: they were measured when there was more of the drop.
+    """
     readable = np.array([one.reason is None for one in measured], dtype=bool)
     sizes = [shrunk(*one.sides_px, spec.max_side_px) if one.reason is None else (None, None) for one in measured]
     columns: dict[str, Any] = {  # given one by one they would take half as long again
@@ -207,6 +215,9 @@ def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning) -> p
             scores = marked
         else:
             scores = np.array([one.scores.get(issue, np.nan) for one in measured], dtype=np.float64)
+        if issue in OF_DROP and known is not None:
+            held = known[f"{issue}_score"].to_numpy(dtype=np.float64, na_value=np.nan)
+            scores = np.where(readable & ~np.isnan(held), held, scores)
         columns |= _scored(issue, scores, ~np.isnan(scores), spec)
     return pd.DataFrame(columns)
 
@@ -290,8 +301,15 @@ def _settled(decisions: pd.DataFrame | None) -> pd.DataFrame:
     return ordered.drop_duplicates("image_id", keep="last").set_index("image_id").reindex(columns=columns)
 
 
-def _decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
-    """What a person decided on a picture in review stands, for the reasons that person knew of."""
+def _decide(frame: pd.DataFrame, settled: pd.DataFrame, prepared: Collection[int]) -> None:
+    """What a person decided on a picture in review stands, for the reasons that person knew of.
+
+    A refusal stands also where the picture isn't in review any more; it is prepared first, so that what it shows is known.
+    """
+    refused = settled.index[(settled["decision"] == "reject") & settled["asked"].fillna("").ne("")]
+    again = frame.index[(frame["status"] == "kept") & frame["image_id"].isin(refused) & frame.index.isin(list(prepared))]
+    frame.loc[again, "reason"] = frame.loc[again, "image_id"].map(settled["asked"]).astype("object")
+    frame.loc[again, "status"] = "review"
     waits = frame[(frame["status"] == "review") & frame["image_id"].isin(settled.index)]
     asked = [text if isinstance(text, str) else None for text in waits["image_id"].map(settled["asked"])]
     known = [covers(knew, reason) for knew, reason in zip(asked, waits["reason"].tolist(), strict=True)]
