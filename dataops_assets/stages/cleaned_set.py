@@ -184,12 +184,16 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
     seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | frame["reason"].isin(NOT_DRAWN)
     if spec.personal_data.look_for:
-        is_searched = frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
-        is_searched |= frame["reason"] == "exact_duplicate"  # with the drop that keeps the same bytes
-        is_searched |= frame["image_id"].isin(frame["clean_sha256"].dropna())  # a cleaned file of ours, delivered
+        is_known = is_searched(frame) | (frame["reason"] == "exact_duplicate")  # with the drop that keeps the same bytes
+        is_known |= frame["image_id"].isin(frame["clean_sha256"].dropna())  # a cleaned file of ours, delivered
         # what waited for a person was searched then
-        seen |= (frame["status"] == "rejected") & ~is_searched & frame["decided_by"].isna()
+        seen |= (frame["status"] == "rejected") & ~is_known & frame["decided_by"].isna()
     return list(frame.loc[seen, "image_id"])
+
+
+def is_searched(frame: pd.DataFrame) -> pd.Series:
+    """Which pictures were prepared, and so searched for what the policy looks for."""
+    return frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
 
 
 def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning, known: pd.DataFrame | None) -> pd.DataFrame:
