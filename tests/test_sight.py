@@ -175,7 +175,7 @@ class TestCleanedFileOfAnotherProject:
 
 
 class TestOnePictureInTwoFiles:
-    """Two drops hold the same pixels in different files, so they share a cleaned file. A person misses something in one, not in the other."""
+    """Two drops hold the same pixels in different files, so they share a cleaned file. People say `redact` of one, `keep` of the other."""
 
     @pytest.fixture
     def world(self, tmp_path: Path) -> World:

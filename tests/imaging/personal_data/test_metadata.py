@@ -176,7 +176,9 @@ def test_iptc(name: bytes) -> None:
     assert metadata(jpeg_with_iptc(photoshop(iptc((5, b"Red dress"), (80, b"")), name))) == []
 
 
-@pytest.mark.parametrize("size", [struct.pack(">HI", 0x8004, 40_000), struct.pack(">HH", 0x8002, 40_000), struct.pack(">HQ", 0x8008, 40_000)])
+@pytest.mark.parametrize(
+    "size", [struct.pack(">HI", 0x8004, 40_000), struct.pack(">HH", 0x8002, 40_000), struct.pack(">HQ", 0x8008, 40_000)]
+)
 def test_iptc_behind_a_data_set_with_an_extended_size(size: bytes) -> None:
     long = b"\x1c\x02\xca" + size + b"\x1c" * 40_000  # a preview, say
     assert metadata(jpeg_with_iptc(photoshop(long + iptc((80, b"Anna Nowak"))))) == ["artist"]
