@@ -16,13 +16,15 @@ from dataops_assets.manifest import Manifest
 from dataops_assets.reports import pictures, shown
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
-from tests.conftest import changed
+from tests.conftest import SHARED, changed
 from tests.imaging.personal_data.made import scene
 from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of
 from tests.reports.test_delivery import Desk, terms
+from tests.test_personal_data import World, project
 
 DAY = 86_400.0
 FILES = {"room.jpg": encode(scene(7)), "gps.jpg": file_of("JPEG", exif=exif(gps=BERLIN), image=Image.fromarray(scene(2)))}
+COMMENT = b"\xff\xfe\x00\x06hey!"  # in a JPEG, behind its first marker
 BROKEN = {"broken.jpg": b"not a picture"}
 
 
@@ -65,6 +67,41 @@ class TestRefusedByItsGate:
         assert desk.store.blobs.has(ids["room.jpg"]) and not desk.store.blobs.has(ids["gps.jpg"])
         images.purge(desk.store, desk.spec, desk.store.apart("garments").since([ids["gps.jpg"]])[ids["gps.jpg"]] + 31 * DAY)
         assert desk.store.apart("garments").has(ids["room.jpg"]) and not desk.store.apart("garments").has(ids["gps.jpg"])
+
+    def test_a_kill_in_between_loses_none_of_it(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Killed(Exception):
+            pass
+
+        def kill(*given: object) -> None:
+            raise Killed
+
+        made, ids = self.take(desk, {**FILES, **BROKEN})
+        desk.gate(made)
+        desk.spec = changed(desk.spec, gates={"min_accepted_file_share": 0.1})
+        assert desk.gate(made).is_released
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(desk.store, "write", kill)
+            images.cleaned_set(desk.store, desk.spec, made)
+        assert not desk.store.blobs.has(ids["room.jpg"])
+        images.cleaned_set(desk.store, desk.spec, made)
+        assert desk.store.blobs.has(ids["room.jpg"]) and not desk.store.blobs.has(ids["gps.jpg"])
+
+    def test_delivered_again_in_order_they_come_back_too(self, desk: Desk) -> None:
+        assert desk.gate(self.take(desk, {**FILES, **BROKEN})[0]).outcome == "fail"
+        again, ids = self.take(desk, FILES, "d2")
+        assert desk.gate(again).is_released and not desk.store.blobs.has(ids["room.jpg"])
+        assert set(images.cleaned_set(desk.store, desk.spec, again).frame["status"]) == {"kept"}
+        assert desk.store.blobs.has(ids["room.jpg"]) and not desk.store.blobs.has(ids["gps.jpg"])
+
+    def test_what_an_earlier_version_found_does_not_come_back(self, desk: Desk) -> None:
+        """Its retention period runs, also where the policy of today would let it lie with the others."""
+        made, ids = self.take(desk, FILES)
+        assert desk.gate(made).is_released
+        images.cleaned_set(desk.store, desk.spec, made)
+        assert not desk.store.blobs.has(ids["gps.jpg"])
+        desk.spec = changed(desk.spec, cleaning={"personal_data": {"policy": {"gps": "keep"}}})
+        assert set(images.cleaned_set(desk.store, desk.spec, made).frame["status"]) == {"kept"}
+        assert not desk.store.blobs.has(ids["gps.jpg"]) and desk.store.blobs.has(ids["room.jpg"])
 
     def test_the_same_bytes_that_another_delivery_brought_in_order_stay(self, desk: Desk) -> None:
         first, ids = self.take(desk, {"room.jpg": FILES["room.jpg"]})
@@ -119,3 +156,51 @@ class TestCleanedFileOfAnotherProject:
     def test_nobody_uses_what_that_project_left_out_itself(self, desk: Desk, clean: str) -> None:
         assert sight.used_by_others(desk.store, "garments", {clean}) == {clean}
         assert sight.used_by_others(desk.store, "dresses", {clean}) == set()
+
+    def test_its_pages_lose_a_picture_whose_file_stays(self, desk: Desk) -> None:
+        """A stricter policy leaves the picture out, and another project has the very same cleaned file in use."""
+        laxer = changed(desk.spec, cleaning={"reject": [], "personal_data": {"policy": {"gps": "keep"}}})
+        desk.spec = laxer
+        drop = desk.take(desk.put(FILES))
+        desk.use(drop)
+        held = desk.store.load("cleaned_set", "garments", drop).frame.set_index("path")
+        image, clean = held.loc["gps.jpg", ["image_id", "clean_sha256"]]
+        owner = Desk(desk.store, changed(laxer, name="dresses"))
+        owner.use(owner.take(owner.put({"gps.jpg": FILES["gps.jpg"]})))
+        desk.spec = changed(laxer, cleaning={"personal_data": {"policy": {"gps": "reject"}}})
+        made = images.cleaned_set(desk.store, desk.spec, desk.store.load("raw_images", "garments", drop))
+        assert made.frame.set_index("path").loc["gps.jpg", "reason"] == "gps"
+        assert sight.outdated(desk.store, desk.spec, made) == ([], [image])
+        assert desk.gate(made).is_released and desk.store.blobs.has(clean)
+
+
+class TestOnePictureInTwoFiles:
+    """Two drops hold the same pixels in different files, so they share a cleaned file. People say `redact` of one, `keep` of the other."""
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> World:
+        folder = SHARED / "pii" / "faces"
+        if not folder.is_dir():
+            pytest.skip(f"needs the real test data, which is not at {SHARED}")
+        return World(tmp_path / "home", folder, changed(project(), gates={"min_keep_share": 0.0, "min_accepted_file_share": 0.0}))
+
+    @pytest.mark.parametrize("is_keeper_first", [True, False])
+    def test_the_file_stays_in_sight_for_the_drop_that_keeps_it(self, world: World, is_keeper_first: bool) -> None:
+        grey = world.by_path(world.first).loc["grey.jpg"]
+        data = world.files["grey.jpg"]
+        raw = images.raw_images(world.store, world.spec, world.desk.put({"same.jpg": data[:2] + COMMENT + data[2:]}, name="d2"))
+        assert world.desk.gate(raw).is_released
+        same = images.cleaned_set(world.store, world.spec, raw)
+        assert list(same.frame["clean_sha256"]) == [grey["clean_sha256"]] and same.frame["image_id"].iloc[0] != grey["image_id"]
+        assert world.desk.gate(same).is_released
+        tasks = world.batch("screening")
+        said = {grey["image_id"]: "redact", same.frame["image_id"].iloc[0]: "keep"}
+        world.answer(tasks, {image: said.get(image, "reject") for image in tasks.frame["image_id"]})
+
+        for one in (raw, world.raw) if is_keeper_first else (world.raw, raw):
+            made = images.cleaned_set(world.store, world.spec, one)
+            assert world.desk.gate(made).is_released
+            world.desk.use(one.partition)
+        usable = images.usable_images(world.store, world.spec)[0].set_index("image_id")
+        assert grey["image_id"] not in usable.index
+        assert usable.loc[same.frame["image_id"], "sha256"].map(world.store.apart("garments").in_sight).all()

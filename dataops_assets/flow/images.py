@@ -108,6 +108,7 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                 return stage.screen(
                     raw.frame, by.earlier, spec.cleaning, pixels, apart, by.decided, by.lasting, likeness, progress, checkpoint,
                     taken, lambda: _most(spec) // sharing(), may_look, by.missing, by.refused,
+                    by.before.frame if by.before is not None else None,
                 )  # fmt: skip
             except Unseen:
                 return None
@@ -120,13 +121,12 @@ def cleaned_set(store: Store, spec: ProjectSpec, raw: Manifest, progress: Steps 
                 by = here()
                 frame = frame if by.facts == facts else judged(by, may_look=False)
                 if frame is not None:
-                    is_first = raw.partition not in store.pins("screening", spec.name, raw.partition)
                     store.pin("screening", spec.name, raw.partition, by.pin)
                     winners = by.later[by.later["image_id"].isin(frame["duplicate_of"])]
                     used = {**by.pinned, **first_used(store, spec, winners, by.versions, by.before)}
                     made = Manifest("cleaned_set", spec.name, raw.partition, frame, {**by.inputs, **followed(frame), "cleaned_set": used})
                     store.write(made)  # before what was found is forgotten
-                    sight.after_screening(store, spec, made, by, is_first)
+                    sight.after_screening(store, spec, made, by)
                     checkpoint.discard()
                     return made
 

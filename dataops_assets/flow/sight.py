@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from dataops_assets.flow.beside import Beside
-from dataops_assets.flow.shared import rows_of, verdicts
+from dataops_assets.flow.shared import verdicts
 from dataops_assets.manifest import Manifest
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.copies import NOT_DRAWN, is_refused
@@ -22,13 +22,22 @@ def take_out(store: Store, spec: ProjectSpec, shas: Iterable[str]) -> None:
     store.apart(spec.name).set_apart(sorted(files), used_by_others(store, spec.name, files))
 
 
-def used_by_others(store: Store, project: str, shas: Collection[str], drop_id: str | None = None) -> set[str]:
-    """Those of some files that other projects have in use, as cleaned files or variants; with a drop, other drops of this project too."""
+def used_by_others(store: Store, project: str, shas: Collection[str]) -> set[str]:
+    """Those of some files that other projects have in use, as cleaned files or variants."""
+    releases = store.releases()
+    return _in_use(store, releases[releases["project"] != project], shas)
+
+
+def used_by_drops(store: Store, project: str, shas: Collection[str], drop_id: str) -> set[str]:
+    """Those that other drops of the project than this one have in use."""
+    releases = store.releases(project)
+    return _in_use(store, releases[releases["partition"] != drop_id], shas)
+
+
+def _in_use(store: Store, releases: pd.DataFrame, shas: Collection[str]) -> set[str]:
     found: set[str] = set()
-    releases = store.releases() if shas else pd.DataFrame(columns=["project", "asset", "partition", "version"])
-    releases = releases[(releases["project"] != project) | (releases["partition"] != drop_id if drop_id is not None else False)]
     for asset, columns in (("cleaned_set", ("image_id", "status", "clean_sha256")), ("augmented_set", ("image_id", "sha256"))):
-        for name, mine in releases[releases["asset"] == asset].groupby("project"):
+        for name, mine in releases[releases["asset"] == asset].groupby("project") if shas else ():
             rows = store.read_all(asset, str(name), dict(zip(mine["partition"], mine["version"], strict=True)), columns)
             rows = rows[rows["status"] == "kept"] if "status" in rows else rows
             found |= set(rows.loc[rows[columns[-1]].isin(shas), columns[-1]])
@@ -58,11 +67,12 @@ def _never_searched(store: Store, spec: ProjectSpec, files: set[str]) -> set[str
     return files - set(others.loc[others["status"] == "accepted", "sha256"]) - set(made["clean_sha256"].dropna())
 
 
-def after_screening(store: Store, spec: ProjectSpec, made: Manifest, by: Beside, is_first: bool) -> None:
+def after_screening(store: Store, spec: ProjectSpec, made: Manifest, by: Beside) -> None:
     """Originals of a screened drop that are confidential lie apart, and so do cleaned files that showed what a person couldn't cover.
 
-    Not those that are cleaned files of ours, delivered, and in use. What lay apart because the gate had refused the delivery comes
-    back into sight, when it is screened for the first time, and nothing is found.
+    Not those that are cleaned files of ours, delivered, and in use, nor those that another drop keeps because a person said so.
+    What lay apart because nobody had searched it comes back into sight when nothing is found in it, whichever delivery it lay apart with,
+    and so do cleaned files that the drop keeps. Doing it again changes nothing.
     """
     from dataops_assets.stages import cleaned_set as stage
 
@@ -71,26 +81,31 @@ def after_screening(store: Store, spec: ProjectSpec, made: Manifest, by: Beside,
     versions = {drop: version for drop, version in {**by.versions, **by.pinned}.items() if drop in drops}
     kept = store.read_all("cleaned_set", spec.name, versions, ("image_id", "clean_sha256"))
     hidden = set(stage.confidential(frame, others, spec.cleaning))
-    seen = _made_of(store, spec, made, set(frame.loc[frame["reason"].isin(NOT_DRAWN), "image_id"]))  # at once, whatever the gate says
-    take_out(store, spec, hidden - set(kept["clean_sha256"].dropna()) | seen.keys())
-    if is_first and _was_refused(store, spec, made.partition):
-        fine = frame.loc[frame["reason"] != "exact_duplicate", "image_id"]
-        store.apart(spec.name).bring_back(sorted(set(fine) - hidden))
+    seen = set(_made_of(store, spec, made, set(frame.loc[frame["reason"].isin(NOT_DRAWN), "image_id"])))  # at once, whatever the gate says
+    seen -= used_by_drops(store, spec.name, seen, made.partition)
+    take_out(store, spec, hidden - set(kept["clean_sha256"].dropna()) | seen)
+    in_order = set(frame.loc[stage.is_searched(frame) & (frame["reason"] != "exact_duplicate"), "image_id"]) - hidden - seen
+    apart = store.apart(spec.name)
+    apart.bring_back(sorted(_never_found(store, spec, made, set(apart.since(in_order)))))
+    apart.bring_back(sorted(frame.loc[frame["status"] == "kept", "clean_sha256"].dropna()))
 
 
-def _was_refused(store: Store, spec: ProjectSpec, drop_id: str) -> bool:
-    gates = rows_of(store.gates.rows(), spec.name)
-    return bool(((gates["asset"] == "raw_images") & (gates["partition"] == drop_id) & gates["outcome"].isin(["fail", "error"])).any())
+def _never_found(store: Store, spec: ProjectSpec, made: Manifest, files: set[str]) -> set[str]:
+    """Those of a drop's originals in which no version of it found anything: what a stricter policy set apart goes when its time is over."""
+    for version in store.candidates("cleaned_set", spec.name).get(made.partition, ()) if files else ():
+        rows = store.read_all("cleaned_set", spec.name, {made.partition: version}, ("image_id", "personal_data", "reason"))
+        files = files - set(rows.loc[rows["personal_data"].notna() | rows["reason"].isin(NOT_DRAWN), "image_id"])
+    return files
 
 
 def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[str], list[str]]:
     """What lies in everybody's sight of a drop's earlier versions and its released one, and the policy of today doesn't let pass.
 
     Those are cleaned files of pictures that show something personal, or that people had covered, other than those now kept, and variants
-    made of them. What another project's or drop's pictures in use are stays where it is.
+    made of them. Files that another project or drop has in use stay where they are; this project's pages lose them all the same.
 
     Returns:
-        sha256s of the files; image_ids of their pictures.
+        sha256s of the files that may go; image_ids of all their pictures.
     """
     from dataops_assets.stages import cleaned_set as stage
 
@@ -99,9 +114,8 @@ def outdated(store: Store, spec: ProjectSpec, cleaned: Manifest) -> tuple[list[s
     is_decided = (cleaned.frame["status"] == "kept") & cleaned.frame["decided_by"].notna()
     ids = {*stage.confidential(cleaned.frame, others, spec.cleaning), *cleaned.frame.loc[is_decided, "image_id"]}
     found = {sha256: image for sha256, image in _made_of(store, spec, cleaned, ids).items() if store.blobs.has(sha256)}
-    used = used_by_others(store, spec.name, found.keys(), cleaned.partition)
-    found = {sha256: image for sha256, image in found.items() if sha256 not in used}
-    return sorted(found), sorted(set(found.values()))
+    used = used_by_others(store, spec.name, found) | used_by_drops(store, spec.name, found, cleaned.partition)
+    return sorted(found.keys() - used), sorted(set(found.values()))
 
 
 def decided_anew(store: Store, spec: ProjectSpec, cleaned: Manifest) -> list[str]:

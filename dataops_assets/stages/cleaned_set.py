@@ -39,6 +39,7 @@ from dataops_assets.stages.looking import Eyes, Steps
 from dataops_assets.stages.marked import Scores, to_measure, watermark_scores
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
+OF_DROP = ("odd_size", "watermark")  # measured beside the rest of the drop
 
 
 def screen(
@@ -57,17 +58,18 @@ def screen(
     may_look: bool = True,
     missing: Mapping[str, str] | None = None,
     refused: pd.DataFrame | None = None,
+    before: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
-    Every picture is measured on one small decode. Those that no measure rejects and that are no duplicates are then prepared:
-    decoded in full and written anew as the cleaned picture. The reason is, in this order: the code for which a picture can't be
-    decoded; the issues below their threshold and the kinds of personal data, joined by `|`; `exact_duplicate`; `near_duplicate`.
-    What a person decided on a picture in review stands. Near duplicates show the same shapes in the same colours; the one of the
-    earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the lower id. Where a winner
-    can't be used after all, the next one takes its place. A picture that is kept only now, because a person said so, gives way to its
-    copy in a later drop, which is in use already. What shows the same as a picture that a person refused for what it shows of people
-    is refused with it (`near_refused`), unless a person decided about it too. The same input gives the same frame.
+    Every picture is measured on one small decode. Those that no measure rejects and that are no duplicates are then prepared: decoded in
+    full and written anew as the cleaned picture. The reason is, in this order: the code for which a picture can't be decoded; the issues
+    below their threshold and the kinds of personal data, joined by `|`; `exact_duplicate`; `near_duplicate`. What a person decided on a
+    picture in review stands; a refusal also when no measure finds fault with it any more. Near duplicates show the same shapes in the
+    same colours; the one of the earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the
+    lower id. Where a winner can't be used after all, the next one takes its place. A picture that is kept only now, because a person said
+    so, gives way to its copy in a later drop, which is in use already. What shows the same as a picture that a person refused for what it
+    shows of people is refused with it (`near_refused`), unless a person decided about it too. The same input gives the same frame.
 
     Args:
         raw: `raw_images` of one drop; rows not `accepted` are passed over.
@@ -88,6 +90,7 @@ def screen(
         may_look: Whether to look at pictures; if not, the checkpoint has to hold what is to be known of them.
         missing: image_id -> what a lasting picture wasn't searched for, joined by |: its cleaned file is.
         refused: Pictures of other drops that people refused for what they show of people, with the columns `copies.REFUSED`.
+        before: The drop's rows in use. What they say of a picture beside the rest of the drop stands once pictures of it are deleted.
 
     Returns:
         A frame of the contract `cleaned_set`, one row for each accepted row of `raw`.
@@ -110,7 +113,9 @@ def screen(
     shas = list(rows["sha256"])
     measured = eyes.look(Measured, partial(measure, max_pixels=pixels), to_measure(shas), "images measured")
     marked = watermark_scores(shas, measured, eyes.look, pixels)
-    base = rows[CARRIED].join(_measures(measured, marked, spec))
+    is_whole = (lasting is None or lasting.empty) and all(one.reason != "PURGED" for one in measured)
+    known = before.set_index("image_id").reindex(rows["image_id"]) if before is not None and not is_whole else None
+    base = rows[CARRIED].join(_measures(measured, marked, spec, known))
     settled = settled_by(decisions)
     asked = settled["asked"].where(settled["asked"].notna(), "")
     decided = dict(zip(settled.index, zip(settled["decision"], asked, strict=True), strict=True))
@@ -127,7 +132,7 @@ def screen(
 
     while True:
         frame = _judge(base, prepared, spec, compared)
-        decide(frame, settled)
+        decide(frame, settled, prepared)
         unseen = [position for position in frame.index[frame["image_id"].isin(careful) & (frame["status"] != "rejected")]
                   if position not in prepared]  # fmt: skip
         if unseen:  # a refusal counts, also of what would be a copy: what shows the same goes with it
@@ -183,16 +188,23 @@ def confidential(frame: pd.DataFrame, earlier: pd.DataFrame, spec: Cleaning) -> 
     shown = set(known.loc[known["personal_data"].fillna("").str.split("|").map(kinds.intersection).map(bool), "image_id"])
     seen = frame["image_id"].isin(shown) | frame["duplicate_of"].isin(shown) | frame["reason"].isin(NOT_DRAWN)
     if spec.personal_data.look_for:
-        is_searched = frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
-        is_searched |= frame["reason"] == "exact_duplicate"  # with the drop that keeps the same bytes
-        is_searched |= frame["image_id"].isin(frame["clean_sha256"].dropna())  # a cleaned file of ours, delivered
+        is_known = is_searched(frame) | (frame["reason"] == "exact_duplicate")  # with the drop that keeps the same bytes
+        is_known |= frame["image_id"].isin(frame["clean_sha256"].dropna())  # a cleaned file of ours, delivered
         # what waited for a person was searched then
-        seen |= (frame["status"] == "rejected") & ~is_searched & frame["decided_by"].isna()
+        seen |= (frame["status"] == "rejected") & ~is_known & frame["decided_by"].isna()
     return list(frame.loc[seen, "image_id"])
 
 
-def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning) -> pd.DataFrame:
-    """One row a picture: its measures, the size against the drop's median, the mark it shares with others, and the issues."""
+def is_searched(frame: pd.DataFrame) -> pd.Series:
+    """Which pictures were prepared, and so searched for what the policy looks for."""
+    return frame[["clean_sha256", "personal_data", "faces", "text_regions"]].notna().any(axis=1)
+
+
+def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning, known: pd.DataFrame | None) -> pd.DataFrame:
+    """One row a picture: its measures, the size against the drop's median, the mark it shares with others, and the issues.
+
+    The last two are taken from `known`, row by row, where it has them: they were measured when there was more of the drop.
+    """
     readable = np.array([one.reason is None for one in measured], dtype=bool)
     sizes = [shrunk(*one.sides_px, spec.max_side_px) if one.reason is None else (None, None) for one in measured]
     columns: dict[str, Any] = {  # given one by one they would take half as long again
@@ -211,6 +223,9 @@ def _measures(measured: Sequence[Measured], marked: Scores, spec: Cleaning) -> p
             scores = marked
         else:
             scores = np.array([one.scores.get(issue, np.nan) for one in measured], dtype=np.float64)
+        if issue in OF_DROP and known is not None:
+            held = known[f"{issue}_score"].to_numpy(dtype=np.float64, na_value=np.nan)
+            scores = np.where(readable & ~np.isnan(held), held, scores)
         columns |= _scored(issue, scores, ~np.isnan(scores), spec)
     return pd.DataFrame(columns)
 

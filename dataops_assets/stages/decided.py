@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,15 @@ def settled_by(decisions: pd.DataFrame | None) -> pd.DataFrame:
     return ordered.drop_duplicates("image_id", keep="last").set_index("image_id").reindex(columns=columns)
 
 
-def decide(frame: pd.DataFrame, settled: pd.DataFrame) -> None:
-    """What a person decided on a picture in review stands, for the reasons that person knew of."""
+def decide(frame: pd.DataFrame, settled: pd.DataFrame, prepared: Collection[int] = ()) -> None:
+    """What a person decided on a picture in review stands, for the reasons that person knew of.
+
+    A refusal stands also where the picture isn't in review any more; it is `prepared` (positions) first, so that what it shows is known.
+    """
+    refused = settled.index[(settled["decision"] == "reject") & settled["asked"].fillna("").ne("")]
+    again = frame.index[(frame["status"] == "kept") & frame["image_id"].isin(refused) & frame.index.isin(list(prepared))]
+    frame.loc[again, "reason"] = frame.loc[again, "image_id"].map(settled["asked"]).astype("object")
+    frame.loc[again, "status"] = "review"
     waits = frame[(frame["status"] == "review") & frame["image_id"].isin(settled.index)]
     asked = [text if isinstance(text, str) else None for text in waits["image_id"].map(settled["asked"])]
     known = [covers(knew, reason) for knew, reason in zip(asked, waits["reason"].tolist(), strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dataops_assets import manifest
 from dataops_assets.apart import Apart
 from dataops_assets.blobs import Blobs
 from dataops_assets.checkpoint import Checkpoint
+from dataops_assets.contracts import CONTRACTS
 from dataops_assets.imaging.watermark import FEWEST
+from dataops_assets.spec import Cleaning
 from dataops_assets.stages import marked as stage
+from dataops_assets.stages.cleaned_set import CARRIED, screen
 from tests.imaging.test_watermark import marked
-from tests.stages.test_cleaned_set import file_of, photo, run
+from tests.stages.test_cleaned_set import PIXELS, file_of, photo, run
 
 
 @pytest.fixture
@@ -83,3 +88,48 @@ def test_a_killed_run_comes_to_the_same(blobs: Apart, tmp_path: Path) -> None:
     checkpoint = Checkpoint(path)
     pd.testing.assert_frame_equal(run(blobs, drop(30), progress=lambda *told: seen.append(told), checkpoint=checkpoint), whole)
     assert "images searched for a mark" not in {what for what, _, _ in seen}
+
+
+class TestOnceMostOfTheDropIsDeleted:
+    """Fewer pictures are left than a mark can be learned from; what was found and decided while the drop was whole stands."""
+
+    @pytest.fixture
+    def whole(self, blobs: Apart) -> pd.DataFrame:
+        found = run(blobs, drop(24))
+        assert (found["status"] == "review").all()
+        return found.reset_index().sort_values("image_id", ignore_index=True)
+
+    def left(self, blobs: Apart, rows: pd.DataFrame, decisions: pd.DataFrame, **options: object) -> pd.DataFrame:
+        """What becomes of the others, when all but ten of a drop's pictures stand as they were."""
+        frame = run(blobs, drop(24), decisions=decisions, lasting=rows.head(14), **options)
+        return frame[frame["image_id"].isin(rows["image_id"].tail(10))]
+
+    def decided(self, ids: pd.Series) -> pd.DataFrame:
+        return pd.DataFrame({"image_id": ids, "decision": "reject", "by": "ann", "asked": "watermark"})
+
+    def test_what_people_refused_stays_out_whatever_is_measured_now(self, blobs: Apart, whole: pd.DataFrame) -> None:
+        decisions = self.decided(whole["image_id"])
+        before = run(blobs, drop(24), decisions=decisions).reset_index().sort_values("image_id", ignore_index=True)
+        assert (before["status"] == "rejected").all()
+        left = self.left(blobs, before, decisions)
+        assert len(left) == 10 and left["watermark_score"].isna().all()
+        assert set(zip(left["status"], left["reason"], left["decided_by"], strict=True)) == {("rejected", "watermark", "ann")}
+
+    def test_what_nobody_decided_about_goes_on_waiting(self, blobs: Apart, whole: pd.DataFrame) -> None:
+        decisions = self.decided(whole["image_id"].head(14))
+        before = run(blobs, drop(24), decisions=decisions).reset_index().sort_values("image_id", ignore_index=True)
+        left = self.left(blobs, before, decisions, before=before).set_index("image_id")
+        assert set(zip(left["status"], left["reason"], strict=True)) == {("review", "watermark")}
+        scores = before.set_index("image_id").loc[left.index]
+        pd.testing.assert_frame_equal(left[["watermark_score", "odd_size_score"]], scores[["watermark_score", "odd_size_score"]])
+
+    def test_nor_does_it_where_what_waited_was_deleted(self, blobs: Apart, whole: pd.DataFrame) -> None:
+        gone = list(whole["image_id"].head(14))
+        blobs.set_apart(gone)
+        for sha256 in gone:
+            os.utime(blobs.apart(sha256), (1, 1))
+        blobs.purge(2.0)
+        raw = manifest.conform(whole[CARRIED].assign(sha256=whole["image_id"], status="accepted"), CONTRACTS["raw_images"])
+        frame = screen(raw, manifest.empty("cleaned_set"), Cleaning(workers=2), PIXELS, blobs, before=whole).set_index("image_id")
+        assert set(frame.loc[gone, "reason"]) == {"PURGED"} and frame.loc[gone, "watermark_score"].isna().all()
+        assert set(frame.drop(gone)["status"]) == {"review"}

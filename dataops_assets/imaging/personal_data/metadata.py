@@ -38,6 +38,7 @@ GPS_POSITION = {0x0002, 0x0004, 0x0014, 0x0016}  # latitude and longitude, of th
 READ_TAGS = EXIF_TAGS.keys() | BLOCK_TAGS | DIRECTORY_TAGS | GPS_POSITION
 VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
+EXTENDED = 0x8000  # of a data set's size
 IPTC_TAGS = {80: "artist", 116: "copyright", 118: "contact", 122: "artist"}  # By-line, CopyrightNotice, Contact, Writer
 XMP_PROPERTIES = {
     "GPSLatitude": "gps", "GPSLongitude": "gps", "GPSDestLatitude": "gps", "GPSDestLongitude": "gps",
@@ -304,18 +305,20 @@ def _of_photoshop(data: bytes) -> set[str]:
 
 
 def _of_iptc(data: bytes) -> set[str]:
-    """Data sets of record 2 (IPTC-IIM 4.2): marker, record, number, size, value."""
+    """Data sets of record 2 (IPTC-IIM 4.2, 1.6): marker, record, number, size, value."""
     found: set[str] = set()
     at = max(0, data.find(b"\x1c\x02"))
     for _ in range(MAX_SEGMENTS):
         if at + 5 > len(data) or data[at] != 0x1C:
             break
         record, number, size = data[at + 1], data[at + 2], int.from_bytes(data[at + 3 : at + 5], "big")
-        if size & 0x8000:  # an extended data set; none that we look for is so long
-            break
-        if record == 2 and number in IPTC_TAGS and _has_text(data[at + 5 : at + 5 + size]):
+        start = at + 5
+        if size & EXTENDED:  # what follows is the size, in so many bytes
+            start += size - EXTENDED
+            size = int.from_bytes(data[at + 5 : start], "big")
+        if record == 2 and number in IPTC_TAGS and _has_text(data[start : start + size]):
             found.add(IPTC_TAGS[number])
-        at += 5 + size
+        at = start + size
     else:
         found.add(MORE)
     return found

@@ -176,6 +176,16 @@ def test_iptc(name: bytes) -> None:
     assert metadata(jpeg_with_iptc(photoshop(iptc((5, b"Red dress"), (80, b"")), name))) == []
 
 
+@pytest.mark.parametrize(
+    "size", [struct.pack(">HI", 0x8004, 40_000), struct.pack(">HH", 0x8002, 40_000), struct.pack(">HQ", 0x8008, 40_000)]
+)
+def test_iptc_behind_a_data_set_with_an_extended_size(size: bytes) -> None:
+    long = b"\x1c\x02\xca" + size + b"\x1c" * 40_000  # a preview, say
+    assert metadata(jpeg_with_iptc(photoshop(long + iptc((80, b"Anna Nowak"))))) == ["artist"]
+    assert metadata(jpeg_with_iptc(photoshop(long))) == []
+    assert metadata(jpeg_with_iptc(photoshop(b"\x1c\x02\x50" + size + b"Anna" * 10_000))) == ["artist"]
+
+
 def test_iptc_in_a_tiff() -> None:
     assert metadata(file_of("TIFF", tiffinfo={0x83BB: iptc((80, b"Anna Nowak"))})) == ["artist"]
 
