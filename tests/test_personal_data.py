@@ -424,6 +424,10 @@ class TestLeftOutUnsearched:
     def test_a_project_that_wants_it_after_all_gets_it(self, strict: World) -> None:
         made = images.cleaned_set(strict.store, changed(strict.spec, cleaning={"reject": []}), strict.raw)
         assert strict.by_path(made).loc["grey.jpg", "status"] == "kept"
+        grey = strict.ids()["grey.jpg"]
+        assert grey in strict.shas("store/blobs")  # searched now, and nothing was found
+        images.cleaned_set(strict.store, strict.spec, strict.raw)
+        assert grey not in strict.shas("store/blobs") and grey in strict.shas("store/apart")
 
     def test_after_the_retention_period_it_stays_left_out(self, strict: World) -> None:
         """The last test of this world: it deletes."""
