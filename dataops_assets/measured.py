@@ -10,7 +10,7 @@ import pandas as pd
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels import acceptance
 from dataops_assets.manifest import Manifest, is_true, records
-from dataops_assets.stages import batch_verdict
+from dataops_assets.stages import auditing
 from dataops_assets.store import RELEASING, Store
 
 
@@ -46,11 +46,11 @@ def _audits(store: Store, release: Manifest, quality: pd.DataFrame) -> dict[str,
     gone = release.inputs.get("withdrawals", {}).keys()
     held = store.read_all("cleaned_set", release.project, release.inputs.get("cleaned_set", {}), ("image_id", "drop_id", "status"))
     held = held[~held["drop_id"].isin(gone) & ~held["image_id"].isin(gone) & held["status"].isin(["kept", "review"])]
-    sample = batch_verdict.drawn_anew(quality, answers, set(quality["image_id"]) - set(held["image_id"]), store.home.worker_key())
-    made = batch_verdict.audits(sample, batch_verdict.audited(sample, answers))
+    sample = auditing.drawn_anew(quality, answers, set(quality["image_id"]) - set(held["image_id"]), store.home.worker_key())
+    made = auditing.audits(sample, auditing.audited(sample, answers))
     rows = made.to_dict("records")
-    open_ = [row for row in rows if not batch_verdict.is_measured(row)]
-    told = [f"{row['batch_id']}, {row['size']:,} labels ({batch_verdict.error_told(row)})" for row in open_]
+    open_ = [row for row in rows if not auditing.is_measured(row)]
+    told = [f"{row['batch_id']}, {row['size']:,} labels ({auditing.error_told(row)})" for row in open_]
     return {
         "wrong among labels accepted by themselves": f"{acceptance.estimate(made).sentence}, 95 % interval",
         "batches whose labels accepted by themselves nobody has measured": "; ".join(told) or "none",

@@ -12,7 +12,7 @@ from dataops_assets.labels.questions import SCREENING
 from dataops_assets.manifest import is_true
 from dataops_assets.ontology import NOT_APPLICABLE
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages import batch_verdict
+from dataops_assets.stages import auditing
 from dataops_assets.stages.label_quality import auto_accepted
 from quality_suites.expectations import (
     CRITICAL,
@@ -46,9 +46,9 @@ def derive(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> pd.DataFr
     free = quality[(quality["decision"] == "accept") & ~is_gold]
     accepted = set(free[ANSWER].itertuples(index=False, name=None))
     answers = inputs.get("audits", quality.head(0))
-    found = batch_verdict.audited(quality, answers) if "is_audit" in quality else None
-    rows = batch_verdict.audits(quality, found).to_dict("records") if found is not None else []
-    planned = [batch_verdict.was_accepted(row) for row in rows if pd.notna(row["most_wrong"]) and row["drawn"]]
+    found = auditing.audited(quality, answers) if "is_audit" in quality else None
+    rows = auditing.audits(quality, found).to_dict("records") if found is not None else []
+    planned = [auditing.was_accepted(row) for row in rows if pd.notna(row["most_wrong"]) and row["drawn"]]
     has_gold = "gold_correct" in quality and bool((is_gold & quality["gold_correct"].notna() & quality["n_labels"].gt(0)).any())
     needs_measure = auto_accepted(quality) & quality["kind"].eq("production")
     return frame.assign(
@@ -67,7 +67,7 @@ def parameters(frame: pd.DataFrame, inputs: Mapping[str, pd.DataFrame]) -> dict[
     is_settled = False
     if open_ and not count and "settled" in inputs:
         gone = set(inputs["gone"]["image_id"]) if "gone" in inputs else set()
-        is_settled = bool(batch_verdict.left_open(quality, inputs["settled"], gone)["found"].notna().all())
+        is_settled = bool(auditing.left_open(quality, inputs["settled"], gone)["found"].notna().all())
     return {"input_rows": count, "least_rows": 0 if is_settled else 1}
 
 

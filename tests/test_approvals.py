@@ -37,14 +37,14 @@ def settled_by(quality: pd.DataFrame, name: str = "adjudication-001", label: str
 
 def approval(store: Store, spec: ProjectSpec, name: str) -> Manifest:
     """What approving a batch now would make."""
-    from dataops_assets.stages import batch_verdict
+    from dataops_assets.stages import auditing
 
     version = store.released("label_quality", spec.name)[name]
     quality = store.read("label_quality", spec.name, name, version)
     audits, settled = history.audit_rows(store, spec)
     row = audits[audits["batch_id"] == name].to_dict("records")[0]
     tasks = pd.DataFrame({"task_id": quality.frame["task_id"], "ontology_version": spec.ontology.version})
-    frame = approved_labels.approve(quality.frame, tasks, spec, "eve", batch_verdict.error_told(row))
+    frame = approved_labels.approve(quality.frame, tasks, spec, "eve", auditing.error_told(row))
     return Manifest("approved_labels", spec.name, name, frame, {**quality.input, "audits": settled})
 
 

@@ -138,12 +138,12 @@ def _is_production(tasks: Manifest) -> bool:
 
 def inspection(store: Store, spec: ProjectSpec, past: Earlier) -> acceptance.Switch:
     """How hard to look at a vendor's next batch, by what became of those before."""
-    from dataops_assets.stages import batch_verdict
+    from dataops_assets.stages import auditing
 
     quality = sampled(store, spec, store.read_all("label_quality", spec.name, past.history))
-    made = batch_verdict.audits(quality, batch_verdict.audited(quality, quality))
+    made = auditing.audits(quality, auditing.audited(quality, quality))
     order = [name for name in (*past.refused, *past.history) if name.startswith("production-")]
-    return acceptance.switch(batch_verdict.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
+    return acceptance.switch(auditing.history(made, past.refused, sorted(set(order), key=lambda name: (len(name), name))))
 
 
 def stopped(store: Store, spec: ProjectSpec, vendor: str) -> str:
@@ -244,7 +244,7 @@ def gone(store: Store, spec: ProjectSpec) -> set[str]:
 
 
 def sampled(store: Store, spec: ProjectSpec, quality: pd.DataFrame, answers: pd.DataFrame | None = None) -> pd.DataFrame:
-    """`label_quality` rows with the audit's sample as it is now: `batch_verdict.drawn_anew`.
+    """`label_quality` rows with the audit's sample as it is now: `auditing.drawn_anew`.
 
     Args:
         store: The store.
@@ -252,13 +252,13 @@ def sampled(store: Store, spec: ProjectSpec, quality: pd.DataFrame, answers: pd.
         quality: Rows of any batches.
         answers: Rows of adjudication batches; None: they are among `quality`.
     """
-    from dataops_assets.stages import batch_verdict
+    from dataops_assets.stages import auditing
 
     answers = quality if answers is None else answers
-    found = batch_verdict.audited(quality, answers)
+    found = auditing.audited(quality, answers)
     lost = gone(store, spec) if found["found"].isna().any() else set()  # what is answered stays, so nobody has to ask for pictures
-    is_more = batch_verdict.answered_beside(quality, answers).any()
-    return batch_verdict.drawn_anew(quality, answers, lost, store.home.worker_key(), asked(store, spec) if is_more else None)
+    is_more = auditing.answered_beside(quality, answers).any()
+    return auditing.drawn_anew(quality, answers, lost, store.home.worker_key(), asked(store, spec) if is_more else None)
 
 
 def asked(store: Store, spec: ProjectSpec) -> pd.DataFrame:
@@ -282,11 +282,11 @@ def _leading(spec: ProjectSpec, attributes: str) -> list[str]:
 
 def adjudicated(store: Store, spec: ProjectSpec) -> tuple[pd.DataFrame, dict[str, str]]:
     """`label_quality` rows of released adjudication batches, as audits read them, and their versions."""
-    from dataops_assets.stages import batch_verdict
+    from dataops_assets.stages import auditing
 
     held = store.released("label_quality", spec.name)
     versions = {name: version for name, version in held.items() if name.startswith("adjudication-")}
-    return store.read_all("label_quality", spec.name, versions, batch_verdict.READ), versions
+    return store.read_all("label_quality", spec.name, versions, auditing.READ), versions
 
 
 def settling(store: Store, spec: ProjectSpec, batch: str) -> dict[str, str]:
@@ -298,25 +298,25 @@ def settling(store: Store, spec: ProjectSpec, batch: str) -> dict[str, str]:
 def audit_rows(
     store: Store, spec: ProjectSpec, candidates: Mapping[str, pd.DataFrame] | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """`batch_verdict.audits` of all released batches, and the versions of the adjudications that they come from.
+    """`auditing.audits` of all released batches, and the versions of the adjudications that they come from.
 
     Args:
         store: The store.
         spec: The project.
         candidates: batch -> `label_quality` rows that count in place of what is released of it.
     """
-    from dataops_assets.stages import batch_verdict
+    from dataops_assets.stages import auditing
 
     held, judged = candidates or {}, store.released("label_quality", spec.name)
     bought = {name: version for name, version in judged.items() if name.startswith(AUDITED) and name not in held}
     frames = [
-        store.read_all("label_quality", spec.name, bought, batch_verdict.READ),
-        *(frame[batch_verdict.READ] for frame in held.values()),
+        store.read_all("label_quality", spec.name, bought, auditing.READ),
+        *(frame[auditing.READ] for frame in held.values()),
     ]
     quality = pd.concat(frames, ignore_index=True)
     answers, settled = adjudicated(store, spec)
     quality = sampled(store, spec, quality, answers)
-    return batch_verdict.audits(quality, batch_verdict.audited(quality, answers)), settled
+    return auditing.audits(quality, auditing.audited(quality, answers)), settled
 
 
 def failed_since(store: Store, spec: ProjectSpec) -> list[str]:
@@ -324,9 +324,9 @@ def failed_since(store: Store, spec: ProjectSpec) -> list[str]:
 
     A waiver stands: somebody answers for these labels.
     """
-    from dataops_assets.stages import batch_verdict
+    from dataops_assets.stages import auditing
 
     approvals = store.releases(spec.name, "approved_labels")
     made, _ = audit_rows(store, spec)
-    lost = {str(row["batch_id"]) for row in made.to_dict("records") if batch_verdict.was_accepted(row) is False}
+    lost = {str(row["batch_id"]) for row in made.to_dict("records") if auditing.was_accepted(row) is False}
     return sorted(lost & set(approvals.loc[approvals["outcome"] != "waived", "partition"]))

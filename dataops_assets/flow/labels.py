@@ -200,7 +200,7 @@ def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled:
         ValueError: when that person gave some of the answers.
     """
     from dataops_assets.stages import approved_labels as stage
-    from dataops_assets.stages import batch_verdict
+    from dataops_assets.stages import auditing
 
     behind = {**quality.inputs.get("earlier_answers", {}), **labeled.input["labeled_batches"]}
     parents = history.parents_of(history.plans(store, spec), quality.partition) | {quality.partition}
@@ -209,7 +209,7 @@ def approved_labels(store: Store, spec: ProjectSpec, quality: Manifest, labeled:
     settle(store, spec, tasks, int((labeled.frame["status"] == "accepted").sum()))
     audits, settled = history.audit_rows(store, spec, {quality.partition: quality.frame})
     row = audits[audits["batch_id"] == quality.partition].to_dict("records")
-    frame = stage.approve(quality.frame, tasks.frame, spec, by, batch_verdict.error_told(row[0] if row else None))
+    frame = stage.approve(quality.frame, tasks.frame, spec, by, auditing.error_told(row[0] if row else None))
     inputs: dict[str, Mapping[str, str]] = dict(quality.input)
     if settled and quality.partition.startswith(history.AUDITED):
         inputs["audits"] = settled

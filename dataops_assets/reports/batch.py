@@ -14,6 +14,7 @@ from dataops_assets.reports import curve
 from dataops_assets.reports.bars import Bar, bars
 from dataops_assets.reports.panels import Points, table_of
 from dataops_assets.spec import ProjectSpec
+from dataops_assets.stages import auditing
 from dataops_assets.stages import batch_verdict as stage
 from dataops_assets.stages.label_quality import ACCEPT, ADJUDICATE, REWORK, auto_accepted
 from dataops_assets.store import Store
@@ -43,7 +44,7 @@ def verdict(store: Store, spec: ProjectSpec, batch: str, quality: pd.DataFrame) 
     settled = None
     if not auto_accepted(quality).any():  # nothing to audit: what became of its questions is what there is to see
         later = store.read_all("label_quality", spec.name, history.settling(store, spec, batch))
-        settled = stage.left_open(quality, later, history.gone(store, spec))
+        settled = auditing.left_open(quality, later, history.gone(store, spec))
     return stage.verdict(batch, quality, audits, spec, spent, _refused(store, spec, batch), asked, before, settled)
 
 

@@ -17,7 +17,7 @@ from dataops_assets import manifest
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.labels import acceptance, inference
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages import batch_verdict, label_quality
+from dataops_assets.stages import auditing, batch_verdict, label_quality
 
 START = pd.Timestamp("2026-11-02T09:00:00Z")
 
@@ -130,9 +130,9 @@ def run(spec: ProjectSpec, crew: Sequence[Person], batches: int, size: int, seed
         quality = pd.concat(rounds)
         judged.append(quality)
         settled.append(_adjudicated(quality, truth))
-        rows = batch_verdict.audits(quality, batch_verdict.audited(quality, settled[-1]))
+        rows = auditing.audits(quality, auditing.audited(quality, settled[-1]))
         verdicts.append(batch_verdict.verdict(batch, rounds[0], rows, spec))
-        passed = [batch_verdict.was_accepted(row) for row in rows[rows["batch_id"] == batch].to_dict("records")]
+        passed = [auditing.was_accepted(row) for row in rows[rows["batch_id"] == batch].to_dict("records")]
         history.append(verdicts[-1].pay == "pay" and False not in passed)
     return _outcome(pd.concat(judged), pd.concat(settled), pd.concat(truths), answers, verdicts)
 
@@ -227,7 +227,7 @@ def _outcome(
     labels = labels[~labels.index.duplicated(keep="last")]
     right = labels == truth.reindex(labels.index)
     is_right = automatic.set_index("image_id")["label"] == truth.reindex(automatic["image_id"])
-    found = batch_verdict.audits(quality, batch_verdict.audited(quality, settled))
+    found = auditing.audits(quality, auditing.audited(quality, settled))
     pooled = acceptance.estimate(found)
     audited = int(quality["is_audit"].astype(bool).sum())
     return Outcome(

@@ -26,7 +26,7 @@ def approve(quality: pd.DataFrame, tasks: pd.DataFrame, spec: ProjectSpec, by: s
         tasks: `label_tasks` rows of the batch: under which ontology its labels were given.
         spec: The project.
         by: Who approves.
-        audit: What is known of the labels that were accepted by themselves (`batch_verdict.error_told`).
+        audit: What is known of the labels that were accepted by themselves (`auditing.error_told`).
 
     Returns:
         `approved_labels` rows.

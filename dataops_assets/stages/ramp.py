@@ -11,7 +11,7 @@ import pandas as pd
 from dataops_assets.labels.agreement import clustered
 from dataops_assets.manifest import is_true
 from dataops_assets.spec import ProjectSpec
-from dataops_assets.stages.batch_verdict import was_accepted
+from dataops_assets.stages.auditing import was_accepted
 
 _EPSILON = 1e-9
 
@@ -84,7 +84,7 @@ def history(planned: pd.DataFrame, quality: pd.DataFrame, spec: ProjectSpec, ven
         quality: `label_quality` rows of production batches as judged last.
         spec: The project.
         vendor: Its name.
-        audits: `batch_verdict.audits` rows.
+        audits: `auditing.audits` rows.
     """
     audited = {str(row["batch_id"]): row for row in audits.to_dict("records")}
     mine = planned[(planned["kind"] == "production") & (planned["vendor"] == vendor)]

@@ -6,7 +6,7 @@ import pytest
 
 from dataops_assets.contracts import CONTRACTS
 from dataops_assets.manifest import conform
-from dataops_assets.stages import batch_verdict
+from dataops_assets.stages import auditing, batch_verdict
 from dataops_assets.stages.label_quality import assess
 from dataops_assets.stages.labeled_batches import accept
 from tests.conftest import changed
@@ -38,7 +38,7 @@ def answered(quality: pd.DataFrame, n: int, wrong: int = 0, batch: str = "adjudi
 
 
 def verdict(quality: pd.DataFrame, answers: pd.DataFrame, spec=SPEC, **other: object) -> batch_verdict.Verdict:
-    rows = batch_verdict.audits(quality, batch_verdict.audited(quality, answers))
+    rows = auditing.audits(quality, auditing.audited(quality, answers))
     return batch_verdict.verdict(str(quality["batch_id"].iloc[0]), quality, rows, spec, **other)  # type: ignore[arg-type]
 
 
@@ -110,8 +110,8 @@ def test_a_batch_that_nothing_has_checked_is_not_paid_yet(gold: str) -> None:
 def test_a_sample_of_which_nobody_has_looked_at_anything_has_not_passed() -> None:
     """However many of so few may be wrong."""
     row = {"size": 3, "drawn": 2, "n": 0, "wrong": 0, "most_wrong": 2}
-    assert batch_verdict.was_accepted(row) is None and batch_verdict.was_accepted(row | {"drawn": 0}) is None
-    assert batch_verdict.was_accepted(row | {"n": 1}) is True
+    assert auditing.was_accepted(row) is None and auditing.was_accepted(row | {"drawn": 0}) is None
+    assert auditing.was_accepted(row | {"n": 1}) is True
     quality = judged(3, 2, most_wrong=2, batch="rework-001")
     assert verdict(quality, quality.head(0)).pay == "not yet"
     assert verdict(quality, answered(quality, 1)).pay == "pay"
@@ -129,7 +129,7 @@ def test_a_rework_batch_of_which_none_was_drawn_is_judged_by_the_audit_of_the_ba
     quality, parent = judged(3, 0, most_wrong=0, batch="rework-001"), judged()
 
     def said(answers: pd.DataFrame) -> batch_verdict.Verdict:
-        rows = batch_verdict.audits(pd.concat([quality, parent]), batch_verdict.audited(parent, answers))
+        rows = auditing.audits(pd.concat([quality, parent]), auditing.audited(parent, answers))
         return batch_verdict.verdict("rework-001", quality, rows, SPEC, before=parent)
 
     good = said(answered(parent, 10))
@@ -160,7 +160,7 @@ class TestWithNothingAccepted:
         quality = judged(4, 0, None, f"{kind}-001", decision="adjudicate", inspection=None)
         labels = ["red" if place < same else "blue" for place in range(n_settled)]
         ours = quality.head(n_settled).assign(batch_id="adjudication-001", kind="adjudication", decision="accept", label=labels)
-        settled = batch_verdict.left_open(quality, ours)
+        settled = auditing.left_open(quality, ours)
         return verdict(with_gold(quality) if gold else quality, ours, spec, settled=settled)
 
     def test_what_it_left_open_is_waited_for(self) -> None:
@@ -184,8 +184,8 @@ class TestWithNothingAccepted:
         again = quality.assign(batch_id="rework-001", kind="rework", decision="accept", most_wrong=0, is_audit=[True, True, False, False])
         plans = again.assign(attributes="colour")
         ours = answered(again, answers)
-        rows = batch_verdict.audits(pd.concat([quality, again]), batch_verdict.audited(again, ours))
-        settled = batch_verdict.left_open(quality, pd.concat([again, ours]))
+        rows = auditing.audits(pd.concat([quality, again]), auditing.audited(again, ours))
+        settled = auditing.left_open(quality, pd.concat([again, ours]))
         said = batch_verdict.verdict("production-001", quality, rows, self.SPEC, planned=plans, settled=settled)
         assert said.pay == pay
         if pay == "pay":
@@ -204,8 +204,8 @@ class TestWithNothingAccepted:
         again = assess(labeled, tasks, None, spec, key=None)  # as batches were judged before one label at least was drawn
         assert again["decision"].eq("accept").all()
         quality = quality.assign(image_id=tasks["image_id"])
-        settled, plans = batch_verdict.left_open(quality, again), again.assign(attributes="colour")
-        rows = batch_verdict.audits(again, batch_verdict.audited(again, again.head(0)))
+        settled, plans = auditing.left_open(quality, again), again.assign(attributes="colour")
+        rows = auditing.audits(again, auditing.audited(again, again.head(0)))
         said = batch_verdict.verdict("production-001", quality, rows, spec, planned=plans, settled=settled)
         assert said.pay == "not yet" and "only rework has answered 1 of 1 questions, of which nothing is audited" in said.sentence
         assert ("with `optional`" in said.sentence) is (audit == "off")
@@ -217,13 +217,13 @@ class TestWithNothingAccepted:
     def test_rework_that_gives_no_label_leaves_nothing_to_audit_so_the_page_ends(self) -> None:
         quality = judged(4, 0, None, decision="rework", inspection=None)
         again = quality.assign(batch_id="rework-001", kind="rework", decision="accept", label="cant_tell")
-        said = verdict(quality, again.head(0), self.SPEC, settled=batch_verdict.left_open(quality, again))
+        said = verdict(quality, again.head(0), self.SPEC, settled=auditing.left_open(quality, again))
         assert said.pay == "don't pay" and "none of 4 accepted answers is a label" in said.sentence
 
     def test_its_gold_decides_where_all_went_to_rework(self) -> None:
         quality = judged(4, 0, None, decision="rework", inspection=None)
         again = quality.assign(batch_id="rework-001", kind="rework", decision="accept")
-        said = verdict(with_gold(quality), again.head(0), self.SPEC, settled=batch_verdict.left_open(quality, again))
+        said = verdict(with_gold(quality), again.head(0), self.SPEC, settled=auditing.left_open(quality, again))
         assert said.pay == "pay" and "questions were settled as" not in said.sentence
 
     def test_too_little_accepted_at_once_speaks_against_it_as_ever(self) -> None:
@@ -232,11 +232,11 @@ class TestWithNothingAccepted:
     def test_what_is_gone_is_waited_for_no_longer_and_rework_settles_too(self) -> None:
         quality = judged(3, 0, None, decision="rework")
         later = quality.head(1).assign(batch_id="rework-001", kind="rework", decision="accept")
-        assert batch_verdict.left_open(quality, later)["found"].isna().tolist() == [False, True, True]
+        assert auditing.left_open(quality, later)["found"].isna().tolist() == [False, True, True]
         gone = set(quality["image_id"][:2])
-        assert batch_verdict.left_open(quality, later, gone)["found"].isna().tolist() == [False, True]
+        assert auditing.left_open(quality, later, gone)["found"].isna().tolist() == [False, True]
         ours = later.assign(batch_id="adjudication-001", kind="adjudication", label="blue")
-        assert batch_verdict.left_open(quality, pd.concat([ours, later]))["found"].tolist()[0] == "blue"  # our own people's word is last
+        assert auditing.left_open(quality, pd.concat([ours, later]))["found"].tolist()[0] == "blue"  # our own people's word is last
 
 
 def test_gold_and_few_accepted_labels_speak_against_a_batch() -> None:
@@ -267,7 +267,7 @@ def test_what_is_left_to_settle_is_priced() -> None:
 def test_the_last_answer_of_our_own_people_counts() -> None:
     quality = judged()
     both = pd.concat([answered(quality, 10, wrong=1), answered(quality, 1, batch="adjudication-002")])
-    assert batch_verdict.audited(quality, both)["is_wrong"].sum() == 0
+    assert auditing.audited(quality, both)["is_wrong"].sum() == 0
 
 
 class TestDrawnAnew:
@@ -276,7 +276,7 @@ class TestDrawnAnew:
     QUALITY = judged()
 
     def sample(self, answers: pd.DataFrame, *gone: int, quality: pd.DataFrame = QUALITY) -> list[str]:
-        made = batch_verdict.drawn_anew(quality, answers, {f"production-001-{number:03d}" for number in gone}, KEY)
+        made = auditing.drawn_anew(quality, answers, {f"production-001-{number:03d}" for number in gone}, KEY)
         return list(made.loc[made["is_audit"].astype(bool), "image_id"])
 
     def test_others_take_the_place_of_what_nobody_can_answer(self) -> None:
@@ -296,18 +296,18 @@ class TestDrawnAnew:
         assert len(now) == 10 and not set(now) & set(self.QUALITY["image_id"][:10])
         assert self.sample(self.QUALITY.head(0), *range(34)) == [f"production-001-{number:03d}" for number in range(34, 40)]
         assert self.sample(self.QUALITY.head(0), *range(40)) == []
-        untouched = batch_verdict.drawn_anew(self.QUALITY, self.QUALITY.head(0), {"elsewhere"}, KEY)
+        untouched = auditing.drawn_anew(self.QUALITY, self.QUALITY.head(0), {"elsewhere"}, KEY)
         assert untouched is self.QUALITY
 
     def test_it_comes_in_the_order_of_the_draw(self) -> None:
         """Another key, other replacements: nobody without it can tell which they are."""
         gone = set(self.QUALITY["image_id"][:5])
-        one, other = (batch_verdict.drawn_anew(self.QUALITY, self.QUALITY.head(0), gone, key) for key in (KEY, b"2"))
+        one, other = (auditing.drawn_anew(self.QUALITY, self.QUALITY.head(0), gone, key) for key in (KEY, b"2"))
         assert not one["is_audit"].equals(other["is_audit"])
 
     def test_only_what_was_accepted_by_itself_is_drawn_and_the_plan_is_judged_on_it(self) -> None:
         quality = judged(decision=["accept"] * 12 + ["rework"] * 28)
-        made = batch_verdict.drawn_anew(quality, quality.head(0), set(quality["image_id"][:3]), KEY)
+        made = auditing.drawn_anew(quality, quality.head(0), set(quality["image_id"][:3]), KEY)
         assert made.loc[made["is_audit"].astype(bool), "image_id"].str[-3:].astype(int).tolist() == list(range(3, 12))  # two were left
         strict = changed(SPEC, quality={"audit": "required"}, gates={"min_accept_share": 0.0})
         for wrong, pay in ((0, "pay"), (1, "don't pay")):
@@ -318,15 +318,15 @@ class TestDrawnAnew:
 def test_boxes_are_right_where_the_same_objects_are_there() -> None:
     quality = judged(2, 2, x=1.0, y=1.0, w=10.0, h=10.0, object_id="001", attribute="parts")
     answers = answered(quality, 2).assign(x=[2.0, 30.0])
-    assert batch_verdict.audited(quality, answers)["is_wrong"].tolist() == [False, True]
+    assert auditing.audited(quality, answers)["is_wrong"].tolist() == [False, True]
 
 
 def test_the_history_counts_refused_batches_and_leaves_open_ones_out() -> None:
     good, bad, open_ = (judged(batch=f"production-00{number}") for number in (1, 2, 3))
     answers = pd.concat([answered(good, 10), answered(bad, 10, wrong=3)])
-    rows = batch_verdict.audits(pd.concat([good, bad, open_]), batch_verdict.audited(pd.concat([good, bad, open_]), answers))
+    rows = auditing.audits(pd.concat([good, bad, open_]), auditing.audited(pd.concat([good, bad, open_]), answers))
     names = [f"production-00{number}" for number in (1, 2, 3, 4)]
-    assert batch_verdict.history(rows, ["production-004"], names) == [True, False, False]
+    assert auditing.history(rows, ["production-004"], names) == [True, False, False]
 
 
 class TestPicturesThatComeBack:
@@ -337,7 +337,7 @@ class TestPicturesThatComeBack:
     ASKED = QUALITY[["batch_id", "image_id", "attribute"]]
 
     def sample(self, gone: set[str], answers: pd.DataFrame, asked: pd.DataFrame | None = ASKED) -> list[str]:
-        made = batch_verdict.drawn_anew(self.QUALITY, answers, gone, KEY, asked)
+        made = auditing.drawn_anew(self.QUALITY, answers, gone, KEY, asked)
         return list(made.loc[made["is_audit"].astype(bool), "image_id"])
 
     def said(self, *images: str, label: str = "red") -> pd.DataFrame:
@@ -348,9 +348,9 @@ class TestPicturesThatComeBack:
         new = sorted(set(self.sample(lost, self.said(*first))) - set(first))
         answers = pd.concat([self.said(*first), self.said(*new, label="blue")])
         for gone in (lost, set(), {self.IMAGES[8]}, set(first), set(new), set(self.IMAGES)):
-            made = batch_verdict.drawn_anew(self.QUALITY, answers, gone, KEY, self.ASKED)
-            row = batch_verdict.audits(made, batch_verdict.audited(made, answers)).to_dict("records")[0]
-            assert (row["drawn"], row["n"], row["wrong"], batch_verdict.was_accepted(row)) == (10, 10, 2, False)
+            made = auditing.drawn_anew(self.QUALITY, answers, gone, KEY, self.ASKED)
+            row = auditing.audits(made, auditing.audited(made, answers)).to_dict("records")[0]
+            assert (row["drawn"], row["n"], row["wrong"], auditing.was_accepted(row)) == (10, 10, 2, False)
         half = set(self.sample(set(), self.said(*first, new[0])))
         assert {*first, new[0]} < half and len(half & lost) == 1  # one of the two has to be answered
 
@@ -362,7 +362,7 @@ class TestPicturesThatComeBack:
 
     def test_what_was_doubtful_takes_no_place(self) -> None:
         quality = self.QUALITY.assign(decision=["accept"] * 20 + ["adjudicate"] * 20)
-        made = batch_verdict.drawn_anew(quality, self.said(*self.IMAGES[20:]), set(), KEY, self.ASKED)
+        made = auditing.drawn_anew(quality, self.said(*self.IMAGES[20:]), set(), KEY, self.ASKED)
         assert list(made.loc[made["is_audit"].astype(bool), "image_id"]) == list(self.IMAGES[:10])
 
     def test_where_more_was_answered_than_planned_all_of_it_counts(self) -> None:
