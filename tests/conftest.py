@@ -70,3 +70,12 @@ def changed(spec: ProjectSpec, **sections: Any) -> ProjectSpec:
     for name, values in sections.items():
         document[name] = {**document[name], **values} if isinstance(values, dict) else values
     return ProjectSpec.model_validate(document)
+
+
+@pytest.fixture(scope="session")
+def faces() -> Path:
+    """The folder of labelled photos with people in them."""
+    folder = SHARED / "pii" / "faces"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    return folder

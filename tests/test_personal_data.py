@@ -33,7 +33,7 @@ from dataops_assets.reports import pictures, screening, shown, status
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages.label_tasks import plan
 from dataops_assets.store import Store
-from tests.conftest import REPO, SHARED, changed
+from tests.conftest import REPO, changed
 from tests.imaging.personal_data.made import scene, with_face, written
 from tests.reports.test_delivery import Desk
 from tests.test_sensors import instance, requests, tick
@@ -140,11 +140,8 @@ def shows_a_face(path: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = SHARED / "pii" / "faces"
-    if not folder.is_dir():
-        pytest.skip(f"needs the real test data, which is not at {SHARED}")
-    return World(tmp_path_factory.mktemp("personal") / "home", folder)
+def world(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> World:
+    return World(tmp_path_factory.mktemp("personal") / "home", faces)
 
 
 @pytest.fixture(scope="module")
@@ -278,11 +275,8 @@ def test_after_the_retention_period_everything_goes_and_the_drop_can_still_be_sc
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> World:
-    folder = SHARED / "pii" / "faces"
-    if not folder.is_dir():
-        pytest.skip(f"needs the real test data, which is not at {SHARED}")
-    return World(tmp_path / "home", folder)
+def own(tmp_path: Path, faces: Path) -> World:
+    return World(tmp_path / "home", faces)
 
 
 def test_where_two_of_our_people_disagree_a_third_decides(own: World) -> None:
@@ -337,17 +331,14 @@ class TestWiderSearch:
     """Faces were covered and the originals are gone; now the project looks for text too."""
 
     @pytest.fixture
-    def late(self, tmp_path: Path) -> Desk:
-        folder = SHARED / "pii" / "faces"
-        if not folder.is_dir():
-            pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    def late(self, tmp_path: Path, faces: Path) -> Desk:
 
         def noted(*lines: str, seed: int) -> bytes:
-            pixels, (paper, (x, y, w, h)) = with_face(folder, 90, (120, 250), seed)[0].copy(), written(*lines, letter_px=16, seed=seed)
+            pixels, (paper, (x, y, w, h)) = with_face(faces, 90, (120, 250), seed)[0].copy(), written(*lines, letter_px=16, seed=seed)
             pixels[y : y + h, x : x + w] = paper[y : y + h, x : x + w]
             return encode(pixels)
 
-        plain = encode(with_face(folder, 90, (120, 150), 4)[0])
+        plain = encode(with_face(faces, 90, (120, 150), 4)[0])
         files = {
             "plain.jpg": plain,
             "mail.jpg": noted("anna@example.org", seed=5),
@@ -397,12 +388,9 @@ def test_a_withdrawal_names_who_still_has_the_picture(world: World, second: Mani
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = SHARED / "pii" / "faces"
-    if not folder.is_dir():
-        pytest.skip(f"needs the real test data, which is not at {SHARED}")
+def strict(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> World:
     spec = changed(project(), cleaning={"reject": ["grayscale"], "review": []}, gates={"min_keep_share": 0.1})
-    return World(tmp_path_factory.mktemp("strict") / "home", folder, spec)
+    return World(tmp_path_factory.mktemp("strict") / "home", faces, spec)
 
 
 class TestLeftOutUnsearched:
@@ -517,10 +505,7 @@ class TestStricterPolicy:
     """Faces were simply kept; the drop is screened again under a policy that doesn't, and its variants aren't made anew yet."""
 
     @pytest.fixture
-    def lax(self, tmp_path: Path, action: str) -> World:
-        folder = SHARED / "pii" / "faces"
-        if not folder.is_dir():
-            pytest.skip(f"needs the real test data, which is not at {SHARED}")
+    def lax(self, tmp_path: Path, action: str, faces: Path) -> World:
         recipes = [{"name": "mirrored", "copies": 1, "transforms": [{"HorizontalFlip": {"p": 1.0}}]}]
         spec = changed(
             project(),
@@ -528,7 +513,7 @@ class TestStricterPolicy:
             augmentation={"recipes": recipes},
             gates={"min_keep_share": 0.1},
         )
-        made = World(tmp_path / "home", folder, spec)
+        made = World(tmp_path / "home", faces, spec)
         self.tasks = made.batch("production")
         answers = dict.fromkeys(self.tasks.frame["image_id"], "dress")
         made.answer(self.tasks, answers, answers)

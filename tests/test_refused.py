@@ -18,7 +18,7 @@ from dataops_assets.manifest import Manifest
 from dataops_assets.reports import pictures, shown
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
-from tests.conftest import SHARED, changed
+from tests.conftest import changed
 from tests.imaging.personal_data.made import scene
 from tests.test_personal_data import DAY, World, project
 
@@ -63,11 +63,8 @@ class Seen(World):
 
 
 @pytest.fixture
-def seen(tmp_path: Path) -> Seen:
-    folder = SHARED / "pii" / "faces"
-    if not folder.is_dir():
-        pytest.skip(f"needs the real test data, which is not at {SHARED}")
-    return Seen(tmp_path / "home", folder)
+def seen(tmp_path: Path, faces: Path) -> Seen:
+    return Seen(tmp_path / "home", faces)
 
 
 def test_no_page_shows_it_any_more_and_its_files_lie_apart(seen: Seen) -> None:

@@ -16,7 +16,7 @@ from dataops_assets.manifest import Manifest
 from dataops_assets.reports import pictures, shown
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.store import Store
-from tests.conftest import SHARED, changed
+from tests.conftest import changed
 from tests.imaging.personal_data.made import scene
 from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of
 from tests.reports.test_delivery import Desk, terms
@@ -178,11 +178,8 @@ class TestOnePictureInTwoFiles:
     """Two drops hold the same pixels in different files, so they share a cleaned file. People say `redact` of one, `keep` of the other."""
 
     @pytest.fixture
-    def world(self, tmp_path: Path) -> World:
-        folder = SHARED / "pii" / "faces"
-        if not folder.is_dir():
-            pytest.skip(f"needs the real test data, which is not at {SHARED}")
-        return World(tmp_path / "home", folder, changed(project(), gates={"min_keep_share": 0.0, "min_accepted_file_share": 0.0}))
+    def world(self, tmp_path: Path, faces: Path) -> World:
+        return World(tmp_path / "home", faces, changed(project(), gates={"min_keep_share": 0.0, "min_accepted_file_share": 0.0}))
 
     @pytest.mark.parametrize("is_keeper_first", [True, False])
     def test_the_file_stays_in_sight_for_the_drop_that_keeps_it(self, world: World, is_keeper_first: bool) -> None:

@@ -24,7 +24,7 @@ from dataops_assets.manifest import Manifest
 from dataops_assets.spec import FOUND_BY, Cleaning, ProjectSpec
 from dataops_assets.stages.cleaned_set import confidential, screen
 from dataops_assets.stages.copies import is_refused
-from tests.conftest import SHARED, changed
+from tests.conftest import changed
 from tests.imaging.personal_data.made import is_hit, scene, with_face, written
 from tests.imaging.personal_data.test_metadata import BERLIN, exif, file_of, more
 from tests.stages.test_cleaned_set import PIXELS, raw_images
@@ -75,11 +75,8 @@ def named(frame: pd.DataFrame, action: str) -> set[str]:
 
 
 @pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    folder = SHARED / "pii" / "faces"
-    if not folder.is_dir():
-        pytest.skip(f"needs the real test data, which is not at {SHARED}")
-    return Drop(tmp_path / "store", folder)
+def drop(tmp_path: Path, faces: Path) -> Drop:
+    return Drop(tmp_path / "store", faces)
 
 
 def test_reject(drop: Drop) -> None:
