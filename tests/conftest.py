@@ -73,7 +73,7 @@ def changed(spec: ProjectSpec, **sections: Any) -> ProjectSpec:
 
 
 @pytest.fixture(scope="session")
-def faces() -> Path:
+def faces_folder() -> Path:
     """The folder of labelled photos with people in them."""
     folder = SHARED / "pii" / "faces"
     if not folder.is_dir():

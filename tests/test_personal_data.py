@@ -140,8 +140,8 @@ def shows_a_face(path: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> World:
-    return World(tmp_path_factory.mktemp("personal") / "home", faces)
+def world(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> World:
+    return World(tmp_path_factory.mktemp("personal") / "home", faces_folder)
 
 
 @pytest.fixture(scope="module")
@@ -275,8 +275,8 @@ def test_after_the_retention_period_everything_goes_and_the_drop_can_still_be_sc
 
 
 @pytest.fixture
-def own(tmp_path: Path, faces: Path) -> World:
-    return World(tmp_path / "home", faces)
+def own(tmp_path: Path, faces_folder: Path) -> World:
+    return World(tmp_path / "home", faces_folder)
 
 
 def test_where_two_of_our_people_disagree_a_third_decides(own: World) -> None:
@@ -331,14 +331,17 @@ class TestWiderSearch:
     """Faces were covered and the originals are gone; now the project looks for text too."""
 
     @pytest.fixture
-    def late(self, tmp_path: Path, faces: Path) -> Desk:
+    def late(self, tmp_path: Path, faces_folder: Path) -> Desk:
 
         def noted(*lines: str, seed: int) -> bytes:
-            pixels, (paper, (x, y, w, h)) = with_face(faces, 90, (120, 250), seed)[0].copy(), written(*lines, letter_px=16, seed=seed)
+            pixels, (paper, (x, y, w, h)) = (
+                with_face(faces_folder, 90, (120, 250), seed)[0].copy(),
+                written(*lines, letter_px=16, seed=seed),
+            )
             pixels[y : y + h, x : x + w] = paper[y : y + h, x : x + w]
             return encode(pixels)
 
-        plain = encode(with_face(faces, 90, (120, 150), 4)[0])
+        plain = encode(with_face(faces_folder, 90, (120, 150), 4)[0])
         files = {
             "plain.jpg": plain,
             "mail.jpg": noted("anna@example.org", seed=5),
@@ -388,9 +391,9 @@ def test_a_withdrawal_names_who_still_has_the_picture(world: World, second: Mani
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> World:
+def strict(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> World:
     spec = changed(project(), cleaning={"reject": ["grayscale"], "review": []}, gates={"min_keep_share": 0.1})
-    return World(tmp_path_factory.mktemp("strict") / "home", faces, spec)
+    return World(tmp_path_factory.mktemp("strict") / "home", faces_folder, spec)
 
 
 class TestLeftOutUnsearched:
@@ -505,7 +508,7 @@ class TestStricterPolicy:
     """Faces were simply kept; the drop is screened again under a policy that doesn't, and its variants aren't made anew yet."""
 
     @pytest.fixture
-    def lax(self, tmp_path: Path, action: str, faces: Path) -> World:
+    def lax(self, tmp_path: Path, action: str, faces_folder: Path) -> World:
         recipes = [{"name": "mirrored", "copies": 1, "transforms": [{"HorizontalFlip": {"p": 1.0}}]}]
         spec = changed(
             project(),
@@ -513,7 +516,7 @@ class TestStricterPolicy:
             augmentation={"recipes": recipes},
             gates={"min_keep_share": 0.1},
         )
-        made = World(tmp_path / "home", faces, spec)
+        made = World(tmp_path / "home", faces_folder, spec)
         self.tasks = made.batch("production")
         answers = dict.fromkeys(self.tasks.frame["image_id"], "dress")
         made.answer(self.tasks, answers, answers)

@@ -63,8 +63,8 @@ class Seen(World):
 
 
 @pytest.fixture
-def seen(tmp_path: Path, faces: Path) -> Seen:
-    return Seen(tmp_path / "home", faces)
+def seen(tmp_path: Path, faces_folder: Path) -> Seen:
+    return Seen(tmp_path / "home", faces_folder)
 
 
 def test_no_page_shows_it_any_more_and_its_files_lie_apart(seen: Seen) -> None:

@@ -178,8 +178,8 @@ class TestOnePictureInTwoFiles:
     """Two drops hold the same pixels in different files, so they share a cleaned file. People say `redact` of one, `keep` of the other."""
 
     @pytest.fixture
-    def world(self, tmp_path: Path, faces: Path) -> World:
-        return World(tmp_path / "home", faces, changed(project(), gates={"min_keep_share": 0.0, "min_accepted_file_share": 0.0}))
+    def world(self, tmp_path: Path, faces_folder: Path) -> World:
+        return World(tmp_path / "home", faces_folder, changed(project(), gates={"min_keep_share": 0.0, "min_accepted_file_share": 0.0}))
 
     @pytest.mark.parametrize("is_keeper_first", [True, False])
     def test_the_file_stays_in_sight_for_the_drop_that_keeps_it(self, world: World, is_keeper_first: bool) -> None:

@@ -75,8 +75,8 @@ def named(frame: pd.DataFrame, action: str) -> set[str]:
 
 
 @pytest.fixture
-def drop(tmp_path: Path, faces: Path) -> Drop:
-    return Drop(tmp_path / "store", faces)
+def drop(tmp_path: Path, faces_folder: Path) -> Drop:
+    return Drop(tmp_path / "store", faces_folder)
 
 
 def test_reject(drop: Drop) -> None:
