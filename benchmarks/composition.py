@@ -22,8 +22,8 @@ from dataops_assets.imaging.duplicates import calc_phash
 from dataops_assets.imaging.measures import THRESHOLDS, calc_scores
 from dataops_assets.imaging.screening import Marked, Measured
 from dataops_assets.imaging.view import WORKING_SIDE_PX, View
-from dataops_assets.imaging.watermark import calc_watermark, trace
-from dataops_assets.stages.marked import watermark_scores
+from dataops_assets.imaging.watermark import SAMPLE, calc_watermark, trace
+from dataops_assets.stages.marked import learn_marks, watermark_scores
 
 Picture = Image.Image
 
@@ -137,7 +137,7 @@ def marks(pictures: Sequence[Picture]) -> np.ndarray:
             return [seen[int(name)] for name, _ in items]
         return [Marked(score=calc_watermark(trace(views[int(name)]), task.keywords["mark"])) for name, _ in items]
 
-    return watermark_scores([str(number) for number in range(len(views))], seen, look, MAX_PIXELS)
+    return watermark_scores([str(number) for number in range(len(views))], seen, learn_marks(seen[:SAMPLE]), look, MAX_PIXELS)
 
 
 def judge_pictures(files: list[bytes], every: int) -> None:

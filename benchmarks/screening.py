@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
@@ -34,7 +35,6 @@ import pandas as pd
 import simplejpeg
 from bare import decode_bare
 from drops import CUT_BYTES, ENLARGED, PHOTOS, Drop, cut, drop_of, enlarge, read_photos, spread, table
-from PIL import Image, ImageCms, ImageOps  # noqa: F401  # what workers import is there before they are forked
 
 from dataops_assets import manifest
 from dataops_assets.apart import Apart
@@ -107,6 +107,9 @@ def main() -> None:
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # as in a run; its threads would be there before the fork
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | workers.ENVIRONMENT)
     cv2.setNumThreads(1)
+    workers.warm_up()
+    gc.collect()
+    gc.freeze()  # as the fork server does
     nursery.start(workers.serve)
     with tempfile.TemporaryDirectory(prefix="screening-") as home:
         files = read_photos(given.folder, given.photos)

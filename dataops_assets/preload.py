@@ -50,13 +50,9 @@ LATE = (
     "fsspec.implementations.chained",
     "great_expectations",
     "pandas.core.methods.to_dict",
-    "PIL.BmpImagePlugin",
-    "PIL.GifImagePlugin",
     "PIL.ImageCms",
     "PIL.ImageFont",
     "PIL.ImageOps",
-    "PIL.JpegImagePlugin",
-    "PIL.PngImagePlugin",
     "pyarrow.dataset",
     "pyarrow.parquet",
     "scipy.optimize",
@@ -206,6 +202,8 @@ def _live(connection: Connection, task: Callable[..., None], arguments: tuple[An
 
 def load() -> None:
     """Import what runs import, and build the definitions, in this process."""
+    from dataops_assets.imaging import workers
+
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     for name in LATE:
@@ -214,6 +212,7 @@ def load() -> None:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             if not module.name.startswith(NOT_FOR_RUNS):
                 importlib.import_module(module.name)
+    workers.warm_up()
     location = importlib.import_module(LOCATION)
     # Dagster finds definitions where it would build them: a run needn't read the YAML again
     built = location.defs()

@@ -98,16 +98,17 @@ def _detail(one: Pixels) -> np.ndarray[Any, np.dtype[np.int8]]:
     """How much brighter each pixel is than its surroundings."""
     import cv2
 
-    around = cv2.blur(one, (DETAIL_PX, DETAIL_PX))
-    more, less = (np.minimum(away, DETAIL_MOST) for away in (cv2.subtract(one, around), cv2.subtract(around, one)))
-    return np.asarray(cv2.subtract(more, less, dtype=cv2.CV_8S), dtype=np.int8)
+    away = cv2.subtract(one, cv2.blur(one, (DETAIL_PX, DETAIL_PX)), dtype=cv2.CV_8S)
+    return np.asarray(np.clip(away, -DETAIL_MOST, DETAIL_MOST), dtype=np.int8)
 
 
 def _learn(traces: Pixels) -> Mark | None:
     import cv2
 
     number, height, width = traces.shape
-    details = np.stack([_detail(one) for one in traces]).reshape(number, -1)
+    details = np.empty((number, height * width), dtype=np.int8)
+    for one, detail in zip(traces, details, strict=True):
+        detail[:] = _detail(one).ravel()
     mean = details.sum(axis=0, dtype=np.int16) / np.float32(number)
     least = SURE * sqrt(cv2.norm(details, cv2.NORM_L2SQR) / details.size / number)
     likely = np.abs(mean) >= least  # where all of them together have less, so has one of the thirds
@@ -148,7 +149,7 @@ def _where_different(cells: Pixels, shape: Shape) -> Any:
     import cv2
 
     number, rows, columns = cells.shape
-    ordered = np.sort(np.ascontiguousarray(cells.reshape(number, -1).T), axis=1)
+    ordered = np.asarray(cv2.sort(np.ascontiguousarray(cells.reshape(number, -1).T), cv2.SORT_EVERY_ROW), dtype=np.uint8)
     half = -(-number // 2)
     differ = ((ordered[:, half:] - ordered[:, :-half]).min(axis=1) >= ALIKE_SPAN).astype(np.uint8).reshape(rows, columns)
     inside = cv2.erode(differ, np.ones((2 * CELLS_AROUND + 1,) * 2, np.uint8), borderValue=1)

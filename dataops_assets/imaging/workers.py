@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -28,6 +29,8 @@ MEMORY_BYTES = 2 * 2**30
 SECONDS = 20.0
 ITEMS_PER_CHILD = 8  # starting a child costs about as much as this many photos
 ITEMS_PER_MESSAGE = 16  # asking and answering one by one costs as much as measuring a small photo
+MESSAGES_AHEAD = 2  # a child has the next message while it is at one: it never waits for this process, which has other things to do too
+AHEAD_BYTES = 1 << 14  # a larger message isn't sent ahead: both sides would wait for the other one to read
 
 PATIENCE = 10  # times the processor time: a busy machine may need so much longer, what hangs ends then
 
@@ -130,6 +133,8 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for child in self._idle:
+            child.process.kill()  # all at once: a process takes milliseconds to end
         while self._idle:
             self._idle.pop().stop()
 
@@ -150,16 +155,21 @@ class Workers:
                     child = self._idle.pop() if self._idle else _Child(self._setup)
                     busy.append(child)
                     child.give(waiting.pop(), items)
+                for child in busy if len(busy) <= most else ():
+                    if waiting and len(child.given) < MESSAGES_AHEAD and child.give(waiting[-1], items):
+                        waiting.pop()
                 ready = wait([child.connection for child in busy])
                 for child in [child for child in busy if child.connection in ready]:
-                    given = child.given
-                    answers = child.answers()
-                    busy.remove(child)
+                    given, answers = child.answers()
                     if not any(isinstance(answer, Died) for answer in answers):
                         results.update(zip(given, answers, strict=True))
-                        self._idle.append(child)
+                        if not child.given:
+                            busy.remove(child)
+                            self._idle.append(child)
                         continue
+                    busy.remove(child)
                     child.stop()
+                    waiting += reversed(child.given)  # it hadn't begun with these
                     if len(given) > 1:
                         waiting += [(index,) for index in reversed(given)]
                     elif child.may_try_again and given[0] not in tried_twice:
@@ -175,32 +185,42 @@ class Workers:
                 child.stop()
 
     def _messages(self, items: int, children: int) -> list[tuple[int, ...]]:
-        """Which items go together, last first; fewer together where children would wait for the last message."""
-        size = max(1, min(self._items_per_message, items // (4 * children or 1)))
-        return [tuple(range(start, min(start + size, items))) for start in range(0, items, size)][::-1]
+        """Which items go together, last first; ever fewer towards the end, so that children end together."""
+        messages, start = [], 0
+        while start < items:
+            size = max(1, min(self._items_per_message, (items - start) // (4 * children or 1)))
+            messages.append(tuple(range(start, start + size)))
+            start += size
+        return messages[::-1]
 
 
 class _Child:
-    """One process and the items it is at."""
+    """One process and the messages that it has: the one it is at, and the next."""
 
     def __init__(self, setup: tuple[Any, ...]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = _start(theirs.fileno())
         self.connection = Connection(ours.detach())
-        self.given: tuple[int, ...] = ()
+        self.given: deque[tuple[int, ...]] = deque()
         self.code: int | None = None
         self.started = False
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # noticed when the answer is read
             self.connection.send(setup)
 
-    def give(self, indices: tuple[int, ...], items: Sequence[Any]) -> None:
-        self.given = indices
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.send([items[index] for index in indices])
+    def give(self, indices: tuple[int, ...], items: Sequence[Any]) -> bool:
+        """Hand it a message; False where that is too large to be sent while it is at another one."""
+        message = pickle.dumps([items[index] for index in indices])
+        if self.given and len(message) > AHEAD_BYTES:
+            return False
+        self.given.append(indices)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # noticed when the answer is read
+            self.connection.send_bytes(message)
+        return True
 
-    def answers(self) -> list[Any]:
-        """The results of the items at hand, with `Died` for each that the child died on; raises what the task raised."""
+    def answers(self) -> tuple[tuple[int, ...], list[Any]]:
+        """The items of the message at hand and their results, `Died` for each that the child died on; raises what the task raised."""
+        given = self.given.popleft()
         try:
             if not self.started:
                 self.connection.recv()
@@ -212,12 +232,12 @@ class _Child:
             if not self.started and self.code not in KILLED_FROM_OUTSIDE:
                 raise WorkerError(f"a worker process ended with code {self.code} before it was ready") from None
             detail = f"the decoding process ended by {_name(self.code)}"
-            return [Died(REASON_BY_SIGNAL.get(self.code, "CORRUPT"), detail)] * len(self.given)
+            return given, [Died(REASON_BY_SIGNAL.get(self.code, "CORRUPT"), detail)] * len(given)
         for ok, value in answers:
             if not ok:
                 error, trace = value
                 raise error from WorkerError(trace)
-        return [value for _, value in answers]
+        return given, [value for _, value in answers]
 
     @property
     def may_try_again(self) -> bool:
@@ -261,7 +281,8 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     try:
         task, blobs, memory_bytes, seconds = connection.recv()
-        _warm_up()
+        warm_up()
+        sys.modules["cv2"].setNumThreads(1)
         limit = _address_space_bytes() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         connection.send("ready")
@@ -309,13 +330,12 @@ def _tried(call: Callable[..., Any], *inputs: Any) -> tuple[bool, Any]:
         return False, (error, trace)
 
 
-def _warm_up() -> None:
-    """Import what every picture needs before memory is limited, and keep it to one thread a process."""
-    import cv2
+def warm_up() -> None:
+    """Import what every picture needs: before memory is limited, and best before children are forked."""
+    import cv2  # noqa: F401
     import simplejpeg  # noqa: F401
     from PIL import Image, ImageCms, ImageOps  # noqa: F401
 
-    cv2.setNumThreads(1)
     Image.preinit()
 
 

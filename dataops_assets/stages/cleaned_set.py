@@ -19,7 +19,7 @@ from dataops_assets.imaging.decode import shrunk
 from dataops_assets.imaging.likeness import Compared, rows_of
 from dataops_assets.imaging.measures import calc_odd_size
 from dataops_assets.imaging.relevance import disagrees, neighbours, outliers, score
-from dataops_assets.imaging.screening import Measured, Preparation, Prepared, measure, prepare
+from dataops_assets.imaging.screening import Measured, Preparation, Prepared, prepare
 from dataops_assets.manifest import conform
 from dataops_assets.spec import Cleaning
 from dataops_assets.stages.copies import (
@@ -36,9 +36,12 @@ from dataops_assets.stages.copies import (
 from dataops_assets.stages.decided import decide, settled_by
 from dataops_assets.stages.lasting import searched
 from dataops_assets.stages.looking import Eyes, Steps
-from dataops_assets.stages.marked import Scores, to_measure, watermark_scores
+from dataops_assets.stages.marked import Scores, measure_drop, watermark_scores
 
 CARRIED = ["image_id", "drop_id", "vendor", "path", "category", "group_id"]
+COMPARED = ["image_id", "phash", "colour_grid", "area_px", "blurry_score", "decode_reason"]  # by these pictures of a drop are compared
+NOTHING = Prepared()
+VERDICT = ["status", "reason", "duplicate_of", "near_duplicate_group", *DECIDED]
 OF_DROP = ("odd_size", "watermark")  # measured beside the rest of the drop
 
 
@@ -110,9 +113,9 @@ def screen(
         follow_refused(lasting, refused, spec)
         rows = rows[~rows["image_id"].isin(lasting["image_id"])]
     rows = rows.sort_values("image_id", kind="stable", ignore_index=True)
-    shas = list(rows["sha256"])
-    measured = eyes.look(Measured, partial(measure, max_pixels=pixels), to_measure(shas), "images measured")
-    marked = watermark_scores(shas, measured, eyes.look, pixels)
+    ids, shas = list(rows["image_id"]), list(rows["sha256"])
+    measured, marks = measure_drop(shas, eyes, pixels)
+    marked = watermark_scores(shas, measured, marks, eyes.look, pixels)
     is_whole = (lasting is None or lasting.empty) and all(one.reason != "PURGED" for one in measured)
     known = before.set_index("image_id").reindex(rows["image_id"]) if before is not None and not is_whole else None
     base = rows[CARRIED].join(_measures(measured, marked, spec, known))
@@ -126,12 +129,14 @@ def screen(
     careful = settled.index[settled["decision"] != "keep"]
 
     def clean(positions: Sequence[int]) -> None:
-        items = [(shas[position], *decided.get(rows.at[position, "image_id"], ("", ""))) for position in positions]
+        items = [(shas[position], *decided.get(ids[position], ("", ""))) for position in positions]
         found = eyes.look(Prepared, partial(prepare, how=how), items, "images cleaned")
         prepared.update(zip(positions, found, strict=True))
 
     while True:
-        frame = _judge(base, prepared, spec, compared)
+        looks = [prepared.get(position, NOTHING) for position in base.index]
+        findings = _findings(base, looks, spec, compared)
+        frame = _judge(base, looks, findings, spec)
         decide(frame, settled, prepared)
         unseen = [position for position in frame.index[frame["image_id"].isin(careful) & (frame["status"] != "rejected")]
                   if position not in prepared]  # fmt: skip
@@ -152,8 +157,8 @@ def screen(
             continue
         open_ = [position for position in frame.index[frame["status"] != "rejected"] if position not in prepared]
         if not open_:
-            frame = frame.drop(columns=["area_px", "decode_reason"])
-            frame = conform(frame, CONTRACTS["cleaned_set"])
+            columns = pd.concat([base.drop(columns=["area_px", "decode_reason"]), findings, frame[VERDICT]], axis=1)
+            frame = conform(columns, CONTRACTS["cleaned_set"])
             if lasting is None or lasting.empty:
                 return frame
             return conform(pd.concat([frame, lasting], ignore_index=True), CONTRACTS["cleaned_set"])
@@ -236,11 +241,9 @@ def _scored(issue: str, scores: np.ndarray[Any, Any], known: np.ndarray[Any, Any
     return {f"{issue}_score": rounded, f"is_{issue}": pd.arrays.BooleanArray(rounded < limits(spec)[issue], ~known)}
 
 
-def _judge(base: pd.DataFrame, prepared: Mapping[int, Prepared], spec: Cleaning, compared: Compared | None) -> pd.DataFrame:
-    """Status and reason of each picture by itself; an issue that the spec neither rejects nor reviews is recorded and doesn't decide."""
-    nothing = Prepared()
-    looks = [prepared.get(position, nothing) for position in base.index]
-    columns: dict[str, Any] = {
+def _findings(base: pd.DataFrame, looks: Sequence[Prepared], spec: Cleaning, compared: Compared | None) -> pd.DataFrame:
+    """One row a picture: its cleaned file, and what was found in it."""
+    columns = {
         "clean_sha256": _texts(look.clean_sha256 for look in looks),
         "faces": pd.array([look.faces for look in looks], dtype="Int64"),
         "text_regions": pd.array([look.text_regions for look in looks], dtype="Int64"),
@@ -249,24 +252,31 @@ def _judge(base: pd.DataFrame, prepared: Mapping[int, Prepared], spec: Cleaning,
         "regions": _texts(json.dumps(look.regions) if look.regions else "" for look in looks),
         **_compare(base, looks, spec, compared),
     }
+    return pd.DataFrame(columns, index=base.index)
+
+
+def _judge(base: pd.DataFrame, looks: Sequence[Prepared], findings: pd.DataFrame, spec: Cleaning) -> pd.DataFrame:
+    """Columns COMPARED and VERDICT: status and reason of each picture by itself, the other columns of the verdict empty.
+
+    An issue that the spec neither rejects nor reviews is recorded and doesn't decide.
+    """
     actions: dict[str, str] = {**dict.fromkeys(spec.review, "review"), **dict.fromkeys(spec.reject, "reject")}
     actions |= spec.personal_data.actions
-    flagged = {**{issue: base[f"is_{issue}"] for issue in QUALITY_ISSUES}, **{issue: columns[f"is_{issue}"] for issue in RELEVANCE_ISSUES}}
-    raised = {issue: flagged[issue].to_numpy(dtype=bool, na_value=False) for issue in ISSUES if issue in actions}
+    flagged = {issue: (base if issue in QUALITY_ISSUES else findings)[f"is_{issue}"] for issue in ISSUES if issue in actions}
+    raised = {issue: flags.to_numpy(dtype=bool, na_value=False) for issue, flags in flagged.items()}
     codes = [code or look.reason for code, look in zip(base["decode_reason"], looks, strict=True)]
     statuses, reasons = np.full(len(base), "kept", dtype=object), np.full(len(base), None, dtype=object)
     is_odd = np.array([code is not None or len(look.found) > 0 for code, look in zip(codes, looks, strict=True)], dtype=bool)
     for flags in raised.values():
         is_odd |= flags
-    for position in np.flatnonzero(is_odd):  # most pictures are in order
+    for position in np.flatnonzero(is_odd).tolist():  # most pictures are in order
         found = [*(issue for issue, flags in raised.items() if flags[position]), *looks[position].found]
         deciding = [issue for issue in found if actions.get(issue) in ("reject", "review")]
         rejected = codes[position] is not None or any(actions[issue] == "reject" for issue in deciding)
         statuses[position] = "rejected" if rejected else "review" if deciding else "kept"
         reasons[position] = codes[position] or "|".join(deciding) or None
-    empty = ("duplicate_of", "near_duplicate_group", *DECIDED)
-    columns |= {"status": statuses, "reason": reasons, **{name: np.full(len(base), None, dtype=object) for name in empty}}
-    return pd.concat([base, pd.DataFrame(columns, index=base.index)], axis=1)
+    empty = {name: np.full(len(base), None, dtype=object) for name in VERDICT}
+    return pd.DataFrame({**base[COMPARED], **empty, "status": statuses, "reason": reasons}, index=base.index)
 
 
 def _compare(base: pd.DataFrame, looks: Sequence[Prepared], spec: Cleaning, compared: Compared | None) -> dict[str, Any]:

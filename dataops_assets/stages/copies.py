@@ -50,7 +50,8 @@ def is_refused(rows: pd.DataFrame) -> pd.Series:
     What is written in the metadata, or an issue such as `blurry`, is a matter of that one file.
     """
     by_person = (rows["status"] == "rejected") & rows["decided_by"].notna()
-    return (rows["reason"] == NOTHING_TO_REDACT) | (by_person & rows["reason"].fillna("").str.split("|").map(SEEN.intersection).map(bool))
+    is_seen = rows["reason"].where(by_person).map(lambda reason: not SEEN.isdisjoint(reason.split("|")), na_action="ignore")
+    return (rows["reason"] == NOTHING_TO_REDACT) | is_seen.eq(True)
 
 
 def follow_refused(frame: pd.DataFrame, refused: pd.DataFrame, spec: Cleaning) -> None:
@@ -61,6 +62,8 @@ def follow_refused(frame: pd.DataFrame, refused: pd.DataFrame, spec: Cleaning) -
         refused: Such pictures, of this drop and others, with the columns `REFUSED`.
         spec: How near is near.
     """
+    if refused.empty:
+        return
     refused = refused[refused["phash"].notna()].sort_values("image_id", kind="stable").drop_duplicates("image_id")
     open_ = frame[(frame["status"] != "rejected") & frame["decided_by"].isna() & frame["phash"].notna()]
     if refused.empty or open_.empty:
@@ -82,7 +85,7 @@ def mark_exact_duplicates(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
 
 def mark_near_duplicates(frame: pd.DataFrame, kept: pd.DataFrame, spec: Cleaning) -> None:
     """Reject pictures nearly the same as a better one, and name their group on all that stay together."""
-    usable = frame[frame["status"] != "rejected"]
+    usable = frame.loc[frame["status"] != "rejected", ["image_id", "phash", "colour_grid", "status", "area_px", "blurry_score"]]
     usable = usable.sort_values(["status", "area_px", "blurry_score", "image_id"], ascending=[True, False, False, True], kind="stable")
     known = kept[kept["phash"].notna()]
     ids = [*known["image_id"], *usable["image_id"]]

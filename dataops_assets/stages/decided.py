@@ -34,6 +34,8 @@ def decide(frame: pd.DataFrame, settled: pd.DataFrame, prepared: Collection[int]
 
     A refusal stands also where the picture isn't in review any more; it is `prepared` (positions) first, so that what it shows is known.
     """
+    if settled.empty:
+        return
     refused = settled.index[(settled["decision"] == "reject") & settled["asked"].fillna("").ne("")]
     again = frame.index[(frame["status"] == "kept") & frame["image_id"].isin(refused) & frame.index.isin(list(prepared))]
     frame.loc[again, "reason"] = frame.loc[again, "image_id"].map(settled["asked"]).astype("object")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
 from dataops_assets.apart import Apart
@@ -36,17 +37,34 @@ class Eyes:
 
     def look(self, kind: type[Look], task: Callable[[Apart, Any], Look], items: Sequence[tuple[str, ...]], what: str) -> list[Look]:
         """What `task` finds for each item, a blob's sha256 and what else it depends on, in their order."""
+        return list(self.look_along(kind, task, items, what))
+
+    def look_along(
+        self, kind: type[Look], task: Callable[[Apart, Any], Look], items: Sequence[tuple[str, ...]], what: str
+    ) -> Iterator[Look]:
+        """As `look`, one by one: what comes later is looked at while the caller does something with what came first."""
         held = self._checkpoint.held
         names = [" ".join((kind.__name__,) + asked) for asked in items]
         missing = [pair for pair in dict(zip(names, items, strict=True)).items() if pair[0] not in held]
-        if not missing:
-            return [kind(**held[name]) for name in names]
-        if not self._may_look:
+        if missing and not self._may_look:
             raise Unseen(f"{what}: {len(missing)} are not looked at yet")
-        done = len(items) - len(missing)
+        with closing(self._seen(kind, task, missing, what, len(items))) as seen:
+            for name in names:
+                while name not in held:
+                    next(seen)
+                yield kind(**held[name])
+        self._checkpoint.flush()
+
+    def _seen(
+        self, kind: type[Look], task: Callable[[Apart, Any], Look], missing: Sequence[tuple[str, tuple[str, ...]]], what: str, in_all: int
+    ) -> Generator[None]:
+        """Look at what isn't in the checkpoint yet, and put it there."""
+        if not missing:
+            return
+        done = in_all - len(missing)
         results = map_blobs(
             task,  # type: ignore[arg-type]  # its store is the one given here
-            [pair[1] for pair in missing],
+            [asked for _, asked in missing],
             self._apart,
             workers=self._workers,
             memory_bytes=self._spec.worker_memory_bytes,
@@ -58,6 +76,5 @@ class Eyes:
             # a child may have died of a busy machine: another run asks again
             self._checkpoint.add(missing[index][0], vars(found), is_lasting=isinstance(result, kind) and found.is_lasting)
             if self._progress is not None:
-                self._progress(what, done + index + 1, len(items))
-        self._checkpoint.flush()
-        return [kind(**held[name]) for name in names]
+                self._progress(what, done + index + 1, in_all)
+            yield

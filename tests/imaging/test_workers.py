@@ -58,6 +58,10 @@ def die_once(blobs: Blobs, item: int, marker: Path) -> int:
     return item
 
 
+def tell_when(blobs: Blobs, item: int) -> float:
+    return time.monotonic()
+
+
 @pytest.fixture(autouse=True)
 def started() -> Iterator[str]:
     """How children are started: as interpreters of their own, or, in the process of the last test, forked from a nursery."""
@@ -117,6 +121,19 @@ def test_what_a_task_raises_is_raised_here_with_its_traceback(blobs: Blobs) -> N
     assert "in act" in str(raised.value.__cause__)
     with pytest.raises(BlobMissing):
         list(map_blobs(act, ["0" * 64], blobs))
+
+
+def test_children_go_on_while_the_caller_does_something_else(blobs: Blobs) -> None:
+    results = map_blobs(tell_when, range(4), blobs, workers=1)
+    next(results)
+    time.sleep(0.3)
+    back = time.monotonic()
+    assert [when < back for _, when in results] == [True, False, False]
+
+
+def test_neither_side_waits_for_the_other_to_read(blobs: Blobs) -> None:
+    items = [bytes(2**20)] * 5  # more than a socket holds, both ways
+    assert [result for _, result in map_blobs(act, items, blobs, workers=1)] == items
 
 
 def test_stopping_early_ends_the_children(blobs: Blobs) -> None:
