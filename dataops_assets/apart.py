@@ -94,11 +94,17 @@ class Apart(Blobs):
 
     def in_sight(self, sha256: str) -> bool:
         """Whether a blob lies in common sight, and this project hasn't set it apart, or deleted its copy."""
-        return super().has(sha256) and not any(self.fs.exists(self.apart(sha256) + mark) for mark in ("", PURGED))
+        return super().has(sha256) and not self.taken_out([sha256])
+
+    def taken_out(self, shas: Iterable[str]) -> set[str]:
+        """Those that this project has set apart, whether it has deleted them since or not."""
+        return {sha256 for sha256 in shas if any(self.fs.exists(self.apart(sha256) + mark) for mark in ("", PURGED))}
 
     def bring_back(self, shas: Iterable[str]) -> None:
-        """Put blobs that this project set apart into common sight again."""
+        """Put blobs that this project set apart into common sight again; of what was deleted and came again, that it was is forgotten."""
         for sha256 in shas:
+            if self.has(sha256) and self.fs.exists(self.apart(sha256) + PURGED):
+                self.fs.rm_file(self.apart(sha256) + PURGED)
             if not self.fs.exists(self.apart(sha256)):
                 continue
             if self.is_local and not super().has(sha256):

@@ -93,6 +93,18 @@ class TestRefusedByItsGate:
         assert set(images.cleaned_set(desk.store, desk.spec, again).frame["status"]) == {"kept"}
         assert desk.store.blobs.has(ids["room.jpg"]) and not desk.store.blobs.has(ids["gps.jpg"])
 
+    def test_deleted_meanwhile_and_delivered_again_in_order_they_are_as_any_other(self, desk: Desk) -> None:
+        made, ids = self.take(desk, {**FILES, **BROKEN})
+        desk.gate(made)
+        images.purge(desk.store, desk.spec, desk.store.apart("garments").since([ids["room.jpg"]])[ids["room.jpg"]] + 31 * DAY)
+        apart = desk.store.apart("garments")
+        assert apart.purged() >= set(ids.values())
+        again, _ = self.take(desk, FILES, "d2")
+        assert desk.gate(again).is_released
+        images.cleaned_set(desk.store, desk.spec, again)
+        assert [apart.in_sight(ids[name]) for name in ("room.jpg", "gps.jpg")] == [True, False]
+        assert set(pictures.as_taken(desk.store, "garments", again.frame)["path"]) & set(FILES) == {"room.jpg"}
+
     def test_what_an_earlier_version_found_does_not_come_back(self, desk: Desk) -> None:
         """Its retention period runs, also where the policy of today would let it lie with the others."""
         made, ids = self.take(desk, FILES)

@@ -86,7 +86,7 @@ def after_screening(store: Store, spec: ProjectSpec, made: Manifest, by: Beside)
     take_out(store, spec, hidden - set(kept["clean_sha256"].dropna()) | seen)
     in_order = set(frame.loc[stage.is_searched(frame) & (frame["reason"] != "exact_duplicate"), "image_id"]) - hidden - seen
     apart = store.apart(spec.name)
-    apart.bring_back(sorted(_never_found(store, spec, made, set(apart.since(in_order)))))
+    apart.bring_back(sorted(_never_found(store, spec, made, apart.taken_out(in_order))))
     apart.bring_back(sorted(frame.loc[frame["status"] == "kept", "clean_sha256"].dropna()))
 
 
