@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from dataops_assets import lineage, runs, waiting
@@ -99,26 +100,31 @@ def test_a_failed_candidate_leaves_the_released_version_in_use(home: Home, insta
     assert store.released("cleaned_set", "dresses") == released
 
 
+def answering(work: Operations, spec: ProjectSpec, truth: pd.DataFrame) -> Callable[[str, tuple[workers.Worker, ...]], None]:
+    """How a simulated crew returns a batch; the flow takes it up at once."""
+    names = [attribute.name for attribute in spec.ontology.attributes]
+    known = {row["image_id"]: {name: row[name] for name in names} for row in truth.to_dict("records")}
+    values = {attribute.name: list(attribute.values) for attribute in spec.ontology.attributes}
+    home = work.store.home
+
+    def answer(batch: str, crew: tuple[workers.Worker, ...]) -> None:
+        tasks = work.store.load("label_tasks", spec.name, batch).frame
+        right = {task: known[image] for task, image in zip(tasks["task_id"], tasks["image_id"], strict=True)}
+        text = workers.label(home.requests(spec.name) / batch, right, crew, SEED, datetime(2026, 11, 5, tzinfo=UTC), values)
+        folder = home.returns(spec.name) / batch / str(tasks["vendor"].iloc[0])
+        folder.mkdir(parents=True)
+        (folder / "labels.csv").write_text(text)
+        assert work.run(spec.name).is_success
+
+    return answer
+
+
 def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: Home, dresses: ProjectSpec) -> None:
     truth = vendors.deliver(dresses, home.landing("dresses") / "atelier" / "spring", "atelier", 40, SEED)
-    names = [attribute.name for attribute in dresses.ontology.attributes]
-    known = {row["image_id"]: {name: row[name] for name in names} for row in truth.to_dict("records")}
-    values = {attribute.name: list(attribute.values) for attribute in dresses.ontology.attributes}
-
     with Operations.open(home.root, [dresses]) as work:
         store = work.store
         assert work.run("dresses").is_success
-
-        def answer(batch: str, crew: tuple[workers.Worker, ...]) -> None:
-            tasks = store.load("label_tasks", "dresses", batch).frame
-            right = {task: known[image] for task, image in zip(tasks["task_id"], tasks["image_id"], strict=True)}
-            request = home.requests("dresses") / batch
-            text = workers.label(request, right, crew, SEED, datetime(2026, 11, 5, tzinfo=UTC), values)
-            folder = home.returns("dresses") / batch / str(tasks["vendor"].iloc[0])
-            folder.mkdir(parents=True)
-            (folder / "labels.csv").write_text(text)
-            assert work.run("dresses").is_success
-
+        answer = answering(work, dresses, truth)
         assert work.plan("dresses", "pilot", 8).is_success
         answer("pilot-001", workers.EXPERTS)
         assert work.approve("dresses", "pilot-001", "ann@example.org").is_success
@@ -138,7 +144,7 @@ def test_from_landing_to_a_release_that_traces_back_to_the_vendors_files(home: H
         tasks = store.load("label_tasks", "dresses", "production-001").frame
         assert "accepted at once" in told and (folder / "guidelines.html").exists()
         assert not [task for task in tasks.loc[tasks["is_gold"].astype(bool), "task_id"] if task in told]
-        assert len((folder / "people.csv").read_text().splitlines()) == 1 + len(workers.GOOD) * len(names)
+        assert len((folder / "people.csv").read_text().splitlines()) == 1 + len(workers.GOOD) * len(dresses.ontology.attributes)
         assert work.approve("dresses", "production-001", "ann@example.org").is_success
         done = work.release("dresses")
         assert done.is_success, done.lines()
@@ -189,22 +195,10 @@ def test_a_batch_that_our_own_people_settle_as_a_whole_gets_its_approval_and_its
     made = defs_of(spec)
     monkeypatch.setattr(runs, "definitions", lambda: made)
     truth = vendors.deliver(spec, home.landing("dresses") / "atelier" / "spring", "atelier", 16, SEED, vendors.CLEAN)
-    names = [attribute.name for attribute in spec.ontology.attributes]
-    known = {row["image_id"]: {name: row[name] for name in names} for row in truth.to_dict("records")}
-    values = {attribute.name: list(attribute.values) for attribute in spec.ontology.attributes}
     with Operations.open(home.root, [spec]) as work:
         store = work.store
         assert work.run("dresses").is_success
-
-        def answer(batch: str, crew: tuple[workers.Worker, ...]) -> None:
-            tasks = store.load("label_tasks", "dresses", batch).frame
-            right = {task: known[image] for task, image in zip(tasks["task_id"], tasks["image_id"], strict=True)}
-            folder = home.returns("dresses") / batch / str(tasks["vendor"].iloc[0])
-            folder.mkdir(parents=True)
-            (folder / "labels.csv").write_text(
-                workers.label(home.requests("dresses") / batch, right, crew, SEED, datetime(2026, 11, 5, tzinfo=UTC), values)
-            )
-            assert work.run("dresses").is_success
+        answer = answering(work, spec, truth)
 
         def page(batch: str) -> str:
             return (home.reports("dresses") / "batches" / f"{batch}.html").read_text()
