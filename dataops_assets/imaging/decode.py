@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -49,25 +49,6 @@ class Decoded:
     sides_px: tuple[int, int] = (0, 0)
     block_px: int = BLOCK_PX
     mean_step: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Cleaned:
-    """The picture that is sent out, or why there is none.
-
-    Attributes:
-        pixels: At most `max_side_px` on its longer side.
-        encoded: Those pixels as a file without metadata.
-        width_px: Of the upright picture as delivered, before it was scaled down.
-        height_px: As above.
-    """
-
-    pixels: Pixels | None = None
-    encoded: bytes = b""
-    width_px: int = 0
-    height_px: int = 0
-    reason: str | None = None
-    detail: str = ""
 
 
 def sniff(data: bytes) -> str | None:
@@ -120,14 +101,12 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, enough_px: int | None = No
         return Decoded(reason="CORRUPT", detail=_sentence(error))
 
 
-def clean(data: bytes, max_side_px: int, max_pixels: int = MAX_PIXELS) -> Cleaned:
-    """Decode, scale down to `max_side_px` and re-encode; metadata is gone, the same input gives the same bytes."""
-    decoded = decode(data, max_pixels)
+def decode_within(data: bytes, max_side_px: int, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """As `decode`, with the longer side at most `max_side_px`: a JPEG is decoded no larger than that takes, the rest is area averaging."""
+    decoded = decode(data, max_pixels, max_side_px)
     if decoded.pixels is None:
-        return Cleaned(reason=decoded.reason, detail=decoded.detail)
-    height, width = decoded.pixels.shape[:2]
-    pixels = shrink(decoded.pixels, max_side_px)
-    return Cleaned(pixels, encode(pixels), width, height)
+        return decoded
+    return replace(decoded, pixels=_resized(decoded.pixels, shrunk(*decoded.sides_px, max_side_px)))
 
 
 def encode(pixels: Pixels) -> bytes:
@@ -144,11 +123,14 @@ def encode(pixels: Pixels) -> bytes:
 
 def shrink(pixels: Pixels, max_side_px: int) -> Pixels:
     """The picture with its longer side at most `max_side_px`, by area averaging; smaller ones as they are."""
+    height, width = pixels.shape[:2]
+    return _resized(pixels, shrunk(width, height, max_side_px))
+
+
+def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     import cv2
 
-    height, width = pixels.shape[:2]
-    size = shrunk(width, height, max_side_px)
-    if size == (width, height):
+    if size == pixels.shape[1::-1]:
         return pixels
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 

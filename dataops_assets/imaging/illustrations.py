@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dataops_assets.blobs import BlobMissing, Blobs
-from dataops_assets.imaging.decode import MAX_PIXELS, decode, shrink
+from dataops_assets.imaging.decode import MAX_PIXELS, decode_within, shrink
 from dataops_assets.imaging.thumbnails import MEMORY_BYTES, SEARCHED_SIDE_PX, SECONDS, as_jpeg
 from dataops_assets.imaging.workers import map_blobs
 
@@ -43,14 +43,15 @@ def illustration(blobs: Blobs, wanted: Wanted, max_pixels: int = MAX_PIXELS) -> 
     from dataops_assets.imaging.personal_data.redact import redact
 
     try:
-        pixels = decode(blobs.read(wanted.sha256), max_pixels).pixels
+        decoded = decode_within(blobs.read(wanted.sha256), SEARCHED_SIDE_PX, max_pixels)
     except BlobMissing:
         return b""
-    if pixels is None:
+    small = decoded.pixels
+    if small is None:
         return b""
-    small = shrink(pixels, SEARCHED_SIDE_PX)
     drawn = np.ascontiguousarray(shrink(redact(small, faces(small), "blur"), SIDE_PX))
-    scale = drawn.shape[1] / pixels.shape[1], drawn.shape[0] / pixels.shape[0]
+    width, height = decoded.sides_px
+    scale = drawn.shape[1] / width, drawn.shape[0] / height
     for x, y, w, h in wanted.boxes:
         start, end = (x * scale[0], y * scale[1]), ((x + w) * scale[0] - 1, (y + h) * scale[1] - 1)
         corners = [(round(across), round(down)) for across, down in (start, end)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from dataops_assets.apart import Apart
 from dataops_assets.blobs import BlobMissing
-from dataops_assets.imaging.decode import MAX_PIXELS, Pixels, decode, shrink
+from dataops_assets.imaging.decode import MAX_PIXELS, Pixels, decode_within, shrink
 from dataops_assets.imaging.thumbnails import MEMORY_BYTES, SECONDS, as_jpeg, reduced
 from dataops_assets.imaging.workers import ITEMS_PER_MESSAGE, map_blobs
 
@@ -48,19 +48,19 @@ def portrait(apart: Apart, wanted: Wanted, max_side_px: int, max_pixels: int = M
 
     One in which nobody has looked for faces is a thumbnail of 96 px.
     """
-    pixels = _first(apart, wanted.shas, max_pixels)
+    pixels = _first(apart, wanted.shas, wanted.side_px or max_side_px, max_pixels)
     if pixels is None:
         return b""
     if wanted.regions is None:
         return reduced(pixels)
-    marked = _marked(shrink(pixels, wanted.side_px or max_side_px), wanted.regions)
+    marked = _marked(pixels, wanted.regions)
     return as_jpeg(shrink(marked, SIDE_PX)) if wanted.is_searched else reduced(marked)
 
 
-def _first(apart: Apart, shas: Sequence[str], max_pixels: int) -> Pixels | None:
+def _first(apart: Apart, shas: Sequence[str], side_px: int, max_pixels: int) -> Pixels | None:
     for sha256 in shas:
         try:
-            return decode(apart.read(sha256), max_pixels).pixels
+            return decode_within(apart.read(sha256), side_px, max_pixels).pixels
         except BlobMissing:
             continue
     return None

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dataops_assets.apart import Apart, BlobPurged
-from dataops_assets.imaging.decode import MAX_PIXELS, Decoded, Pixels, decode, encode, shrink
+from dataops_assets.imaging.decode import MAX_PIXELS, Decoded, Pixels, decode, decode_within, encode
 from dataops_assets.imaging.duplicates import calc_colour_grids, calc_phash
 from dataops_assets.imaging.likeness import Model, embed
 from dataops_assets.imaging.measures import calc_scores_of
@@ -21,7 +21,7 @@ from dataops_assets.imaging.view import WORKING_SIDE_PX, View
 from dataops_assets.imaging.watermark import Mark, calc_watermark, trace
 from dataops_assets.imaging.workers import Unfinished
 
-VERSION = 9  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
+VERSION = 10  # of what is measured and prepared; another number makes checkpoints of killed runs worthless
 TRACED = "traced"  # beside a sha256 that is measured: its trace is wanted too
 
 
@@ -173,10 +173,10 @@ def prepare(apart: Apart, item: tuple[str, ...], how: Preparation) -> Prepared:
     """
     sha256, decision, asked = (*item, "", "")[:3]
     data = apart.read(sha256)
-    decoded = decode(data, how.max_pixels)
+    decoded = decode_within(data, how.max_side_px, how.max_pixels)
     if decoded.pixels is None:
         return Prepared(reason=decoded.reason)
-    pixels = shrink(decoded.pixels, how.max_side_px)
+    pixels = decoded.pixels
     kinds = {*how.look_for, *(CONTACTS if "text" in how.look_for else ())}
     seen = look_for(pixels, data, kinds, how.phone_regions)
     personal = [region for region in seen.regions if region.kind != "text"]

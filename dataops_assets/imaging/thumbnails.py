@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from dataops_assets.blobs import BlobMissing, Blobs
-from dataops_assets.imaging.decode import MAX_PIXELS, Pixels, decode, shrink
+from dataops_assets.imaging.decode import MAX_PIXELS, Pixels, decode_within, shrink
 from dataops_assets.imaging.workers import map_blobs
 
 SIDE_PX = 96
@@ -27,7 +27,7 @@ def thumbnails(shas: list[str], blobs: Blobs, max_pixels: int = MAX_PIXELS, side
 def thumbnail(blobs: Blobs, sha256: str, max_pixels: int = MAX_PIXELS, side_px: int = SIDE_PX) -> bytes:
     """A JPEG of at most `side_px` a side without metadata, faces covered; empty where the blob is missing or is no picture."""
     try:
-        pixels = decode(blobs.read(sha256), max_pixels).pixels
+        pixels = decode_within(blobs.read(sha256), SEARCHED_SIDE_PX, max_pixels).pixels
     except BlobMissing:
         return b""
     return reduced(pixels, side_px) if pixels is not None else b""

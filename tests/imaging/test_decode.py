@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from dataops_assets.imaging.decode import ORIENTATION_TAG, clean, decode, encode
+from dataops_assets.imaging.decode import ORIENTATION_TAG, decode, decode_within, encode, shrink
 
 REPO = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("DATAOPS_SHARED", REPO.parent / "shared")) / "data"
@@ -226,13 +226,26 @@ def test_cleaned_file_is_small_upright_and_without_metadata() -> None:
     exif[ORIENTATION_TAG] = 6
     exif[0x010F] = "maker"
     data = file_of(Image.fromarray(photo(400, 300)), "JPEG", exif=exif, comment=b"secret")
-    cleaned = clean(data, max_side_px=200)
-    assert (cleaned.width_px, cleaned.height_px) == (300, 400)
-    with Image.open(BytesIO(cleaned.encoded)) as image:
+    cleaned = decode_within(data, max_side_px=200)
+    assert cleaned.pixels is not None and cleaned.sides_px == (300, 400)
+    encoded = encode(cleaned.pixels)
+    with Image.open(BytesIO(encoded)) as image:
         assert image.size == (150, 200)
         assert not image.getexif()
         assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
-    assert clean(data, max_side_px=200).encoded == cleaned.encoded
+    again = decode_within(data, max_side_px=200).pixels
+    assert again is not None and encode(again) == encoded
+
+
+@pytest.mark.parametrize("size", [(1999, 1501), (1601, 1200), (3203, 1), (801, 4807), (500, 400)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_is_decoded_smaller_looks_as_if_it_had_been_made_smaller(size: tuple[int, int], kind: str) -> None:
+    data = file_of(Image.fromarray(photo(*size)), kind)
+    small, full = decode_within(data, 400), decode(data)
+    assert small.pixels is not None and full.pixels is not None and small.sides_px == full.sides_px == size
+    wanted = shrink(full.pixels, 400)
+    assert small.pixels.shape == wanted.shape
+    assert np.abs(small.pixels.astype(int) - wanted).mean() < 3
 
 
 def test_encoding_keeps_thin_coloured_lines() -> None:
