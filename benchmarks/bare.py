@@ -1,4 +1,4 @@
-"""Bare decoding, to measure against: a module of its own, so that workers that are interpreters find it."""
+"""Bare decoding, to measure against: a module of its own, so that workers find it."""
 
 from __future__ import annotations
 

@@ -358,6 +358,7 @@ def show_growth(home: Path, photos: Drop, most: int) -> list[Row]:
 
 def grow(cuts: Drop) -> list[Row]:
     rows = []
+    first = timed(partial(start_only, cuts))  # the first workers are forked by an interpreter that has to be started
     with Watch() as empty:
         start = median([timed(partial(start_only, cuts)) for _ in range(3)])
     for count in sorted({min(count, len(cuts.raw)) for count in (1_000, 10_000, len(cuts.raw))}):
@@ -378,13 +379,13 @@ def grow(cuts: Drop) -> list[Row]:
     head = ["pictures", "ms an image a core", "ms of processor", "of it judging", "MB a worker", "of it libraries", "MB of the run"]
     head += ["speed, bare decoding = 1", "by processor", "near duplicates"]
     show("Quality + duplicates of pictures cut from the photos, 400 x 533 px; the ms without the start of the workers", head, rows)
-    print(f"  Workers take {start.wall:.1f} s to start, {start.cpu:.1f} s of processor, where there is no fork server.")
+    print(f"  Where there is no fork server the first workers take {first.wall:.2f} s to start, later ones {start.wall:.2f} s.")
     print(f"  The whole stage, by default, takes {watch.peak_mb:.0f} MB a worker at 1,000 of these.")
     return rows
 
 
 class Watch:
-    """Peak resident MB of the largest of the workers that are interpreters of their own, and of this process."""
+    """Peak resident MB of the largest of the workers below an interpreter of their own, and of this process."""
 
     def __enter__(self) -> Watch:
         self.peak_mb, self.parent_mb, self._ended = 0.0, 0.0, threading.Event()
@@ -401,7 +402,7 @@ class Watch:
             self.parent_mb = max(self.parent_mb, _memory_mb(os.getpid(), "VmRSS:"))
             for pid in descendants(os.getpid()):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):  # it has ended
-                    if workers.START in Path(f"/proc/{pid}/cmdline").read_text():  # until it starts it shares this process's memory
+                    if workers.NURSERY in Path(f"/proc/{pid}/cmdline").read_text():  # before that it shares this process's memory
                         self.peak_mb = max(self.peak_mb, _memory_mb(pid, "VmHWM:"))
 
 

@@ -1,22 +1,29 @@
-"""A small process that forks children of this one, which has threads by the time it wants them and can't fork itself.
+"""A small process that forks children for this one, which has threads by the time it wants them and can't fork itself.
 
-A run that was forked from the fork server starts a nursery first of all: still single-threaded, everything imported. Children
-then cost a fork, not an interpreter and its imports. Elsewhere there is no nursery, and `workers.py` starts interpreters.
+Children then cost a fork, not an interpreter and its imports. A run that was forked from the fork server `start`s its nursery first of all,
+by a fork: still single-threaded, everything imported. Elsewhere one is `spawn`ed, an interpreter of its own, when it is wanted first; it
+ends when nothing has been wanted of it for a minute.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
 import socket
 import struct
+import subprocess
+import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+IDLE_SECONDS = 60.0
 
 NUMBER = struct.Struct("i")
 _held: Nursery | None = None
+_spawning = threading.Lock()
 
 
 @dataclass
@@ -45,10 +52,13 @@ class Child:
 
 @dataclass(frozen=True)
 class Nursery:
-    """The near end of a nursery: asks it for children and for how they ended."""
+    """The near end of a nursery: asks it for children and for how they ended. Threads take turns."""
 
     pid: int
     control: socket.socket
+    keeper: int = field(default_factory=os.getpid)  # a fork of this process has it too, and has to leave it alone
+    process: subprocess.Popen[bytes] | None = None
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def fork(self, descriptor: int) -> Child:
         """A child that serves the socket `descriptor`, with this process's stderr.
@@ -56,12 +66,22 @@ class Nursery:
         Raises:
             OSError: when the nursery is gone.
         """
-        socket.send_fds(self.control, [NUMBER.pack(0)], [descriptor, 2])
-        return Child(self._answer(), self)
+        with self.turn:
+            socket.send_fds(self.control, [NUMBER.pack(0)], [descriptor, 2])
+            return Child(self._answer(), self)
 
     def wait(self, pid: int) -> int:
-        self.control.sendall(NUMBER.pack(pid))
-        return self._answer()
+        with self.turn:
+            self.control.sendall(NUMBER.pack(pid))
+            return self._answer()
+
+    def end(self) -> None:
+        """Children that still run end by themselves."""
+        self.control.close()
+        if self.process is not None:
+            self.process.wait()
+        else:
+            os.waitpid(self.pid, 0)
 
     def _answer(self) -> int:
         data = self.control.recv(NUMBER.size)
@@ -82,29 +102,72 @@ def start(serve: Callable[[int], None]) -> None:
     _held = Nursery(pid, ours)
 
 
-def stop() -> None:
-    """End the nursery; children that still run end by themselves."""
+def spawn(command: Sequence[str], environment: Mapping[str, str]) -> Nursery:
+    """The nursery that this process has, or else one that is an interpreter of its own.
+
+    Args:
+        command: Runs `keep`; the descriptor is appended.
+        environment: Of it and its children.
+    """
     global _held
-    if _held is not None:
-        _held.control.close()
-        os.waitpid(_held.pid, 0)
-        _held = None
+    with _spawning:
+        kept = held()
+        if kept is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                process = subprocess.Popen(
+                    [*command, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=dict(environment),
+                )
+            kept = _held = Nursery(process.pid, ours, process=process)
+            atexit.register(stop)
+    return kept
+
+
+def forget(lost: Nursery) -> None:
+    """It was killed, or has ended by itself: the next child needs another one."""
+    global _held
+    with _spawning:
+        if _held is lost:
+            _held = None
+            lost.end()
+
+
+def stop() -> None:
+    """End this process's nursery."""
+    kept = held()
+    if kept is not None:
+        forget(kept)
 
 
 def held() -> Nursery | None:
     """This process's nursery, where it has one."""
-    return _held
+    return _held if _held is not None and _held.keeper == os.getpid() else None
 
 
-def _keep(control: socket.socket, serve: Callable[[int], None]) -> None:
-    """Life of the nursery, until its parent closes the socket or is gone."""
+def keep(serve: Callable[[int], None], descriptor: int) -> None:
+    """Life of a spawned nursery."""
+    _keep(socket.socket(fileno=descriptor), serve, IDLE_SECONDS)
+
+
+def _keep(control: socket.socket, serve: Callable[[int], None], idle_seconds: float | None = None) -> None:
+    """Life of the nursery, until its parent closes the socket or is gone, or wants nothing of it for long."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
+    control.settimeout(idle_seconds)
+    children: set[int] = set()
     while True:
         try:
             data, descriptors, _, _ = socket.recv_fds(control, NUMBER.size, 2)
+        except TimeoutError:
+            if children:
+                continue
+            return
         except ConnectionError:
             return
         if not data:
@@ -112,6 +175,7 @@ def _keep(control: socket.socket, serve: Callable[[int], None]) -> None:
         if not descriptors:
             asked = NUMBER.unpack(data)[0]
             control.sendall(NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])))
+            children.discard(asked)
             continue
         pid = os.fork()
         if pid == 0:
@@ -119,6 +183,7 @@ def _keep(control: socket.socket, serve: Callable[[int], None]) -> None:
             os.dup2(descriptors[1], 2)
             os.close(descriptors[1])
             _end_after(lambda: serve(descriptors[0]))  # noqa: B023
+        children.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
         control.sendall(NUMBER.pack(pid))

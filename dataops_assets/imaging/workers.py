@@ -1,8 +1,8 @@
 """Child processes that look at untrusted pictures: bounded in memory and time, each death costs one picture.
 
-Children are plain `python -c` processes that talk over a socket, not multiprocessing's: nothing of the caller's main
-module is imported again (a Dagster process would cost seconds a child), no lock of another thread is inherited, and the
-code runs the same from a Dagster run, pytest or a shell. A run of the fork server has a nursery, which forks them. POSIX only.
+Children talk over a socket and are forked by a nursery, not by multiprocessing: nothing of the caller's main module is imported
+again (a Dagster process would cost seconds a child), no lock of another thread is inherited, and the code runs the same from a
+Dagster run, pytest or a shell. POSIX only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
 import sys
 import traceback
 from collections import deque
@@ -37,7 +36,13 @@ PATIENCE = 10  # times the processor time: a busy machine may need so much longe
 KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 REASON_BY_SIGNAL = {-signal.SIGPROF: "TOO_LARGE", -signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
 
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from dataops_assets.imaging.workers import serve; serve(int(sys.argv[1]))"
+NURSERY = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from dataops_assets.imaging import headers, illustrations, nursery, portraits, screening, workers
+workers.warm_up()
+nursery.keep(workers.serve, int(sys.argv[2]))
+"""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -199,9 +204,9 @@ class _Child:
 
     def __init__(self, setup: tuple[Any, ...]) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             self.process = _start(theirs.fileno())
-        self.connection = Connection(ours.detach())
+            self.connection = Connection(ours.detach())
         self.given: deque[tuple[int, ...]] = deque()
         self.code: int | None = None
         self.started = False
@@ -250,19 +255,15 @@ class _Child:
         self.process.wait()
 
 
-def _start(descriptor: int) -> subprocess.Popen[bytes] | nursery.Child:
-    """A process that serves the socket: forked where this process has a nursery, else an interpreter of its own."""
-    kept = nursery.held()
-    if kept is not None:
-        with contextlib.suppress(OSError):  # it was killed
+def _start(descriptor: int) -> nursery.Child:
+    """A process that serves the socket."""
+    for _ in range(2):  # a nursery may have been killed, or have ended by itself
+        kept = nursery.held() or nursery.spawn([sys.executable, "-c", NURSERY, json.dumps(sys.path)], os.environ | ENVIRONMENT)
+        try:
             return kept.fork(descriptor)
-    return subprocess.Popen(
-        [sys.executable, "-c", START, str(descriptor), json.dumps(sys.path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        pass_fds=[descriptor],
-        env=os.environ | ENVIRONMENT,
-    )
+        except OSError:
+            nursery.forget(kept)
+    raise WorkerError(f"worker processes don't start: {sys.executable} ends before it is ready; what it says stands above")
 
 
 def _name(code: int) -> str:

@@ -65,10 +65,10 @@ def screen(
 ) -> pd.DataFrame:
     """Screen the accepted pictures of one drop: each comes out as kept, rejected or waiting for review.
 
-    Every picture is measured on one small decode. Those that no measure rejects and that are no duplicates are then prepared: decoded
-    as large as that takes and written anew as the cleaned picture. The reason is, in this order: the code for which a picture can't be decoded; the issues
-    below their threshold and the kinds of personal data, joined by `|`; `exact_duplicate`; `near_duplicate`. What a person decided on a
-    picture in review stands; a refusal also when no measure finds fault with it any more. Near duplicates show the same shapes in the
+    Every picture is measured on one small decode. Those that no measure rejects and that are no duplicates are then prepared: decoded as
+    large as the cleaned picture will be, and written anew. The reason is, in this order: the code for which a picture can't be decoded; the
+    issues below their threshold and the kinds of personal data, joined by `|`; `exact_duplicate`; `near_duplicate`. What a person decided
+    on a picture in review stands; a refusal also when no measure finds fault with it any more. Near duplicates show the same shapes in the
     same colours; the one of the earlier drop wins, inside the drop a kept one before one in review, then the larger, the sharper, the
     lower id. Where a winner can't be used after all, the next one takes its place. A picture that is kept only now, because a person said
     so, gives way to its copy in a later drop, which is in use already. What shows the same as a picture that a person refused for what it

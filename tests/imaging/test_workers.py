@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 
 from dataops_assets.blobs import BlobMissing, Blobs
 from dataops_assets.imaging import nursery
-from dataops_assets.imaging.workers import Died, Unfinished, map_blobs, serve
+from dataops_assets.imaging.workers import Died, Unfinished, WorkerError, map_blobs, serve
 
 REPO = Path(__file__).parents[2]
 HOW = "TEST_WORKERS_START"
@@ -64,9 +66,9 @@ def tell_when(blobs: Blobs, item: int) -> float:
 
 @pytest.fixture(autouse=True)
 def started() -> Iterator[str]:
-    """How children are started: as interpreters of their own, or, in the process of the last test, forked from a nursery."""
-    how = os.environ.get(HOW, "interpreters")
-    if how == "forks":
+    """How the nursery came to be: an interpreter of its own, or, in the process of the last test, a fork of this one."""
+    how = os.environ.get(HOW, "spawned")
+    if how == "forked":
         nursery.start(serve)
     yield how
     nursery.stop()
@@ -151,7 +153,7 @@ def test_children_end_with_a_killed_parent(tmp_path: Path, started: str) -> None
         "from dataops_assets.blobs import Blobs\n"
         "from dataops_assets.imaging import nursery\n"
         "from dataops_assets.imaging.workers import map_blobs, serve\n"
-        f"{'nursery.start(serve)' if started == 'forks' else ''}\n"
+        f"{'nursery.start(serve)' if started == 'forked' else ''}\n"
         "for _, result in map_blobs(act, ['pid', 'sleep'], Blobs(sys.argv[1]), workers=1, seconds=0.5):\n"
         "    print(result, flush=True)\n"
     )
@@ -167,18 +169,59 @@ def test_children_end_with_a_killed_parent(tmp_path: Path, started: str) -> None
         time.sleep(0.05)
 
 
-def test_a_dead_nursery_is_done_without(blobs: Blobs) -> None:
-    held = nursery.held()
-    if held is not None:
-        os.kill(held.pid, signal.SIGKILL)
+def test_after_a_dead_nursery_comes_another(blobs: Blobs) -> None:
+    results = map_blobs(act, range(12), blobs, workers=2)
+    assert next(results) == (0, 0)
+    first = nursery.held()
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    assert list(results) == [(n, n) for n in range(1, 12)]
+    assert list(map_blobs(act, range(12), blobs, workers=2)) == [(n, n) for n in range(12)]
+    assert nursery.held() not in (None, first)
+
+
+def test_an_idle_nursery_ends_and_is_not_missed(blobs: Blobs) -> None:
+    nursery.stop()
+    code = (
+        "import sys; from dataops_assets.imaging import nursery, workers\n"
+        "nursery.IDLE_SECONDS = 0.3; nursery.keep(workers.serve, int(sys.argv[1]))"
+    )
+    idle = nursery.spawn([sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(REPO)})
+    assert list(map_blobs(act, ["nap", 1], blobs, workers=1)) == [(0, "nap"), (1, 1)]  # not while it has children
+    assert nursery.held() is idle and idle.process is not None
+    assert idle.process.wait(timeout=10) == 0
     assert list(map_blobs(act, range(12), blobs, workers=2)) == [(n, n) for n in range(12)]
 
 
+def test_threads_share_a_nursery(blobs: Blobs) -> None:
+    def look(number: int) -> list[object]:
+        return [result for _, result in map_blobs(act, [number, signal.SIGSEGV, *range(20)], blobs, workers=2)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(look, range(24)))
+    assert [results[0] for results in found] == list(range(24))
+    assert all(isinstance(results[1], Died) and results[2:] == list(range(20)) for results in found)
+
+
+def test_a_fork_of_this_process_leaves_its_nursery_alone(blobs: Blobs) -> None:
+    assert list(map_blobs(act, [1], blobs)) == [(0, 1)]
+    assert nursery.held() is not None
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        assert pool.submit(nursery.held).result() is None
+
+
+def test_children_that_do_not_start_are_told(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    nursery.stop()
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(WorkerError, match="/bin/false ends before it is ready"):
+        list(map_blobs(act, [1], blobs))
+
+
 @pytest.mark.skipif(HOW in os.environ, reason="is what the other test started")
-def test_all_of_this_holds_for_forked_children() -> None:
+def test_all_of_this_holds_for_a_nursery_that_is_a_fork() -> None:
     """In a process of its own: only one with a single thread may fork, and this one has had other tests."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
-    environment = os.environ | {HOW: "forks", "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | {HOW: "forked", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:]
 
