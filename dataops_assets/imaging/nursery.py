@@ -16,12 +16,13 @@ import struct
 import subprocess
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 IDLE_SECONDS = 60.0
 
-NUMBER = struct.Struct("i")
+MESSAGE = struct.Struct("qi")  # number of the question; a pid, 0 to ask for a child, or how it ended
 _held: Nursery | None = None
 _spawning = threading.Lock()
 
@@ -59,6 +60,7 @@ class Nursery:
     keeper: int = field(default_factory=os.getpid)  # a fork of this process has it too, and has to leave it alone
     process: subprocess.Popen[bytes] | None = None
     turn: threading.Lock = field(default_factory=threading.Lock)
+    numbers: Iterator[int] = field(default_factory=count)
 
     def fork(self, descriptor: int) -> Child:
         """A child that serves the socket `descriptor`, with this process's stderr.
@@ -66,14 +68,15 @@ class Nursery:
         Raises:
             OSError: when the nursery is gone.
         """
-        with self.turn:
-            socket.send_fds(self.control, [NUMBER.pack(0)], [descriptor, 2])
-            return Child(self._answer(), self)
+        return Child(self._ask(0, [descriptor, 2]), self)
 
     def wait(self, pid: int) -> int:
-        with self.turn:
-            self.control.sendall(NUMBER.pack(pid))
-            return self._answer()
+        """How a child ended, once it has.
+
+        Raises:
+            OSError: when the nursery is gone.
+        """
+        return self._ask(pid, [])
 
     def end(self) -> None:
         """Children that still run end by themselves."""
@@ -83,11 +86,15 @@ class Nursery:
         else:
             os.waitpid(self.pid, 0)
 
-    def _answer(self) -> int:
-        data = self.control.recv(NUMBER.size)
-        if not data:
-            raise ConnectionError("the nursery is gone")
-        return int(NUMBER.unpack(data)[0])
+    def _ask(self, pid: int, descriptors: list[int]) -> int:
+        with self.turn:
+            number = next(self.numbers)
+            socket.send_fds(self.control, [MESSAGE.pack(number, pid)], descriptors)
+            while data := self.control.recv(MESSAGE.size):
+                answered, value = MESSAGE.unpack(data)
+                if answered == number:  # others are to questions whose asker was interrupted
+                    return int(value)
+        raise ConnectionError("the nursery is gone")
 
 
 def start(serve: Callable[[int], None]) -> None:
@@ -163,7 +170,7 @@ def _keep(control: socket.socket, serve: Callable[[int], None], idle_seconds: fl
     children: set[int] = set()
     while True:
         try:
-            data, descriptors, _, _ = socket.recv_fds(control, NUMBER.size, 2)
+            data, descriptors, _, _ = socket.recv_fds(control, MESSAGE.size, 2)
         except TimeoutError:
             if children:
                 continue
@@ -172,9 +179,9 @@ def _keep(control: socket.socket, serve: Callable[[int], None], idle_seconds: fl
             return
         if not data:
             return
-        if not descriptors:
-            asked = NUMBER.unpack(data)[0]
-            control.sendall(NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])))
+        number, asked = MESSAGE.unpack(data)
+        if asked:
+            control.sendall(MESSAGE.pack(number, os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])))
             children.discard(asked)
             continue
         pid = os.fork()
@@ -186,7 +193,7 @@ def _keep(control: socket.socket, serve: Callable[[int], None], idle_seconds: fl
         children.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
-        control.sendall(NUMBER.pack(pid))
+        control.sendall(MESSAGE.pack(number, pid))
 
 
 def _end_after(work: Callable[[], None]) -> None:

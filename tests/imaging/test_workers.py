@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -208,6 +209,19 @@ def test_a_fork_of_this_process_leaves_its_nursery_alone(blobs: Blobs) -> None:
     assert nursery.held() is not None
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
         assert pool.submit(nursery.held).result() is None
+
+
+def test_an_interrupted_question_is_no_answer_to_the_next(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*given: object) -> None:
+        ask(*given)
+        raise KeyboardInterrupt
+
+    assert list(map_blobs(act, [1], blobs)) == [(0, 1)]
+    ask = socket.send_fds
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(socket, "send_fds", interrupt)
+        list(map_blobs(act, [1], blobs))
+    assert list(map_blobs(act, range(12), blobs, workers=2)) == [(n, n) for n in range(12)]
 
 
 def test_children_that_do_not_start_are_told(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
