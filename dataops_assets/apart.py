@@ -103,7 +103,7 @@ class Apart(Blobs):
     def bring_back(self, shas: Iterable[str]) -> None:
         """Put blobs that this project set apart into common sight again; of what was deleted and came again, that it was is forgotten."""
         for sha256 in shas:
-            if self.has(sha256) and self.fs.exists(self.apart(sha256) + PURGED):
+            if self.fs.exists(self.apart(sha256) + PURGED) and self.has(sha256):
                 self.fs.rm_file(self.apart(sha256) + PURGED)
             if not self.fs.exists(self.apart(sha256)):
                 continue

@@ -2,7 +2,7 @@
 
 Children then cost a fork, not an interpreter and its imports. A run that was forked from the fork server `start`s its nursery first of all,
 by a fork: still single-threaded, everything imported. Elsewhere one is `spawn`ed, an interpreter of its own, when it is wanted first; it
-ends when nothing has been wanted of it for a minute.
+ends when nothing has been wanted of it for a minute. Linux only: elsewhere libraries don't bear a fork, and sockets are of other kinds.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ class Child:
         if self.code is None:
             try:
                 self.code = self.nursery.wait(self.pid)
-            except OSError:  # the nursery was killed, and who would know
+            except BaseException as error:  # it has ended or is about to; whose its pid is from now on nobody knows
                 self.code = -signal.SIGKILL
+                if not isinstance(error, OSError):  # the nursery was killed, and who would know
+                    raise
         return self.code
 
 
@@ -57,7 +59,6 @@ class Nursery:
 
     pid: int
     control: socket.socket
-    keeper: int = field(default_factory=os.getpid)  # a fork of this process has it too, and has to leave it alone
     process: subprocess.Popen[bytes] | None = None
     turn: threading.Lock = field(default_factory=threading.Lock)
     numbers: Iterator[int] = field(default_factory=count)
@@ -80,6 +81,8 @@ class Nursery:
 
     def end(self) -> None:
         """Children that still run end by themselves."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)
         self.control.close()
         if self.process is not None:
             self.process.wait()
@@ -112,6 +115,8 @@ def start(serve: Callable[[int], None]) -> None:
 def spawn(command: Sequence[str], environment: Mapping[str, str]) -> Nursery:
     """The nursery that this process has, or else one that is an interpreter of its own.
 
+    It stays as this process is now: its children have the environment, the folder and the code of the moment in which it was spawned.
+
     Args:
         command: Runs `keep`; the descriptor is appended.
         environment: Of it and its children.
@@ -121,7 +126,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str]) -> Nursery:
         kept = held()
         if kept is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
+            with ours, theirs:
                 process = subprocess.Popen(
                     [*command, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
@@ -129,7 +134,8 @@ def spawn(command: Sequence[str], environment: Mapping[str, str]) -> Nursery:
                     pass_fds=[theirs.fileno()],
                     env=dict(environment),
                 )
-            kept = _held = Nursery(process.pid, ours, process=process)
+                near = socket.socket(fileno=ours.detach())
+            kept = _held = Nursery(process.pid, near, process)
             atexit.register(stop)
     return kept
 
@@ -152,7 +158,18 @@ def stop() -> None:
 
 def held() -> Nursery | None:
     """This process's nursery, where it has one."""
-    return _held if _held is not None and _held.keeper == os.getpid() else None
+    return _held
+
+
+def _leave_to_parent() -> None:
+    """A fork of this process has no nursery: the one whose near end it has a copy of is its parent's."""
+    global _held, _spawning
+    if _held is not None:
+        _held.control.close()
+    _held, _spawning = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def keep(serve: Callable[[int], None], descriptor: int) -> None:
@@ -167,33 +184,45 @@ def _keep(control: socket.socket, serve: Callable[[int], None], idle_seconds: fl
     os.dup2(null, 0)
     os.dup2(null, 1)
     control.settimeout(idle_seconds)
-    children: set[int] = set()
-    while True:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(control, MESSAGE.size, 2)
-        except TimeoutError:
-            if children:
+    codes: dict[int, int | None] = {}  # of its children; None: it hasn't been waited for. An interrupted question is asked again
+    with contextlib.suppress(ConnectionError):
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(control, MESSAGE.size, 2)
+            except TimeoutError:
+                if all(_ended(codes, pid, os.WNOHANG) is not None for pid in codes):
+                    return
                 continue
-            return
-        except ConnectionError:
-            return
-        if not data:
-            return
-        number, asked = MESSAGE.unpack(data)
-        if asked:
-            control.sendall(MESSAGE.pack(number, os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])))
-            children.discard(asked)
-            continue
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            os.dup2(descriptors[1], 2)
-            os.close(descriptors[1])
-            _end_after(lambda: serve(descriptors[0]))  # noqa: B023
-        children.add(pid)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        control.sendall(MESSAGE.pack(number, pid))
+            if not data:
+                return
+            number, asked = MESSAGE.unpack(data)
+            if not asked:
+                asked = _fork(control, serve, descriptors)
+                codes[asked] = None
+                control.sendall(MESSAGE.pack(number, asked))
+            else:
+                control.sendall(MESSAGE.pack(number, _ended(codes, asked)))
+
+
+def _ended(codes: dict[int, int | None], pid: int, options: int = 0) -> int | None:
+    """How a child ended; None: it lives."""
+    if codes[pid] is None:
+        ended, status = os.waitpid(pid, options)
+        codes[pid] = os.waitstatus_to_exitcode(status) if ended else None
+    return codes[pid]
+
+
+def _fork(control: socket.socket, serve: Callable[[int], None], descriptors: Sequence[int]) -> int:
+    """The pid of a child that serves the first descriptor and has the second one as its stderr."""
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        os.dup2(descriptors[1], 2)
+        os.close(descriptors[1])
+        _end_after(lambda: serve(descriptors[0]))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return pid
 
 
 def _end_after(work: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 Children talk over a socket and are forked by a nursery, not by multiprocessing: nothing of the caller's main module is imported
 again (a Dagster process would cost seconds a child), no lock of another thread is inherited, and the code runs the same from a
-Dagster run, pytest or a shell. POSIX only.
+Dagster run, pytest or a shell. Off Linux each is an interpreter of its own. POSIX only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import socket
+import subprocess
 import sys
 import traceback
 from collections import deque
@@ -29,13 +30,15 @@ SECONDS = 20.0
 ITEMS_PER_CHILD = 8  # starting a child costs about as much as this many photos
 ITEMS_PER_MESSAGE = 16  # asking and answering one by one costs as much as measuring a small photo
 MESSAGES_AHEAD = 2  # a child has the next message while it is at one: it never waits for this process, which has other things to do too
-AHEAD_BYTES = 1 << 14  # a larger message isn't sent ahead: both sides would wait for the other one to read
+AHEAD_BYTES = 6 << 10  # a larger message isn't sent ahead: where a socket holds no more, both sides would wait for the other one to read
 
 PATIENCE = 10  # times the processor time: a busy machine may need so much longer, what hangs ends then
 
 KILLED_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 REASON_BY_SIGNAL = {-signal.SIGPROF: "TOO_LARGE", -signal.SIGALRM: "TOO_LARGE", -signal.SIGKILL: "TOO_LARGE", -signal.SIGTERM: "TOO_LARGE"}
 
+FORKS = sys.platform.startswith("linux")
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dataops_assets.imaging.workers import serve; serve(int(sys.argv[2]))"
 NURSERY = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -210,8 +213,13 @@ class _Child:
         self.given: deque[tuple[int, ...]] = deque()
         self.code: int | None = None
         self.started = False
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # noticed when the answer is read
-            self.connection.send(setup)
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # noticed when the answer is read
+                self.connection.send(sys.path)  # before the task, which is imported from there
+                self.connection.send(setup)
+        except BaseException:  # a task that doesn't pickle
+            self.stop()
+            raise
 
     def give(self, indices: tuple[int, ...], items: Sequence[Any]) -> bool:
         """Hand it a message; False where that is too large to be sent while it is at another one."""
@@ -255,10 +263,19 @@ class _Child:
         self.process.wait()
 
 
-def _start(descriptor: int) -> nursery.Child:
+def _start(descriptor: int) -> subprocess.Popen[bytes] | nursery.Child:
     """A process that serves the socket."""
+    environment, paths = os.environ | ENVIRONMENT, json.dumps(sys.path)
+    if not FORKS:
+        return subprocess.Popen(
+            [sys.executable, "-c", START, paths, str(descriptor)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[descriptor],
+            env=environment,
+        )
     for _ in range(2):  # a nursery may have been killed, or have ended by itself
-        kept = nursery.held() or nursery.spawn([sys.executable, "-c", NURSERY, json.dumps(sys.path)], os.environ | ENVIRONMENT)
+        kept = nursery.held() or nursery.spawn([sys.executable, "-c", NURSERY, paths], environment)
         try:
             return kept.fork(descriptor)
         except OSError:
@@ -281,6 +298,7 @@ def serve(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(descriptor)
     try:
+        sys.path[:] = connection.recv()
         task, blobs, memory_bytes, seconds = connection.recv()
         warm_up()
         sys.modules["cv2"].setNumThreads(1)

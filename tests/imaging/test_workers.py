@@ -1,7 +1,9 @@
 """Children cost only their own picture, whatever they die of, and end with their parent."""
 
 import faulthandler
+import importlib
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 from dataops_assets.blobs import BlobMissing, Blobs
-from dataops_assets.imaging import nursery
+from dataops_assets.imaging import nursery, workers
 from dataops_assets.imaging.workers import Died, Unfinished, WorkerError, map_blobs, serve
 
 REPO = Path(__file__).parents[2]
@@ -222,6 +224,58 @@ def test_an_interrupted_question_is_no_answer_to_the_next(blobs: Blobs, monkeypa
         patched.setattr(socket, "send_fds", interrupt)
         list(map_blobs(act, [1], blobs))
     assert list(map_blobs(act, range(12), blobs, workers=2)) == [(n, n) for n in range(12)]
+
+
+def test_how_a_child_ended_can_be_asked_again(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*given: object) -> None:
+        ask(*given)
+        raise KeyboardInterrupt
+
+    assert list(map_blobs(act, [1], blobs)) == [(0, 1)]
+    kept, ask = nursery.held(), socket.send_fds
+    assert kept is not None
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = kept.fork(theirs.fileno())
+        child.kill()
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(socket, "send_fds", interrupt)
+            child.wait()
+        assert [kept.wait(child.pid) for _ in range(2)] == [-signal.SIGKILL] * 2
+    assert child.wait() == -signal.SIGKILL  # as far as anybody knows
+    assert nursery.held() is kept and list(map_blobs(act, [1], blobs)) == [(0, 1)]
+
+
+def test_a_task_that_does_not_pickle_leaves_no_child(blobs: Blobs) -> None:
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        list(map_blobs(lambda blobs, item: item, [1], blobs))
+    assert list(map_blobs(act, [1], blobs)) == [(0, 1)]
+
+
+def test_stopping_waits_for_no_fork_of_this_process(blobs: Blobs) -> None:
+    assert list(map_blobs(act, [1], blobs)) == [(0, 1)]
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        nap = pool.submit(time.sleep, 3)
+        while not nap.running():
+            time.sleep(0.01)
+        begun = time.monotonic()
+        nursery.stop()
+        assert time.monotonic() - begun < 2
+
+
+def test_what_was_added_to_the_path_since_is_found(blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(map_blobs(act, [1], blobs)) == [(0, 1)]
+    (tmp_path / "lately_added.py").write_text("def double(blobs, item):\n    return 2 * item\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert list(map_blobs(importlib.import_module("lately_added").double, [1, 2], blobs)) == [(0, 2), (1, 4)]
+
+
+def test_where_nothing_may_fork_children_are_interpreters(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    nursery.stop()
+    monkeypatch.setattr(workers, "FORKS", False)
+    results = [result for _, result in map_blobs(act, [1, signal.SIGSEGV, 2], blobs, workers=2)]
+    assert results[0] == 1 and isinstance(results[1], Died) and results[2] == 2
+    assert nursery.held() is None
 
 
 def test_children_that_do_not_start_are_told(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
