@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from dataops_assets.home import Home
 from dataops_assets.reports import panels
@@ -28,14 +29,19 @@ def metadata_of(parts: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
     return {name: _value(part) for name, part in parts.items() if part is not None}
 
 
+def _plain(value: Any) -> Any:
+    """Numbers as Python has them: Dagster's events carry no others."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _value(part: Any) -> dg.MetadataValue[Any]:
-    match part:
-        case bool():
-            return dg.MetadataValue.bool(part)
-        case int():
-            return dg.MetadataValue.int(part)
-        case float():
-            return dg.MetadataValue.float(part)
+    match _plain(part):
+        case bool() as truth:
+            return dg.MetadataValue.bool(truth)
+        case int() as number:
+            return dg.MetadataValue.int(number)
+        case float() as number:
+            return dg.MetadataValue.float(number)
         case panels.Table():
             return _table(part)
         case panels.Picture():
@@ -54,8 +60,9 @@ def _value(part: Any) -> dg.MetadataValue[Any]:
 
 def _table(table: panels.Table) -> dg.MetadataValue[Any]:
     names = list(table.rows[0]) if table.rows else ["nothing"]
-    kinds = {name: next((type(row[name]) for row in table.rows if row[name] is not None), str) for name in names if table.rows}
+    rows = [{name: _plain(row[name]) for name in names} for row in table.rows]
+    kinds = {name: next((type(row[name]) for row in rows if row[name] is not None), str) for name in names if rows}
     words = {int: "int", float: "float", bool: "bool"}
     columns = [dg.TableColumn(name, words.get(kinds.get(name, str), "string")) for name in names]
-    records = [dg.TableRecord({name: row[name] if row[name] is not None else "" for name in names}) for row in table.rows]
+    records = [dg.TableRecord({name: row[name] if row[name] is not None else "" for name in names}) for row in rows]
     return dg.MetadataValue.table(records, dg.TableSchema(columns))

@@ -36,6 +36,26 @@ def test_help_answers_without_loading_anything_heavy() -> None:
     assert time.monotonic() - started < 30  # under a second on an idle machine; this is no timing test
 
 
+def test_the_end_of_a_command_loses_nothing_and_aborts_nothing() -> None:
+    """Exit functions and threads that are still at work have their turn; what is taken apart after that would abort the process."""
+    code = """
+import atexit, threading, time
+from dataops_assets.cli.terminal import leave
+class Aborts:
+    def __del__(self, exit=__import__("os")._exit):
+        exit(77)
+held = Aborts()
+atexit.register(print, "exit function")
+threading.Thread(target=lambda: (time.sleep(0.3), print("thread"))).start()
+print("said")
+leave({})
+"""
+    for given, status in (("None", 0), ("3", 3), ("'why'", 1)):
+        done = subprocess.run([sys.executable, "-c", code.format(given)], capture_output=True, text=True, timeout=60, cwd=REPO)
+        assert (done.returncode, done.stdout.split("\n")) == (status, ["said", "thread", "exit function", ""])
+    assert done.stderr == "why\n"
+
+
 def test_every_command_is_in_the_readme() -> None:
     readme = (REPO / "README.md").read_text()
     commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]

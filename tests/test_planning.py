@@ -6,6 +6,7 @@ import json
 
 import pandas as pd
 import pytest
+from dagster._serdes import serialize_value
 
 from dataops_assets import gates, planning, waiting
 from dataops_assets.flow import gating, handbook, history, labels
@@ -15,6 +16,7 @@ from dataops_assets.manifest import Manifest
 from dataops_assets.operations import Operations, Refused
 from dataops_assets.reports import brief as brief_page
 from dataops_assets.reports import panels, vendors
+from dataops_assets.resources import metadata_of
 from dataops_assets.spec import ProjectSpec
 from dataops_assets.stages import brief, label_tasks
 from dataops_assets.store import Store
@@ -240,6 +242,8 @@ def test_the_pages_read_like_a_letter(world: Store) -> None:
     assert isinstance(changes, panels.Points) and "Volume of colour red: not there -> 50 images." in changes.lines
     assert "acme brought 1 batch back in 1 working day, " in shown["at the pace seen so far"].lines[0]
     assert shown["what is short"].lines == ["colour red: 50 wanted, 8 approved, about 32 more in stock; 10 short: order more."]
+    assert len(shown["versions"].rows) == 2
+    assert all(serialize_value(value) for value in metadata_of(shown).values())  # Dagster's events carry Python's own numbers only
     brief_page.write(world, spec)
     assert "10 short: order more." in (world.home.reports(SPEC.name) / "brief.html").read_text()
 

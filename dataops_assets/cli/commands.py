@@ -21,6 +21,7 @@ from dataops_assets.cli.terminal import (
     bars,
     finish,
     grid,
+    leave,
     operations_of,
     report,
     specs_of,
@@ -44,11 +45,14 @@ def main() -> None:
     from dataops_assets.projects import SpecError
 
     try:
-        app()
-    except SpecError as error:
-        stop(2, str(error))
-    except KeyboardInterrupt:
-        stop(1, "Stopped. Run the same command again to carry on.")
+        try:
+            app()
+        except SpecError as error:
+            stop(2, str(error))
+        except KeyboardInterrupt:
+            stop(1, "Stopped. Run the same command again to carry on.")
+    except SystemExit as ended:
+        leave(ended.code)
 
 
 @app.command()

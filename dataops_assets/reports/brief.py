@@ -122,4 +122,5 @@ def _versions(store: Store, spec: ProjectSpec, made: Manifest) -> dict[str, Any]
 
 def _figures(store: Store, spec: ProjectSpec, version: str) -> dict[str, Any]:
     rows = store.read("brief", spec.name, "-", version).frame.set_index("check")["value"]
-    return {"version": version, "images": rows.get("images_wanted"), "cost": rows.get("cost_total"), "days": rows.get("days_needed")}
+    found = {"images": rows.get("images_wanted"), "cost": rows.get("cost_total"), "days": rows.get("days_needed")}
+    return {"version": version, **{name: None if value is None else round(float(value), 2) for name, value in found.items()}}
