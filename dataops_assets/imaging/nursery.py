@@ -136,7 +136,6 @@ def spawn(command: Sequence[str], environment: Mapping[str, str]) -> Nursery:
                 )
                 near = socket.socket(fileno=ours.detach())
             kept = _held = Nursery(process.pid, near, process)
-            atexit.register(stop)
     return kept
 
 
@@ -170,6 +169,7 @@ def _leave_to_parent() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
+atexit.register(stop)  # once, however many there are in a long life
 
 
 def keep(serve: Callable[[int], None], descriptor: int) -> None:
