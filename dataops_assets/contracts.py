@@ -552,4 +552,4 @@ _CONTRACTS = (
     ),
 )
 CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in _CONTRACTS}
-LEDGERS = ("gates", "costs", "drops", "withdrawals", "gold")
+LEDGERS = tuple(name for name, contract in CONTRACTS.items() if contract.columns.keys() >= _CHAIN.keys())
